@@ -1,0 +1,74 @@
+"""What a sink is told: the study as it stands, and what has just happened in it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from neuropt_core.advice import Consultation
+from neuropt_core.spec import StudySpec
+from neuropt_core.trial import Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The study at one moment.
+
+    Attributes:
+        spec: What defines the study.
+        trials: All trials so far in the order of their numbers.
+        n_trials: The total budget.
+        folder: ``hydra.sweep.dir``, absolute.
+        command: How the user's script is started, e.g. ``python train.py``, for the lines that reproduce a trial.
+        overrides: Trial number -> the overrides that make its configuration.
+        advisor: The advisor's name, in words that say whether it is an LLM.
+    """
+
+    spec: StudySpec
+    trials: tuple[Trial, ...]
+    n_trials: int
+    folder: Path
+    command: str = "python train.py"
+    overrides: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    advisor: str = ""
+
+    @property
+    def best(self) -> Trial | None:
+        """The trial with the best score; None before the first."""
+        return next(iter(self.spec.ranked(self.trials)), None)
+
+    @property
+    def baseline(self) -> Trial | None:
+        """Trial 0, the user's own configuration."""
+        return self.trials[0] if self.trials else None
+
+    def reproduce(self, trial: Trial) -> str:
+        """Returns the shell command that runs a trial's configuration once, outside a sweep."""
+        return " ".join([self.command, *map(shlex.quote, self.overrides.get(trial.number, ()))])
+
+
+class Sink(Protocol):
+    """Is told what happens. A sink that fails must not hurt the study: the caller logs it and goes on."""
+
+    def study_started(self, scene: Scene) -> None:
+        """Trials may exist already: then the study is being resumed."""
+        ...
+
+    def trial_asked(self, scene: Scene, trial: Trial) -> None:
+        """A trial has been journaled and is about to be launched."""
+        ...
+
+    def trial_told(self, scene: Scene, trial: Trial) -> None:
+        """A trial has ended; `scene` holds its outcome already."""
+        ...
+
+    def consulted(self, scene: Scene, consultation: Consultation) -> None:
+        """An LLM was asked."""
+        ...
+
+    def study_finished(self, scene: Scene, reason: str) -> None:
+        """No more trials in this process; `reason` says why, e.g. ``all 20 trials are done``."""
+        ...

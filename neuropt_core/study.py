@@ -1,0 +1,133 @@
+"""The study: numbers trials, keeps the journal, knows the best. Resumed by replaying the journal."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from neuropt_core.advice import Consultation, Request
+from neuropt_core.errors import StudyError
+from neuropt_core.journal import Journal
+from neuropt_core.spec import StudySpec
+from neuropt_core.trial import Outcome, Proposal, Trial
+
+
+class Study:
+    """Ask, tell, best. Every change is in the journal before it is acted upon."""
+
+    def __init__(self, spec: StudySpec, journal: Journal) -> None:
+        """Begins a study, or goes on with the one in the journal.
+
+        Raises:
+            StudyError: The journal holds a study with another space, direction, seed or fixed overrides.
+        """
+        self._journal = journal
+        self._trials: dict[int, Trial] = {}
+        self._attempts: dict[int, int] = {}
+        records = journal.records()
+        if records:
+            kept = StudySpec.from_json(records[0]["spec"])
+            _refuse_changes(kept, spec, journal)
+            self.spec = replace(spec, name=kept.name, profile=kept.profile)
+        else:
+            self.spec = spec
+            journal.append({"op": "study", "version": 1, "spec": spec.to_json()})
+        for record in records[1:]:
+            self._replay(record)
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """All trials in the order of their numbers."""
+        return tuple(self._trials[number] for number in sorted(self._trials))
+
+    @property
+    def finished(self) -> tuple[Trial, ...]:
+        """The trials that have an outcome."""
+        return tuple(t for t in self.trials if t.outcome is not None)
+
+    @property
+    def best(self) -> Trial | None:
+        """The trial with the best score, the earliest of equals; None before the first score."""
+        return next(iter(self.spec.ranked(self.trials)), None)
+
+    @property
+    def baseline(self) -> Trial | None:
+        """Trial 0, the user's own configuration, once it was asked."""
+        return self._trials.get(0)
+
+    def request(self, *, count: int, n_trials: int) -> Request:
+        """Returns all that an advisor may know now."""
+        return Request(self.spec, self.trials, number=len(self._trials), count=count, n_trials=n_trials)
+
+    def consult(self, consultation: Consultation) -> None:
+        """Keeps an exchange with an LLM."""
+        self._journal.append({"op": "consult", **consultation.to_json()})
+
+    def ask(self, proposal: Proposal) -> Trial:
+        """Numbers a proposal and journals it; only then may it be launched.
+
+        Raises:
+            StudyError: The proposal is not legal in the space (the user's own configuration always is).
+        """
+        if proposal.source != "default":
+            violations = self.spec.space.check(proposal.params)
+            if violations:
+                raise StudyError(f"trial {len(self._trials)}", "; ".join(map(str, violations)))
+        trial = Trial(len(self._trials), proposal)
+        self._record({"op": "ask", "number": trial.number, "proposal": proposal.to_json()})
+        return trial
+
+    def launch(self, number: int) -> int:
+        """Journals that a trial is being launched; returns the attempt, 0 for the first."""
+        attempt = self._attempts.get(number, -1) + 1
+        self._record({"op": "launch", "number": number, "attempt": attempt})
+        return attempt
+
+    def attempts(self, number: int) -> int:
+        """How often a trial was launched."""
+        return self._attempts.get(number, -1) + 1
+
+    def tell(self, number: int, outcome: Outcome) -> Trial:
+        """Keeps the outcome of a trial.
+
+        Raises:
+            StudyError: There is no such trial, or it was told before.
+        """
+        trial = self._trials.get(number)
+        if trial is None or trial.outcome is not None:
+            raise StudyError(f"trial {number}", "was never asked" if trial is None else "was told before")
+        self._record({"op": "tell", "number": number, "outcome": outcome.to_json()})
+        return self._trials[number]
+
+    def _record(self, record: dict[str, Any]) -> None:
+        self._journal.append(record)
+        self._replay(record)
+
+    def _replay(self, record: dict[str, Any]) -> None:
+        number = record.get("number", -1)
+        if record["op"] == "ask":
+            self._trials[number] = Trial(number, Proposal.from_json(record["proposal"]))
+        elif record["op"] == "launch":
+            self._attempts[number] = record["attempt"]
+        elif record["op"] == "tell":
+            self._trials[number] = replace(self._trials[number], outcome=Outcome.from_json(record["outcome"]))
+
+
+def _refuse_changes(kept: StudySpec, new: StudySpec, journal: Journal) -> None:
+    old, now = kept.to_json(), new.to_json()
+    changed = [key for key in ("space", "direction", "seed", "fixed") if old[key] != now[key]]
+    if not changed:
+        return
+    details = []
+    for key in changed:
+        if key == "space":
+            before, after = ({p["name"]: p for p in side["space"]} for side in (old, now))
+            names = [n for n in {**before, **after} if before.get(n) != after.get(n)]
+            details.append(f"space ({', '.join(names)})" if names else "space (order)")
+        else:
+            details.append(f"{key} (was {old[key]!r}, is {now[key]!r})")
+    raise StudyError(
+        str(journal.path),
+        f"holds a study that differs in {', '.join(details)}",
+        mend="Run the command with which it was begun, or choose another hydra.sweep.dir.",
+    )

@@ -1,0 +1,114 @@
+"""What one job is handed, and where it leaves what it made: the only thing that crosses the process border.
+
+The sweeper writes `ticket.json` into a folder of the trial and names it in the job's environment; the job appends
+to `curve.jsonl` there and, when it ends, writes `result.json`. Each file has that one writer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from neuropt_core.curve import Curve, Point
+from neuropt_core.errors import StudyError
+from neuropt_core.files import append_line, read_lines, write_whole
+from neuropt_core.stopping import StopRule
+from neuropt_core.trial import Outcome
+
+VARIABLE = "NEUROPT_TICKET"
+"""The environment variable that holds the path of a job's ticket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """One attempt at one trial.
+
+    Attributes:
+        folder: The trial's own folder, absolute.
+        number: The trial's number.
+        attempt: 0 for the first launch, more after the sweeper had to launch the trial again.
+        sweeper: Process id of the sweeper, so that a job can tell whether it shares its process.
+        rule: When to stop.
+    """
+
+    folder: Path
+    number: int
+    attempt: int = 0
+    sweeper: int = field(default_factory=os.getpid)
+    rule: StopRule = field(default_factory=StopRule)
+
+    @property
+    def path(self) -> Path:
+        """The ticket's own file."""
+        return self.folder / "ticket.json"
+
+    @property
+    def curve_path(self) -> Path:
+        """Where the job reports."""
+        return self.folder / f"curve{self._suffix}.jsonl"
+
+    @property
+    def started_path(self) -> Path:
+        """Where the job says that it has begun, and in which process."""
+        return self.folder / f"started{self._suffix}.json"
+
+    @property
+    def result_path(self) -> Path:
+        """Where the job leaves its outcome."""
+        return self.folder / f"result{self._suffix}.json"
+
+    @property
+    def _suffix(self) -> str:
+        # Attempts never share a file: a late writer of an earlier one must not spoil the next.
+        return f"-{self.attempt}" if self.attempt else ""
+
+    def write(self) -> None:
+        """Writes the ticket's file, for the job to find."""
+        data = {"number": self.number, "attempt": self.attempt, "sweeper": self.sweeper, "rule": self.rule.to_json()}
+        write_whole(self.path, json.dumps(data))
+
+    @classmethod
+    def read(cls, path: Path) -> Ticket:
+        """Reads a ticket's file.
+
+        Raises:
+            StudyError: It is not there or cannot be read.
+        """
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            rule = StopRule.from_json(data["rule"])
+            return cls(path.parent, data["number"], data["attempt"], data["sweeper"], rule)
+        except (OSError, ValueError, KeyError) as error:
+            raise StudyError(str(path), f"cannot be read as a ticket ({error!r})") from None
+
+    @classmethod
+    def current(cls, environ: Mapping[str, str] = os.environ) -> Ticket | None:
+        """Returns the ticket of the job that runs in this process, or None outside a sweep."""
+        path = environ.get(VARIABLE)
+        return cls.read(Path(path)) if path else None
+
+    def append(self, point: Point) -> None:
+        """Adds a point to the curve; called by the job."""
+        append_line(self.curve_path, point.to_json())
+
+    def curve(self) -> Curve:
+        """Returns what the job has reported so far; a torn last line is left out."""
+        if not self.curve_path.exists():
+            return Curve()
+        return Curve.from_json(read_lines(self.curve_path)[0])
+
+    def write_result(self, outcome: Outcome) -> None:
+        """Leaves the outcome; called by the job, once, at its end."""
+        write_whole(self.result_path, json.dumps(outcome.to_json(), allow_nan=False))
+
+    def result(self) -> Outcome | None:
+        """Returns the outcome that the job left, or None if it left none yet."""
+        try:
+            data: Any = json.loads(self.result_path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return Outcome.from_json(data)

@@ -1,0 +1,186 @@
+"""Trials: what was proposed and why, and what came of it."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from neuropt_core.curve import Curve
+from neuropt_core.errors import ConfigError
+from neuropt_core.space import Value
+
+SOURCES = ("default", "prior", "surrogate", "random", "llm")
+"""Who can have proposed a trial: the user's own configuration, a rule of thumb, Optuna, chance, or an LLM."""
+
+
+class TrialState(str, enum.Enum):
+    """The life of a trial."""
+
+    RUNNING = "RUNNING"
+    COMPLETE = "COMPLETE"
+    PRUNED = "PRUNED"
+    FAIL = "FAIL"
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """The score that a proposer expects, as quantiles: p10 <= p50 <= p90 by value, whatever the direction."""
+
+    p10: float
+    p50: float
+    p90: float
+
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, (self.p10, self.p50, self.p90))) or not self.p10 <= self.p50 <= self.p90:
+            raise ConfigError("expected score", "needs finite p10 <= p50 <= p90", got=(self.p10, self.p50, self.p90))
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """One configuration to try, with the reason for trying it.
+
+    Attributes:
+        params: The value of every active parameter, by name.
+        rationale: Why, in words. From an LLM it is untrusted text.
+        source: One of `SOURCES`.
+        predicted: The expected score, if the proposer states one.
+        stands_in_for: The source that should have proposed but could not, else "".
+    """
+
+    params: Mapping[str, Value]
+    rationale: str
+    source: str
+    predicted: Predicted | None = None
+    stands_in_for: str = ""
+
+    def __post_init__(self) -> None:
+        if self.source not in SOURCES:
+            raise ConfigError("proposal", f"needs a source among {SOURCES}", got=self.source)
+        if not self.rationale.strip():
+            raise ConfigError("proposal", "needs a rationale", got=self.rationale)
+        object.__setattr__(self, "params", MappingProxyType(dict(self.params)))
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain data from which `from_json` makes an equal proposal."""
+        p = self.predicted
+        return {
+            "params": dict(self.params),
+            "rationale": self.rationale,
+            "source": self.source,
+            "predicted": None if p is None else [p.p10, p.p50, p.p90],
+            "stands_in_for": self.stands_in_for,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Proposal:
+        """Makes the proposal that `to_json` described."""
+        predicted = data.get("predicted")
+        return cls(
+            params=data["params"],
+            rationale=data["rationale"],
+            source=data["source"],
+            predicted=None if predicted is None else Predicted(*predicted),
+            stands_in_for=data.get("stands_in_for", ""),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a trial has no score.
+
+    Attributes:
+        kind: ``exception``, ``non_finite``, ``no_number``, ``out_of_memory`` or ``lost``.
+        message: One line for the reader.
+        traceback: The last lines of the traceback, if there was one.
+    """
+
+    kind: str
+    message: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a trial; told to the study once.
+
+    Raises:
+        ConfigError: The value and the state contradict each other, e.g. COMPLETE without a finite value.
+    """
+
+    state: TrialState
+    value: float | None = None
+    curve: Curve = field(default_factory=Curve)
+    failure: Failure | None = None
+    seconds: float = 0.0
+    reason: str = ""
+    """Why a pruned trial was stopped."""
+
+    def __post_init__(self) -> None:
+        scored = self.value is not None and math.isfinite(self.value)
+        legal = {
+            TrialState.COMPLETE: scored and self.failure is None,
+            TrialState.PRUNED: self.value is None and self.failure is None and bool(self.reason),
+            TrialState.FAIL: self.value is None and self.failure is not None,
+        }.get(self.state, False)
+        if not legal:
+            raise ConfigError(
+                "outcome", "a COMPLETE trial has a finite value, a FAIL one a failure", got=self.to_json()
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain data from which `from_json` makes an equal outcome."""
+        f = self.failure
+        return {
+            "state": self.state.value,
+            "value": self.value,
+            "curve": self.curve.to_json(),
+            "failure": None if f is None else {"kind": f.kind, "message": f.message, "traceback": f.traceback},
+            "seconds": self.seconds,
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Outcome:
+        """Makes the outcome that `to_json` described."""
+        failure = data.get("failure")
+        return cls(
+            state=TrialState(data["state"]),
+            value=data["value"],
+            curve=Curve.from_json(data["curve"]),
+            failure=None if failure is None else Failure(**failure),
+            seconds=data["seconds"],
+            reason=data.get("reason", ""),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A numbered proposal and, once told, its outcome. Number 0 is the user's own configuration."""
+
+    number: int
+    proposal: Proposal
+    outcome: Outcome | None = None
+
+    @property
+    def state(self) -> TrialState:
+        """RUNNING until an outcome is told."""
+        return TrialState.RUNNING if self.outcome is None else self.outcome.state
+
+    @property
+    def value(self) -> float | None:
+        """The score; None unless COMPLETE."""
+        return None if self.outcome is None else self.outcome.value
+
+    @property
+    def curve(self) -> Curve:
+        """What the job reported; empty while it runs or if it reported nothing."""
+        return Curve() if self.outcome is None else self.outcome.curve
+
+    @property
+    def params(self) -> Mapping[str, Value]:
+        """The proposal's values."""
+        return self.proposal.params
