@@ -1,0 +1,84 @@
+"""The schema of `hydra.sweeper` under `hydra/sweeper=neuropt`: plain values with their defaults and meanings.
+
+Names are those of Hydra's Optuna sweeper where the meaning is the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+
+
+@dataclass
+class LLMConf:
+    """How to reach the LLM. Keys are named, never written: Hydra saves every config to disk."""
+
+    provider: str = "auto"
+    """auto, anthropic or openai; auto takes the one whose key is set, anthropic first."""
+    model: str | None = None
+    """The vendor's name of the model; null takes a small current one."""
+    base_url: str | None = None
+    """Another server of the same kind; with openai, any server that speaks chat completions."""
+    api_key_env: str | None = None
+    """The NAME of the environment variable that holds the key; null takes the vendor's own."""
+    effort: str | None = None
+    """How long a reasoning model may think: low, medium, high; null leaves it to the vendor."""
+    max_tokens: int = 8192
+    """The longest reply, in tokens, thinking included."""
+    deadline: float = 120.0
+    """The longest wait for one reply, in seconds."""
+
+
+@dataclass
+class WandbConf:
+    """Where the story is written."""
+
+    mode: str = "auto"
+    """auto, online, offline or disabled; auto is online with a key, offline with wandb installed, else off."""
+    project: str = "neuropt"
+    entity: str | None = None
+
+
+@dataclass
+class NeuroptSweeperConf:
+    """Everything that `hydra.sweeper` takes."""
+
+    _target_: str = "hydra_plugins.neuropt_sweeper.sweeper.NeuroptSweeper"
+
+    n_trials: int = 20
+    """How many trials the study has in all, the user's own configuration included; a resumed study counts on."""
+    direction: str = "minimize"
+    """minimize or maximize what the task function returns."""
+    study_name: str | None = None
+    """The study's name, also the group in W&B; null takes the sweep folder's."""
+    seed: int = 0
+    """All chance is a function of this, the trial's number and the parameter."""
+    max_parallel: int = 1
+    """How many trials the launcher gets at a time (Hydra's basic launcher runs them one after another)."""
+    max_failure_rate: float = 0.5
+    """The study ends once more than this share of n_trials has failed; in [0, 1]."""
+    params: dict[str, Any] = field(default_factory=dict)
+    """Parameters in Hydra's grammar, e.g. `batch_size: choice(16,32,64)` or `optimizer.lr: tag(log, interval(1e-5,1e-1))`."""
+
+    model: str = "model"
+    """The key of the model's node in the config; the node has a _target_."""
+    introspect: bool = True
+    """false searches only lr, wd, optimizer and `params`."""
+    pretrained: str = "auto"
+    """auto, true or false: whether the model carries trained weights."""
+    space: str = "standard"
+    """standard, or seed for loevlie/neuropt's full list, edits that destroy a pretrained network included."""
+    bind: dict[str, Any] = field(default_factory=dict)
+    """Which keys of the config are the roles lr, wd and optimizer; null leaves a role out. Empty: found by name."""
+
+    advisor: str = "auto"
+    """auto, llm, prior or random; auto takes the LLM when a key is set, else the prior, which is no LLM."""
+    task: str = ""
+    """Your words for the advisor on the task, the data and the hardware."""
+    llm: LLMConf = field(default_factory=LLMConf)
+    wandb: WandbConf = field(default_factory=WandbConf)
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="neuropt", node=NeuroptSweeperConf, provider="neuropt")
