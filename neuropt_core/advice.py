@@ -80,6 +80,11 @@ class Advice:
     consultations: tuple[Consultation, ...] = ()
 
 
+def own_configuration(space: SearchSpace) -> Proposal:
+    """Returns trial 0: what the user's config says now, which every later trial is compared with."""
+    return Proposal(space.defaults(), "Your own configuration: the baseline that the others must beat.", "default")
+
+
 class Advisor(Protocol):
     """Something that proposes trials: a function of the request, without a clock, a file or a live study."""
 

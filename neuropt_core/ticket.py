@@ -91,6 +91,24 @@ class Ticket:
         path = environ.get(VARIABLE)
         return cls.read(Path(path)) if path else None
 
+    def write_started(self) -> None:
+        """Says that the job has begun, and in which process; called by the job."""
+        pid = os.getpid()
+        write_whole(self.started_path, json.dumps({"pid": pid, "host": os.uname().nodename, "born": _born(pid)}))
+
+    def is_running(self) -> bool:
+        """Tells whether the job's process is alive on this machine and has left no result.
+
+        False also where that cannot be known: a job on another machine, or one that has not begun.
+        """
+        try:
+            data: Any = json.loads(self.started_path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return False
+        pid = data["pid"]
+        here = data["host"] == os.uname().nodename and pid != os.getpid()
+        return here and not self.result_path.exists() and _born(pid) is not None and _born(pid) == data["born"]
+
     def append(self, point: Point) -> None:
         """Adds a point to the curve; called by the job."""
         append_line(self.curve_path, point.to_json())
@@ -112,3 +130,11 @@ class Ticket:
         except FileNotFoundError:
             return None
         return Outcome.from_json(data)
+
+
+def _born(pid: int) -> str | None:
+    # The start time tells a process from a later one under the same number (proc(5), field 22 of stat).
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[19]
+    except OSError:
+        return None

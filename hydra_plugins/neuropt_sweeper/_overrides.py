@@ -168,6 +168,5 @@ def _scalar(item: object, where: str) -> Value:
         return item.text
     if item is None or isinstance(item, (bool, int, float, str)):
         return item
-    raise ConfigError(
-        where, "must choose among numbers, strings, true, false and null", got=item, mend="Put lists into a config group."
-    )
+    rule = "must choose among numbers, strings, true, false and null"
+    raise ConfigError(where, rule, got=item, mend="Put lists into a config group.")

@@ -1,0 +1,165 @@
+"""The built-in prior: rules of thumb that a colleague would tell, one move at a time, then the surrogate.
+
+It is no LLM and says so. Each rule is a move away from the best configuration so far, so that what helped stays.
+The rules and where they come from:
+
+- BatchNorm: the statistics of a loaded network need more batches than a small data set has. Measured on
+  EfficientNet-Lite0 (momentum 0.01): full fine-tuning reaches 30 % with BatchNorm in train mode, 88 % frozen.
+- lr: a factor of 3 either way finds the order of magnitude (Bengio 2012, arXiv:1206.5533, section 3.1).
+- `lr_layer_decay` 0.75: the usual value of BEiT, MAE and ConvNeXt recipes; it mostly buys tolerance of a higher lr.
+- head_only and gradual_unfreeze: Kumar et al. 2022 (arXiv:2202.10054) and ULMFiT (arXiv:1801.06146); safe on
+  little data.
+- L2-SP: Li et al. 2018 (arXiv:1802.01483).
+- Weight decay, dropout and activation for training from scratch: common practice, one step each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from neuropt_core.advice import Advice, Advisor, Request
+from neuropt_core.space import Categorical, Float, SearchSpace, Value
+from neuropt_core.trial import Proposal
+
+Base = Mapping[str, Value]
+_LEAST = 6
+"""Below about five scored trials TPE draws at random, so a small budget is better spent on rules."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One rule of thumb.
+
+    Attributes:
+        why: The rule, as a sentence.
+        change: (space, best configuration so far) -> the roles' new values; empty where the rule says nothing.
+    """
+
+    why: str
+    change: Callable[[SearchSpace, Base], dict[str, Value]]
+
+
+class PriorAdvisor:
+    """Rules of thumb first, each once and for at most half of the budget (or six trials), then another advisor."""
+
+    name = "built-in rules of thumb, then Optuna's TPE (not an LLM)"
+
+    def __init__(self, then: Advisor) -> None:
+        self._then = then
+
+    def propose(self, request: Request) -> Advice:
+        """Returns the next moves from the best configuration so far, and `then`'s proposals when none is left."""
+        made = frozenset(t.proposal.rationale for t in request.trials if t.proposal.source == "prior")
+        room = max(_LEAST, request.n_trials // 2) - len(made)
+        proposals = _moves(request, made, count=max(0, min(room, request.count)))
+        missing = request.count - len(proposals)
+        if missing == 0:
+            return Advice(proposals)
+        rest = Request(
+            request.spec, request.trials, request.number + len(proposals), count=missing, n_trials=request.n_trials
+        )
+        advice = self._then.propose(rest)
+        return Advice(proposals + advice.proposals, advice.consultations)
+
+
+def _moves(request: Request, made: frozenset[str], count: int) -> tuple[Proposal, ...]:
+    space = request.space
+    base = _base(request)
+    taken = [dict(trial.params) for trial in request.trials]
+    found: list[Proposal] = []
+    for move in _RULES:
+        if len(found) == count:
+            break
+        if move.why in made:
+            continue
+        changes = {p.name: v for role, v in move.change(space, base).items() if (p := space.by_role(role)) is not None}
+        params = _complete(space, {**base, **changes})
+        if changes and params is not None and params not in taken:
+            taken.append(params)
+            found.append(Proposal(params, move.why, "prior"))
+    return tuple(found)
+
+
+def _base(request: Request) -> dict[str, Value]:
+    best = next(iter(request.ranked), None)
+    return dict(best.params) if best is not None else request.space.defaults()
+
+
+def _complete(space: SearchSpace, wanted: Base) -> dict[str, Value] | None:
+    """Returns `wanted` with newly active parameters at their defaults and inactive ones left out; None if illegal."""
+    params: dict[str, Value] = {}
+    for parameter in space.parameters:
+        if not space.is_active(parameter.name, params):
+            continue
+        if parameter.name in wanted:
+            params[parameter.name] = wanted[parameter.name]
+        elif parameter.has_default:
+            params[parameter.name] = parameter.default
+        elif isinstance(parameter, Categorical):
+            params[parameter.name] = parameter.choices[0]
+        elif isinstance(parameter, Float):
+            low, high = parameter.low, parameter.high
+            params[parameter.name] = (low * high) ** 0.5 if parameter.log else (low + high) / 2
+        else:
+            params[parameter.name] = parameter.low
+    return None if space.check(params) else params
+
+
+def _scale(role: str, factor: float) -> Callable[[SearchSpace, Base], dict[str, Value]]:
+    def change(space: SearchSpace, base: Base) -> dict[str, Value]:
+        parameter = space.by_role(role)
+        value = None if parameter is None else base.get(parameter.name)
+        if not isinstance(parameter, Float) or isinstance(value, (bool, str, type(None))) or not value:
+            return {}
+        return {role: float(f"{value * factor:.3g}")}
+
+    return change
+
+
+def _set(**values: Value) -> Callable[[SearchSpace, Base], dict[str, Value]]:
+    """Sets roles; says nothing where the first role is absent or cannot take its value."""
+
+    def change(space: SearchSpace, base: Base) -> dict[str, Value]:
+        role, value = next(iter(values.items()))
+        parameter = space.by_role(role)
+        return {} if parameter is None or parameter.check(value) is not None else dict(values)
+
+    return change
+
+
+def _both(*changes: Callable[[SearchSpace, Base], dict[str, Value]]) -> Callable[[SearchSpace, Base], dict[str, Value]]:
+    """Joins changes; says nothing unless the first one speaks."""
+
+    def change(space: SearchSpace, base: Base) -> dict[str, Value]:
+        if not changes[0](space, base):
+            return {}
+        return {role: value for part in changes for role, value in part(space, base).items()}
+
+    return change
+
+
+_RULES = (
+    Move(
+        "A loaded network's BatchNorm statistics rest on far more images than this data set; keep them frozen.",
+        _set(bn_mode="frozen"),
+    ),
+    Move("A third of the learning rate: does the present one overshoot?", _scale("lr", 1 / 3)),
+    Move("Three times the learning rate: is the present one too timid?", _scale("lr", 3)),
+    Move(
+        "Unfreeze only the last third and the head: a good default for medium data, and cheaper.",
+        _set(freeze_strategy="gradual_unfreeze", lr_layer_decay=1.0, l2sp_regularization=False),
+    ),
+    Move(
+        "Let early layers move less (layer decay 0.75), which tolerates a higher rate at the head.",
+        _set(lr_layer_decay=0.75),
+    ),
+    Move(
+        "Train the head alone at ten times the rate: safest on little data, and the cheapest.",
+        _both(_set(freeze_strategy="head_only"), _scale("lr", 10)),
+    ),
+    Move("Pull towards the loaded weights (L2-SP), against forgetting.", _set(l2sp_regularization=True)),
+    Move("Ten times the weight decay, against overfitting.", _scale("wd", 10)),
+    Move("Some dropout, against overfitting.", _set(dropout=0.2)),
+    Move("GELU in place of the present activation.", _set(activation="gelu")),
+)

@@ -1,0 +1,108 @@
+"""A job's life around the user's task function: say that it began, run it, leave the outcome on disk.
+
+What the launcher makes of the return value or the exception no longer matters: the sweeper reads the disk.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from neuropt_core.curve import Curve
+from neuropt_core.errors import NeuroptError, TrialPruned
+from neuropt_core.ticket import Ticket
+from neuropt_core.trial import Failure, Outcome, TrialState
+
+_TRACEBACK_LINES = 30
+
+
+class JobFailed(NeuroptError):
+    """Told to Hydra in place of the job's own exception, whose traceback would keep the model in memory."""
+
+
+class RecordedTask:
+    """The user's task function; in a sweep's job it leaves `result.json` whatever happens to it.
+
+    An instance, not a function: Hydra 1.4's joblib launcher asks a task that has a `__name__` to be importable.
+    """
+
+    def __init__(self, task: Callable[[Any], Any]) -> None:
+        self.task = task
+
+    def __call__(self, cfg: Any) -> Any:
+        """Runs the task and passes its return value on.
+
+        Raises:
+            JobFailed: The task raised, exited or returned no score; Hydra then marks the job as failed.
+        """
+        ticket = Ticket.current()
+        if ticket is None:
+            return self.task(cfg)
+        if ticket.sweeper != os.getpid():
+            _leave_interrupts_to_the_sweeper()
+        ticket.write_started()
+        began = time.monotonic()
+        returned, outcome = _run(self.task, cfg)
+        if outcome is None:
+            outcome = _scored(returned)
+        outcome = _completed(outcome, ticket.curve(), time.monotonic() - began)
+        ticket.write_result(outcome)
+        if outcome.failure is not None:
+            raise JobFailed(f"trial {ticket.number}", outcome.failure.message)
+        return returned
+
+
+def _run(task: Callable[[Any], Any], cfg: Any) -> tuple[Any, Outcome | None]:
+    """Returns what the task returned, or the outcome that its exception amounts to."""
+    try:
+        return task(cfg), None
+    except TrialPruned as stop:
+        return None, Outcome(TrialState.PRUNED, reason=stop.where)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever ends a job is data; the sweep goes on
+        return None, Outcome(TrialState.FAIL, failure=_failure(error))
+
+
+def _failure(error: BaseException) -> Failure:
+    # torch's class is known by name, so that a job without torch does not import it.
+    out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    lines = traceback.format_exception(error)
+    text = "".join(lines).strip().splitlines()[-_TRACEBACK_LINES:]
+    first = next(iter(str(error).strip().splitlines()), "")[:300]
+    return Failure(
+        kind="out_of_memory" if out_of_memory else "exception",
+        message=f"{type(error).__name__}: {first}" if first else type(error).__name__,
+        traceback="\n".join(text),
+    )
+
+
+def _scored(returned: Any) -> Outcome:
+    value = returned
+    if not isinstance(value, (bool, int, float, str)) and callable(getattr(value, "item", None)):
+        try:
+            value = value.item()
+        except (TypeError, ValueError, RuntimeError):
+            value = returned  # An array of many numbers is no score; it is named as it is.
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        got = f"{value!r:.60}"
+        message = f"the task function must return a number, got {got} ({type(value).__name__})"
+        return Outcome(TrialState.FAIL, failure=Failure("no_number", message))
+    if not math.isfinite(value):
+        message = f"the task function must return a finite number, got {float(value)}"
+        return Outcome(TrialState.FAIL, failure=Failure("non_finite", message))
+    return Outcome(TrialState.COMPLETE, float(value))
+
+
+def _completed(outcome: Outcome, curve: Curve, seconds: float) -> Outcome:
+    return Outcome(outcome.state, outcome.value, curve, outcome.failure, round(seconds, 3), outcome.reason)
+
+
+def _leave_interrupts_to_the_sweeper() -> None:
+    # Ctrl-C reaches every process of the terminal; the sweeper alone decides what becomes of a running trial.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
