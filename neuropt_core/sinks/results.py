@@ -1,0 +1,203 @@
+"""The results on disk, `results.yaml` and `trials.csv`, written whole after every trial."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from neuropt_core.advice import Consultation
+from neuropt_core.files import write_whole
+from neuropt_core.sinks.base import Scene
+from neuropt_core.sinks.text import compare, one_line, plain, reason
+from neuropt_core.space import Value
+from neuropt_core.trial import Trial, TrialState
+
+YAML_NAME = "results.yaml"
+CSV_NAME = "trials.csv"
+
+_LEADING = ("number", "state", "value", "seconds", "source", "stands_in_for", "failure")
+_FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+"""What makes a spreadsheet take a cell for a formula; the last four are the full-width forms of = + - @."""
+
+
+class ResultsSink:
+    """Keeps `results.yaml` and `trials.csv` in a folder up to date; a reader never sees half of a file.
+
+    Args:
+        folder: Where to write, normally ``hydra.sweep.dir``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def study_started(self, scene: Scene) -> None:
+        """Writes what a resumed study holds already; a new one has nothing to show."""
+        if scene.trials:
+            self._write(scene, "running")
+
+    def trial_asked(self, scene: Scene, trial: Trial) -> None:
+        """Does nothing: a trial is shown when it ends."""
+
+    def trial_told(self, scene: Scene, trial: Trial) -> None:
+        """Writes both files."""
+        self._write(scene, "running")
+
+    def consulted(self, scene: Scene, consultation: Consultation) -> None:
+        """Does nothing: consultations are in the journal."""
+
+    def study_finished(self, scene: Scene, reason: str) -> None:
+        """Writes both files for the last time in this process."""
+        self._write(scene, f"ended: {one_line(reason)}")
+
+    def _write(self, scene: Scene, status: str) -> None:
+        write_whole(self.folder / YAML_NAME, results_yaml(scene, status))
+        write_whole(self.folder / CSV_NAME, trials_csv(scene))
+
+
+def results_yaml(scene: Scene, status: str = "running") -> str:
+    """Returns the text of `results.yaml`.
+
+    `yaml.safe_load` gives plain numbers, strings, lists and mappings back, the very ones of the study. The first three
+    keys are those of the Hydra Optuna sweeper's `optimization_results.yaml`.
+    """
+    best = scene.best
+    head = {
+        "name": "neuropt",
+        "best_params": {} if best is None else _scalars(best.params),
+        "best_value": None if best is None else _scalar(best.value),
+    }
+    sections: list[tuple[str, dict[str, Any]]] = [
+        ("neuropt rewrites this file after every trial. One line a trial: trials.csv.", head),
+        ("The study.", {"study": _study(scene, status)}),
+        ("The best trial. `command` runs its configuration once, outside a sweep.", {"best": _best(scene, best)}),
+        (
+            "The best trial against trial 0, which is your own configuration. Each was run once, so a small\n"
+            "# difference may be chance.",
+            {"comparison": _comparison(scene)},
+        ),
+        ("Trials without a score, and why.", {"failures": _without_score(scene, TrialState.FAIL)}),
+        ("Trials that were stopped early, and why.", {"pruned": _without_score(scene, TrialState.PRUNED)}),
+    ]
+    return "\n".join(f"# {comment}\n{_dump(content)}" for comment, content in sections)
+
+
+def trials_csv(scene: Scene) -> str:
+    """Returns the text of `trials.csv`: one line a trial, one column a parameter.
+
+    Text that a spreadsheet would take for a formula gets an apostrophe in front; numbers stay numbers. A parameter that
+    is not active in a trial leaves its cell empty. A parameter named like one of the fixed columns is shown as
+    ``params.<name>``.
+    """
+    names = scene.spec.space.names
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    fixed = (*_LEADING, "rationale")
+    titles = [f"params.{name}" if name in fixed else name for name in names]
+    writer.writerow([_cell(title) for title in (*_LEADING, *titles, "rationale")])
+    for trial in scene.trials:
+        outcome, proposal = trial.outcome, trial.proposal
+        leading = (
+            trial.number,
+            trial.state.value,
+            "" if trial.value is None else trial.value,
+            "" if outcome is None else round(outcome.seconds, 3),
+            proposal.source,
+            proposal.stands_in_for,
+            reason(trial),
+        )
+        params = [trial.params.get(name, "") for name in names]
+        writer.writerow([_cell(value) for value in (*leading, *params, proposal.rationale)])
+    return file.getvalue()
+
+
+def _study(scene: Scene, status: str) -> dict[str, Any]:
+    states = [trial.state for trial in scene.trials]
+    return {
+        "name": _scalar(scene.spec.name),
+        "status": status,
+        "direction": scene.spec.direction,
+        "advisor": _scalar(scene.advisor),
+        "seed": _scalar(scene.spec.seed),
+        "trials": {
+            "done": sum(state is not TrialState.RUNNING for state in states),
+            "of": _scalar(scene.n_trials),
+            **{state.value.lower(): states.count(state) for state in TrialState},
+        },
+    }
+
+
+def _best(scene: Scene, best: Trial | None) -> dict[str, Any] | None:
+    if best is None:
+        return None
+    return {
+        "number": best.number,
+        "value": _scalar(best.value),
+        "command": scene.reproduce(best),
+        "overrides": [str(override) for override in scene.overrides.get(best.number, ())],
+        "params": _scalars(best.params),
+        "source": str(best.proposal.source),
+        "stands_in_for": str(best.proposal.stands_in_for),
+        "rationale": plain(best.proposal.rationale).strip(),
+    }
+
+
+def _comparison(scene: Scene) -> dict[str, Any]:
+    found, base, best = compare(scene), scene.baseline, scene.best
+    return {
+        "result": found.words,
+        "baseline_value": None if base is None else _scalar(base.value),
+        "best_value": None if best is None else _scalar(best.value),
+        "difference": _scalar(found.difference),
+        "relative": _scalar(found.relative),
+    }
+
+
+def _without_score(scene: Scene, state: TrialState) -> list[dict[str, Any]]:
+    return [{"number": t.number, "reason": reason(t)} for t in scene.trials if t.state is state]
+
+
+def _scalars(params: Mapping[str, Value]) -> dict[str, Value]:
+    return {str(name): _scalar(value) for name, value in params.items()}
+
+
+def _scalar(value: Value) -> Value:
+    # Subclasses (NumPy's float64 is a float, an enum may be a str) would be tagged as Python objects or refused.
+    kinds: tuple[Callable[[Any], Value], ...] = (int, float, str)
+    if value is None or isinstance(value, bool):
+        return value
+    return next(kind(value) for kind in kinds if isinstance(value, kind))  # type: ignore[arg-type]
+
+
+class _Dumper(yaml.SafeDumper):
+    """Chooses how text is written."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None  # A block reads better than a quoted string of several lines.
+    if not text.replace("\n", "").isprintable():
+        style = '"'  # PyYAML's other styles lose a next-line character (U+0085).
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def _dump(content: Mapping[str, Any]) -> str:
+    # No folding of long lines: a command must stay one line to be copied.
+    text: str = yaml.dump(dict(content), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=math.inf)
+    return text
+
+
+def _cell(value: Value) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str):
+        text = one_line(value)
+        return f"'{text}" if text.startswith(_FORMULA) else text
+    return repr(_scalar(value))
