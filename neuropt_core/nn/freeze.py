@@ -1,0 +1,134 @@
+"""Freezing: which parameters a strategy trains, and BatchNorm statistics that stay where they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from neuropt_core.errors import ConfigError
+from neuropt_core.nn.depth import DepthGroup
+
+STRATEGIES = ("full", "head_only", "gradual_unfreeze", "last_blocks", "all_but_embeddings")
+"""Names as in loevlie/neuropt, whose benchmark also names ``last_blocks``."""
+
+BN_MODES = ("train", "frozen", "recalibrate")
+
+
+def trained(strategy: str, model: nn.Module, groups: Sequence[DepthGroup], *, has_head: bool) -> frozenset[str]:
+    """Returns the names of the parameters that a strategy trains; what the user has frozen stays frozen.
+
+    ``full`` trains everything, ``head_only`` the head, ``last_blocks`` the last block and the head,
+    ``gradual_unfreeze`` the last third of the groups before the head and the head, and ``all_but_embeddings``
+    everything but ``nn.Embedding`` layers.
+
+    Args:
+        strategy: One of `STRATEGIES`.
+        model: The model; nothing is changed.
+        groups: Its depth groups, stem first, head last.
+        has_head: Whether the last group is the head.
+
+    Raises:
+        ConfigError: The strategy is unknown, or needs a head that the model does not have.
+    """
+    free = {name for name, p in model.named_parameters() if p.requires_grad}
+    if strategy == "full":
+        return frozenset(free)
+    if strategy == "all_but_embeddings":
+        embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+        return frozenset(n for n, p in model.named_parameters() if n in free and id(p) not in embeddings)
+    if strategy not in STRATEGIES:
+        raise ConfigError("neuropt.freeze_strategy", f"must be one of {list(STRATEGIES)}", got=strategy)
+    if not has_head:
+        raise ConfigError(
+            "neuropt.freeze_strategy",
+            "needs a model with a head of its own, and none was found",
+            got=strategy,
+            mend="Name it, e.g. neuropt.head=[fc], or use full.",
+        )
+    body = len(groups) - 1
+    kept = {"head_only": 0, "last_blocks": 1, "gradual_unfreeze": math.ceil(body / 3)}[strategy]
+    return frozenset(n for group in groups[max(0, body - kept) :] for n in group.tensors if n in free)
+
+
+def distinct(
+    model: nn.Module, groups: Sequence[DepthGroup], *, has_head: bool
+) -> tuple[dict[str, frozenset[str]], dict[str, str]]:
+    """Returns the strategies worth trying with what they train, and for the others the reason why not.
+
+    A strategy that trains nothing, or the same as an earlier one, is not worth a trial.
+    """
+    kept: dict[str, frozenset[str]] = {}
+    merged: dict[str, str] = {}
+    for strategy in STRATEGIES:
+        if not has_head and strategy in ("head_only", "gradual_unfreeze", "last_blocks"):
+            merged[strategy] = "the model has no head of its own"
+            continue
+        names = trained(strategy, model, groups, has_head=has_head)
+        twin = next((other for other, same in kept.items() if same == names), None)
+        if twin is not None:
+            merged[strategy] = f"trains the same as {twin}"
+        elif not names:
+            merged[strategy] = "trains nothing"
+        else:
+            kept[strategy] = names
+    return kept, merged
+
+
+def freeze(model: nn.Module, names: frozenset[str]) -> None:
+    """Takes every parameter outside `names` out of training; never puts one in."""
+    for name, parameter in model.named_parameters():
+        if name not in names:
+            parameter.requires_grad_(False)
+
+
+def tracked_norms(model: nn.Module) -> list[_NormBase]:
+    """Returns the layers that keep running statistics (BatchNorm, and InstanceNorm that tracks)."""
+    return [m for m in model.modules() if isinstance(m, _NormBase) and m.running_mean is not None]
+
+
+def frozen_norms(model: nn.Module) -> list[_NormBase]:
+    """Returns the layers with running statistics that lie in a frozen part of the model.
+
+    A layer without weights of its own lies where its parent lies.
+    """
+    above = {id(child): parent for parent in model.modules() for child in parent.children()}
+    found = []
+    for norm in tracked_norms(model):
+        place = norm if any(True for _ in norm.parameters()) else above.get(id(norm), norm)
+        weights = list(place.parameters())
+        if weights and not any(p.requires_grad for p in weights):
+            found.append(norm)
+    return found
+
+
+class KeepEval:
+    """A forward pre-hook on the root that puts layers back into eval mode.
+
+    ``requires_grad=False`` does not stop running statistics, and the ``model.train()`` of every training loop undoes
+    an ``eval()`` on a part; before each forward pass is the one moment that no loop can skip.
+    """
+
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        self.modules = tuple(modules)
+
+    def __call__(self, root: nn.Module, args: object) -> None:
+        """Puts the layers into eval mode."""
+        for module in self.modules:
+            if module.training:
+                module.eval()
+
+
+def recalibrate(norms: Sequence[_NormBase]) -> None:
+    """Makes running statistics the plain mean over the batches seen from now on.
+
+    ``torch.optim.swa_utils.update_bn`` does the same (momentum None, a fresh count) in a pass of its own over the data
+    after training. Called at each epoch's start this costs no pass; the price is that the weights move while the mean
+    is taken. The values are left as they are: the first batch replaces them, since its share is 1/1.
+    """
+    for norm in norms:
+        norm.momentum = None
+        if norm.num_batches_tracked is not None:
+            norm.num_batches_tracked.zero_()

@@ -1,0 +1,70 @@
+"""Parameter groups for any torch optimizer: rates that decay with depth, no weight decay where it does harm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from neuropt_core.errors import ConfigError
+from neuropt_core.nn.depth import DepthGroup
+
+REFERENCE_DEPTH = 12
+"""Groups between stem and head to which `layer_rate` is normalised: the blocks of a ViT-B."""
+
+
+def layer_rate(lr: float, decay: float, group: int, last: int) -> float:
+    """Returns the learning rate of a depth group: ``lr * decay ** (12 / last * (last - group))``.
+
+    The head (group `last`) learns at `lr`, the stem (group 0) at ``lr * decay ** 12``, whatever the model's depth.
+    This is layer-wise decay as in BEiT (Bao et al. 2021, `optim_factory.py`) and MAE (He et al. 2021, `lr_decay.py`),
+    ``decay ** (layers + 1 - layer)``, with the exponent scaled to 12 groups, so that one value of `decay` means the
+    same on a ResNet-18 as on a ViT-L; without the scaling deep networks would all but freeze at a value that shallow
+    ones hardly feel.
+
+    Args:
+        lr: The head's learning rate.
+        decay: The factor from one group to the one before it, in (0, 1]; 1 turns the decay off.
+        group: 0 for the stem, up to `last` for the head.
+        last: Index of the last group, 0 or more.
+    """
+    return lr if last == 0 else lr * decay ** (REFERENCE_DEPTH / last * (last - group))
+
+
+def parameter_groups(
+    model: nn.Module, groups: Sequence[DepthGroup], *, lr: float, weight_decay: float, decay: float
+) -> list[dict[str, Any]]:
+    """Returns one dict for each rate and weight decay, with absolute values that every torch scheduler honours.
+
+    (timm's own layer decay writes a key ``lr_scale`` which torch's optimizers and schedulers ignore.)
+    Frozen parameters are in none; all others in exactly one. Norms, biases and other vectors and scalars get no weight
+    decay: pulling them to zero takes away scale and offset without making the function any simpler.
+
+    Args:
+        model: The model.
+        groups: Its depth groups, stem first, head last.
+        lr: The head's learning rate.
+        weight_decay: For weight matrices and kernels.
+        decay: The layer decay, in (0, 1].
+
+    Raises:
+        ConfigError: Nothing is left to train.
+    """
+    parameters = dict(model.named_parameters())
+    found: dict[tuple[float, float], dict[str, Any]] = {}
+    for index, group in enumerate(groups):
+        rate = layer_rate(lr, decay, index, len(groups) - 1)
+        for name in group.tensors:
+            parameter = parameters[name]
+            if not parameter.requires_grad:
+                continue
+            strength = weight_decay if parameter.ndim >= 2 else 0.0
+            made = found.setdefault((rate, strength), {"params": [], "lr": rate, "weight_decay": strength})
+            made["params"].append(parameter)
+    if not found:
+        raise ConfigError("neuropt.freeze_strategy", "must leave something to train", mend="Use full or name a head.")
+    placed = [id(p) for made in found.values() for p in made["params"]]
+    free = [id(p) for p in parameters.values() if p.requires_grad]
+    assert sorted(placed) == sorted(free), "depth groups must partition the parameters"
+    return list(found.values())

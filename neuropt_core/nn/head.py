@@ -1,0 +1,48 @@
+"""The head: the layers that turn features into the answer."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from neuropt_core.nn.depth import Trace, owner, within
+
+
+def find_head(model: nn.Module, seen: Trace, fresh: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Returns the module paths of the head, outermost, in order of registration; empty if there is none of its own.
+
+    Fresh layers and the first layers met when walking back from the output, together. Where nothing ran, the last
+    registered layer with a weight matrix or kernel stands for the latter. A classifier that shares its weights with
+    an embedding is no head of its own.
+
+    Args:
+        model: The model.
+        seen: What `trace` found in it.
+        fresh: Names of the tensors that were not loaded; empty when nothing was loaded or all was.
+    """
+    if seen.frontier:
+        last = [owner(n) for n in seen.frontier if seen.first[n] == seen.last[n]]
+    else:
+        last = [owner(n) for n, p in model.named_parameters() if p.ndim >= 2][-1:]
+    found = {path for path in (*last, *_fresh_modules(model, frozenset(fresh))) if path}
+    return tuple(path for path, _ in model.named_modules() if path in found and not within(path, found))
+
+
+def _fresh_modules(model: nn.Module, fresh: frozenset[str]) -> list[str]:
+    """Returns the largest modules whose weights are all fresh; a wrapper around one layer gives way to the layer."""
+
+    def whole(path: str) -> bool:
+        # Zeros and ones of a fresh layer look loaded or not at chance; they follow the layer's own weights.
+        inside = [n for n, p in model.named_parameters() if within(n, (path,)) and (p.ndim >= 2 or n in fresh)]
+        return bool(inside) and all(n in fresh for n in inside)
+
+    found = [path for path, _ in model.named_modules() if path and whole(path)]
+    outermost = [path for path in found if not within(path, found)]
+    return [_unwrap(model, path) for path in outermost]
+
+
+def _unwrap(model: nn.Module, path: str) -> str:
+    module = model.get_submodule(path)
+    inner = [name for name, child in module.named_children() if any(True for _ in child.parameters())]
+    if len(inner) == 1 and not list(module.parameters(recurse=False)):
+        return _unwrap(model, f"{path}.{inner[0]}")
+    return path

@@ -1,0 +1,228 @@
+"""Whether weights were loaded: the model is built twice under two seeds, and what stays the same was not drawn."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from neuropt_core.errors import IntrospectionError
+from neuropt_core.nn.evidence import look_for_training
+from neuropt_core.profile import Pretrained
+
+SLOW_SECONDS = 30.0
+"""A model that takes longer to build is built once."""
+
+_SAME_TENSORS, _SAME_NUMBERS = 0.2, 0.05
+# Below these shares what is the same under two seeds is a deterministic start: position tables, Gabor stems.
+
+_SEEDS = (1, 2)
+_OFFSET = 7919  # Shifts the seeds that a factory sets for itself; any number that nobody uses as a step would do.
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two builds side by side; tensors that hold one constant say nothing and are left out.
+
+    Attributes:
+        same: Names with equal bytes under both seeds.
+        fresh: Names that differ.
+        numbers: Share of the compared numbers that lie in `same`, in [0, 1].
+    """
+
+    same: tuple[str, ...]
+    fresh: tuple[str, ...]
+    numbers: float
+
+    @property
+    def loaded(self) -> bool:
+        """True if enough is the same to have been loaded."""
+        count = len(self.same) + len(self.fresh)
+        return count > 0 and len(self.same) / count >= _SAME_TENSORS and self.numbers >= _SAME_NUMBERS
+
+
+def judge(
+    make: Callable[[], nn.Module], *, target: str, pretrained: bool | None = None, slow: float = SLOW_SECONDS
+) -> tuple[nn.Module, Pretrained]:
+    """Builds the model and says whether it carries trained weights, and which tensors are fresh.
+
+    Provenance speaks first: built under two seeds (those that the factory sets for itself are shifted), weights that
+    stay the same are not random draws. As deterministic starts exist, a load must have been seen too, or the weights
+    must look trained. Every random generator is left as it was.
+
+    Args:
+        make: Builds the model afresh.
+        target: What it is called in messages.
+        pretrained: The user's own word, which settles the verdict.
+        slow: Seconds of the first build from which there is no second one.
+
+    Raises:
+        IntrospectionError: The model cannot be built.
+    """
+    with _kept_generators():
+        began = time.monotonic()
+        with _seen_loads() as loads:
+            model = _build(make, target, _SEEDS[0])
+        if pretrained is False:
+            return model, Pretrained(False, ("neuropt.pretrained says so",))
+        seconds = time.monotonic() - began
+        if seconds > slow:
+            return model, _alone(model, loads, f"built once only, since that took {seconds:.0f} s", pretrained)
+        with _shifted_seeds():
+            twin = _build(make, target, _SEEDS[1])
+    compared = compare(model, twin)
+    return model, _settle(model, compared, loads, pretrained)
+
+
+def compare(one: nn.Module, other: nn.Module) -> Comparison:
+    """Compares two builds of one model, tensor by tensor."""
+    others = dict(other.named_parameters())
+    same, fresh, numbers, total = [], [], 0, 0
+    for name, parameter in one.named_parameters():
+        if not _speaks(parameter):
+            continue
+        total += parameter.numel()
+        if name in others and _speaks(others[name]) and _digest(parameter) == _digest(others[name]):
+            same.append(name)
+            numbers += parameter.numel()
+        else:
+            fresh.append(name)
+    return Comparison(tuple(same), tuple(fresh), numbers / total if total else 0.0)
+
+
+def _settle(model: nn.Module, compared: Comparison, loads: list[str], said: bool | None) -> Pretrained:
+    count = len(compared.same) + len(compared.fresh)
+    text = f"{len(compared.same)} of {count} tensors are identical under two seeds"
+    if said:
+        fresh = compared.fresh if compared.same else ()
+        return Pretrained(True, ("neuropt.pretrained says so", text), fresh=fresh)
+    if not compared.loaded:
+        return Pretrained(False, (f"{text}: drawn at random",))
+    evidence = look_for_training(model)
+    fresh_text = f"; fresh: {_modules(compared.fresh)}" if compared.fresh else ""
+    if loads:
+        return Pretrained(True, (f"{text}: loaded{fresh_text}", f"seen: {loads[0]}"), fresh=compared.fresh)
+    if evidence.trained:
+        return Pretrained(True, (f"{text}: loaded{fresh_text}", str(evidence)), fresh=compared.fresh)
+    reason = f"{text}, but nothing was seen to load them and {evidence}: a fixed start"
+    return Pretrained(False, (reason,), certain=False)
+
+
+def _alone(model: nn.Module, loads: list[str], reason: str, said: bool | None) -> Pretrained:
+    if said:
+        return Pretrained(True, ("neuropt.pretrained says so", reason))
+    evidence = look_for_training(model)
+    seen = f"seen: {loads[0]}" if loads else "nothing was seen to load weights"
+    return Pretrained(evidence.trained, (reason, seen, str(evidence)), certain=evidence.trained == bool(loads))
+
+
+def _modules(tensors: tuple[str, ...]) -> str:
+    paths = list(dict.fromkeys(name.rpartition(".")[0] or name for name in tensors))
+    return ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+
+
+def _build(make: Callable[[], nn.Module], target: str, seed: int) -> nn.Module:
+    _seed(seed)
+    try:
+        model = make()
+    except Exception as error:
+        raise IntrospectionError(
+            target, f"cannot be built ({type(error).__name__}: {error})", mend="Try it alone: hydra.utils.instantiate."
+        ) from error
+    if not isinstance(model, nn.Module):
+        raise IntrospectionError(target, "must build a torch.nn.Module", got=type(model).__name__)
+    return model
+
+
+def _speaks(p: torch.Tensor) -> bool:
+    if isinstance(p, nn.parameter.UninitializedParameter) or p.is_meta or p.numel() < 2:
+        return False
+    flat = p.detach().flatten()
+    return bool((flat != flat[0]).any())
+
+
+def _digest(p: torch.Tensor) -> bytes:
+    raw = p.detach().cpu().contiguous().flatten().view(torch.uint8)
+    return hashlib.blake2b(raw.numpy().tobytes(), digest_size=16).digest()
+
+
+def _seed(seed: int) -> None:
+    torch.manual_seed(seed)
+    random.seed(seed)
+    if "numpy" in sys.modules:  # A factory that draws from numpy has imported it.
+        sys.modules["numpy"].random.seed(seed)
+
+
+@contextlib.contextmanager
+def _kept_generators() -> Iterator[None]:
+    numpy = sys.modules.get("numpy")
+    python_state = random.getstate()
+    numpy_state = numpy.random.get_state() if numpy else None
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        random.setstate(python_state)
+        if numpy is not None:
+            numpy.random.set_state(numpy_state)
+
+
+@contextlib.contextmanager
+def _patched(patches: list[tuple[Any, str, Callable[[Any], Any]]]) -> Iterator[None]:
+    """Replaces attributes for a while; each patch makes the new value from the old one."""
+    old = [(place, name, getattr(place, name)) for place, name, _ in patches]
+    try:
+        for (place, name, value), (_, _, wrap) in zip(old, patches, strict=True):
+            setattr(place, name, wrap(value))
+        yield
+    finally:
+        for place, name, value in old:
+            setattr(place, name, value)
+
+
+@contextlib.contextmanager
+def _shifted_seeds() -> Iterator[None]:
+    def shifted(plain: Any) -> Any:
+        def seed(value: Any = None, *args: Any, **kwargs: Any) -> Any:
+            return plain(value + _OFFSET if isinstance(value, int) else value, *args, **kwargs)
+
+        return seed
+
+    patches: list[tuple[Any, str, Callable[[Any], Any]]] = [(torch, "manual_seed", shifted), (random, "seed", shifted)]
+    if "numpy" in sys.modules:
+        patches.append((sys.modules["numpy"].random, "seed", shifted))
+    with _patched(patches):
+        yield
+
+
+@contextlib.contextmanager
+def _seen_loads() -> Iterator[list[str]]:
+    """Notes which functions that load weights are called; most loaders in use end in one of these."""
+    seen: list[str] = []
+
+    def noting(label: str) -> Callable[[Any], Any]:
+        def wrap(plain: Any) -> Any:
+            def load(*args: Any, **kwargs: Any) -> Any:
+                seen.append(label)
+                return plain(*args, **kwargs)
+
+            return load
+
+        return wrap
+
+    patches: list[tuple[Any, str, Callable[[Any], Any]]] = [
+        (nn.Module, "load_state_dict", noting("load_state_dict")),
+        (torch, "load", noting("torch.load")),
+    ]
+    if "safetensors.torch" in sys.modules:
+        patches.append((sys.modules["safetensors.torch"], "load_file", noting("safetensors.torch.load_file")))
+    with _patched(patches):
+        yield seen
