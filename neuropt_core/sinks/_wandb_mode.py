@@ -1,0 +1,119 @@
+"""Whether and how W&B is used: the user's settings, and what the machine offers. Imports nothing of wandb."""
+
+from __future__ import annotations
+
+import configparser
+import importlib.util
+import netrc
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from neuropt_core.errors import ConfigError, MissingExtraError
+
+_MODES = ("auto", "online", "offline", "disabled")
+
+
+@dataclass(frozen=True, slots=True)
+class WandbSettings:
+    """The settings below ``hydra.sweeper.wandb``.
+
+    Attributes:
+        mode: ``auto`` (online with a key, offline with wandb installed, otherwise disabled), ``online``, ``offline`` or
+            ``disabled``.
+        project: The project's name.
+        entity: The user or team; None for the account's default.
+    """
+
+    mode: str = "auto"
+    project: str = "neuropt"
+    entity: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode not in _MODES:
+            raise ConfigError("hydra.sweeper.wandb.mode", f"must be one of {', '.join(_MODES)}", got=self.mode)
+        name = self.project
+        if not isinstance(name, str) or not 0 < len(name.strip()) <= 128 or set(name) & set("/\\#?%:"):
+            raise ConfigError(
+                "hydra.sweeper.wandb.project", "needs 1 to 128 characters, none of / \\ # ? % :", got=name
+            )
+        if self.entity is not None and (not isinstance(self.entity, str) or not self.entity.strip()):
+            raise ConfigError("hydra.sweeper.wandb.entity", "must be a name or null", got=self.entity)
+
+
+def is_installed() -> bool:
+    """Tells whether wandb can be imported, without importing it."""
+    spec = importlib.util.find_spec("wandb")
+    # The folder `wandb` that runs leave in the working directory is found too, as a package without a file.
+    return spec is not None and spec.origin is not None
+
+
+def resolve_mode(
+    settings: WandbSettings, environ: Mapping[str, str] = os.environ, installed: bool | None = None
+) -> str:
+    """Returns ``online``, ``offline`` or ``disabled``. An explicit mode wins over ``WANDB_MODE``, which decides `auto`.
+
+    Args:
+        settings: The user's settings.
+        environ: The environment variables.
+        installed: Whether wandb can be imported; looked up if None.
+
+    Raises:
+        MissingExtraError: The mode needs wandb, which is not installed.
+        ConfigError: The mode is online, but there is no key.
+    """
+    wanted, where = settings.mode, f"hydra.sweeper.wandb.mode={settings.mode}"
+    here = is_installed() if installed is None else installed
+    if wanted == "auto":
+        wanted, where = _mode_of(environ) if here else "disabled", "WANDB_MODE=online"
+    if wanted == "disabled":
+        return wanted
+    if wanted == "auto":
+        return "online" if has_key(environ) else "offline"
+    if not here:
+        raise MissingExtraError(f"{where} needs wandb: pip install 'hydra-neuropt-sweeper[wandb]'")
+    if wanted == "online" and not has_key(environ):
+        mend = "Run `wandb login`, set WANDB_API_KEY, or choose hydra.sweeper.wandb.mode=offline."
+        raise ConfigError(where, f"needs a key for {_host(environ)}, and there is none", mend=mend)
+    return wanted
+
+
+def has_key(environ: Mapping[str, str] = os.environ) -> bool:
+    """Tells whether W&B would find a key: in the environment, or where `wandb login` leaves it."""
+    if environ.get("WANDB_API_KEY", "").strip() or environ.get("WANDB_IDENTITY_TOKEN_FILE", "").strip():
+        return True
+    home = Path(environ.get("HOME") or Path.home())
+    named = environ.get("NETRC")
+    files = [Path(named).expanduser()] if named else [home / ".netrc", home / "_netrc"]
+    return any(_in_netrc(file, _host(environ)) for file in files)
+
+
+def _in_netrc(file: Path, host: str) -> bool:
+    try:
+        found = netrc.netrc(file).authenticators(host)
+    except (OSError, netrc.NetrcParseError, UnicodeDecodeError):
+        return False  # wandb, too, goes on without a file that it cannot read.
+    return found is not None and bool(found[2])
+
+
+def _host(environ: Mapping[str, str]) -> str:
+    url = environ.get("WANDB_BASE_URL", "")
+    if not url:
+        home = Path(environ.get("HOME") or Path.home())
+        folder = Path(environ.get("WANDB_CONFIG_DIR") or home / ".config" / "wandb")
+        parser = configparser.ConfigParser(interpolation=None)
+        try:
+            parser.read(folder / "settings", encoding="utf-8")
+            url = parser.get("default", "base_url", fallback="")
+        except (configparser.Error, UnicodeDecodeError):
+            url = ""
+    return urlsplit(url).netloc or "api.wandb.ai"
+
+
+def _mode_of(environ: Mapping[str, str]) -> str:
+    if environ.get("WANDB_DISABLED", "").strip().lower() in ("1", "true", "yes"):
+        return "disabled"
+    word = environ.get("WANDB_MODE", "").strip().lower()
+    return {"dryrun": "offline", "run": "online"}.get(word, word) if word in (*_MODES, "dryrun", "run") else "auto"
