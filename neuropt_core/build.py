@@ -10,6 +10,7 @@ from neuropt_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from neuropt_core.llm.client import LLMSettings
+    from neuropt_core.sinks.wandb import WandbSink
 
 ADVISORS = ("auto", "llm", "prior", "random")
 
@@ -68,3 +69,16 @@ def _llm_settings(llm: Mapping[str, object], environ: Mapping[str, str]) -> LLMS
         if provider is None:
             return None
     return LLMSettings(**{**llm, "provider": provider})  # type: ignore[arg-type]
+
+
+def make_wandb_sink(settings: Mapping[str, object], environ: Mapping[str, str]) -> WandbSink | None:
+    """Returns the sink that the settings under ``hydra.sweeper.wandb`` ask for, or None where W&B is off.
+
+    Raises:
+        ConfigError: A setting is wrong, or wandb or its key is asked for and missing.
+    """
+    from neuropt_core.sinks.wandb import WandbSettings, WandbSink, resolve_mode
+
+    checked = WandbSettings(**settings)  # type: ignore[arg-type]
+    mode = resolve_mode(checked, environ)
+    return None if mode == "disabled" else WandbSink(checked, mode, environ=environ)

@@ -60,7 +60,7 @@ class NeuroptSweeperConf:
     max_failure_rate: float = 0.5
     """The study ends once more than this share of n_trials has failed; in [0, 1]."""
     params: dict[str, Any] = field(default_factory=dict)
-    """Parameters in Hydra's grammar, e.g. `batch_size: choice(16,32)`, `optimizer.lr: tag(log, interval(1e-5,1e-1))`."""
+    """Parameters in Hydra's grammar, e.g. `batch_size: choice(16,32)` or `lr: tag(log, interval(1e-5, 1e-1))`."""
 
     model: str = "model"
     """The key of the model's node in the config; the node has a _target_."""

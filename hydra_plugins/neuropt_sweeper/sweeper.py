@@ -13,6 +13,9 @@ from omegaconf import DictConfig
 class NeuroptSweeper(Sweeper):
     """Introspects the configured model, asks an advisor what to try, launches the trials, keeps the study."""
 
+    hydra_context: HydraContext
+    config: DictConfig
+
     def __init__(self, **settings: Any) -> None:
         self.settings = settings
 

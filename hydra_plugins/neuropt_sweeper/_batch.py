@@ -1,0 +1,96 @@
+"""The backend for any launcher: hands it a batch, waits for all of it, and reads the outcomes from the disk."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from hydra.plugins.launcher import Launcher
+
+from neuropt_core.ticket import Ticket
+from neuropt_core.trial import Failure, Outcome, Trial, TrialState
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One attempt at a trial, ready to be launched."""
+
+    trial: Trial
+    ticket: Ticket
+    overrides: tuple[str, ...]
+
+
+class Backend(Protocol):
+    """How trials run under a launcher."""
+
+    capacity: int
+    """How many trials may be submitted before some must be polled."""
+
+    def submit(self, job: Job) -> None:
+        """Takes a job; it may start now or at the next `poll`."""
+        ...
+
+    def poll(self) -> list[tuple[Job, Outcome]]:
+        """Returns the jobs that have ended since the last call; may wait for some."""
+        ...
+
+
+class BatchBackend:
+    """Plain `Launcher.launch(batch)`: an honest barrier, and the only thing that every launcher can do."""
+
+    def __init__(self, launcher: Launcher, capacity: int) -> None:
+        self._launcher = launcher
+        self._waiting: list[Job] = []
+        self.capacity = capacity
+
+    def submit(self, job: Job) -> None:
+        """Takes a job; it starts at the next `poll`, with all that were taken by then."""
+        self._waiting.append(job)
+
+    def poll(self) -> list[tuple[Job, Outcome]]:
+        """Launches what was submitted, waits until the launcher returns, and reads what the jobs left on disk."""
+        waiting, self._waiting = self._waiting, []
+        ended = []
+        for batch in _consecutive(waiting):
+            error = self._launch(batch)
+            ended += [(job, outcome_of(job.ticket, error)) for job in batch]
+        return ended
+
+    def _launch(self, batch: list[Job]) -> str:
+        """Returns what the launcher raised, in words; "" if nothing."""
+        try:
+            # What it returns is not kept: with several launchers one dead job loses the results of the whole batch,
+            # and a failed one would keep its model alive through its traceback.
+            self._launcher.launch([job.overrides for job in batch], initial_job_idx=batch[0].trial.number)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - told to the study as the failure of what it lost
+            told = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            _log.debug("The launcher raised", exc_info=True)
+            return told
+        return ""
+
+
+def outcome_of(ticket: Ticket, error: str = "") -> Outcome:
+    """Returns what a job that has ended left on disk; a job that left nothing was killed."""
+    outcome = ticket.result()
+    if outcome is not None:
+        return outcome
+    message = "the job left no result: it was killed, or its launcher could not start it"
+    if error:
+        message += f" ({error})"
+    return Outcome(TrialState.FAIL, curve=ticket.curve(), failure=Failure("lost", message))
+
+
+def _consecutive(jobs: list[Job]) -> Iterator[list[Job]]:
+    # Hydra numbers the jobs of a batch from its first; a trial's number is its job's.
+    batch: list[Job] = []
+    for job in sorted(jobs, key=lambda job: job.trial.number):
+        if batch and job.trial.number != batch[-1].trial.number + 1:
+            yield batch
+            batch = []
+        batch.append(job)
+    if batch:
+        yield batch

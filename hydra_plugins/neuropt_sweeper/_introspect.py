@@ -1,0 +1,120 @@
+"""Looks into the configured model in a short-lived child process, where its memory and its crashes stay.
+
+Run as a module it is that child: a request in JSON on stdin, the reply in a file.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import get_object, instantiate
+from omegaconf import OmegaConf
+
+from neuropt_core.errors import ConfigError, IntrospectionError, NeuroptError
+from neuropt_core.profile import ModelProfile
+from neuropt_core.space import Value
+
+
+def introspect(
+    node: Mapping[str, Any], *, where: str, space: str, pretrained: bool | None, current: Mapping[str, Value]
+) -> ModelProfile:
+    """Returns the profile of the model that a config node describes.
+
+    Args:
+        node: The node, interpolations resolved, with its ``_target_``.
+        where: The node's key in the config, for errors.
+        space: ``standard`` or ``seed``.
+        pretrained: The user's own word on it, or None to find out.
+        current: The scalars under ``neuropt`` in the user's config.
+
+    Raises:
+        ConfigError: The target cannot be imported, or the model cannot be built from the node.
+        IntrospectionError: The model was built, but could not be looked into.
+    """
+    target = node.get("_target_")
+    if not isinstance(target, str):
+        raise ConfigError(
+            where,
+            "must be a node with a _target_",
+            got=dict(node),
+            mend="Name the model's node in hydra.sweeper.model, or set hydra.sweeper.introspect=false.",
+        )
+    request: dict[str, Any] = {
+        "node": OmegaConf.to_yaml(OmegaConf.create(dict(node))),
+        "path": [str(Path(entry).absolute()) for entry in sys.path],
+        "where": where,
+        "space": space,
+        "pretrained": pretrained,
+        "current": dict(current),
+    }
+    with tempfile.TemporaryDirectory(prefix="neuropt-") as folder:
+        # A file, not stdout: models print while they load.
+        request["reply"] = str(Path(folder) / "reply.json")
+        done = subprocess.run(
+            [sys.executable, "-m", __name__], input=json.dumps(request), capture_output=True, text=True, check=False
+        )
+        try:
+            reply = json.loads(Path(request["reply"]).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            last = done.stderr.strip().splitlines()[-1:] or ["it printed nothing"]
+            raise IntrospectionError(where, f"the child process died with code {done.returncode} ({last[0]})") from None
+    if "profile" in reply:
+        return ModelProfile.from_json(reply["profile"])
+    raise {"ConfigError": ConfigError}.get(reply["error"], IntrospectionError)(reply["where"], reply["rule"])
+
+
+def _child() -> None:
+    request = json.load(sys.stdin)
+    # The job will find the user's modules as the sweeper does.
+    sys.path[:] = request["path"]
+    try:
+        reply: dict[str, Any] = {"profile": _inspect(request).to_json()}
+    except NeuroptError as error:
+        kind = "ConfigError" if isinstance(error, ConfigError) else "IntrospectionError"
+        reply = {"error": kind, "where": error.where, "rule": str(error).removeprefix(f"{error.where}: ")}
+    except Exception as error:  # noqa: BLE001 - any model may raise anything; the parent says so and goes on
+        reply = {"error": "IntrospectionError", "where": request["where"], "rule": _told(error)}
+    Path(request["reply"]).write_text(json.dumps(reply), encoding="utf-8")
+
+
+def _inspect(request: Mapping[str, Any]) -> ModelProfile:
+    node, where = OmegaConf.create(request["node"]), request["where"]
+    target = node["_target_"]
+    try:
+        get_object(target)
+    except Exception as error:  # noqa: BLE001 - importing runs the user's code
+        rule = f"must be importable, got {target!r} ({_told(error.__cause__ or error)})"
+        raise ConfigError(f"{where}._target_", rule) from None
+    from neuropt_core.nn.inspect import inspect_model
+
+    return inspect_model(
+        _maker(node, where),
+        target=target,
+        space=request["space"],
+        pretrained=request["pretrained"],
+        current=request["current"],
+    )
+
+
+def _maker(node: Any, where: str) -> Callable[[], Any]:
+    def make() -> Any:
+        try:
+            return instantiate(node)
+        except Exception as error:  # noqa: BLE001 - building runs the user's code
+            raise ConfigError(where, f"cannot be built ({_told(error.__cause__ or error)})") from None
+
+    return make
+
+
+def _told(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+
+if __name__ == "__main__":
+    _child()

@@ -1,0 +1,145 @@
+"""Writes the search space: what introspection found, the roles' keys, and what the user asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from hydra_plugins.neuropt_sweeper._overrides import Arguments, Written, override
+from hydra_plugins.neuropt_sweeper._roles import leaves, near
+from neuropt_core.errors import ConfigError
+from neuropt_core.profile import ModelProfile
+from neuropt_core.space import Parameter, SearchSpace, Value
+
+_FINE_TUNING = ("freeze_strategy", "lr_layer_decay", "l2sp_regularization", "bn_mode")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The space, and how a point of it becomes a job's overrides.
+
+    Attributes:
+        space: Where to look.
+        prefixes: Parameter name -> what Hydra wants before it: "", "+" or "++".
+        constants: Overrides that every trial shares, after the user's own: introspection's findings.
+    """
+
+    space: SearchSpace
+    prefixes: Mapping[str, str]
+    constants: tuple[str, ...] = ()
+
+    def overrides(self, params: Mapping[str, Value]) -> tuple[str, ...]:
+        """Returns the overrides that set `params`, in the space's order."""
+        names = [name for name in self.space.names if name in params]
+        return tuple(override(name, params[name], self.prefixes[name]) for name in names)
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The parameters as people know them: by role where they have one, else by name."""
+        return tuple(p.role or p.name for p in self.space.parameters)
+
+
+def write_space(
+    *,
+    config: Mapping[str, object],
+    choices: Mapping[str, str],
+    profile: ModelProfile | None,
+    roles: list[Parameter],
+    arguments: Arguments,
+    params: Arguments,
+) -> Plan:
+    """Joins the sources; the command line beats `hydra.sweeper.params`, and both beat what the tool found.
+
+    Args:
+        config: The composed config of a job as plain data, without its ``hydra`` node.
+        choices: Config group -> chosen option, e.g. ``{"model": "resnet18"}``.
+        profile: What introspection found; None where it was not asked for.
+        roles: The parameters of lr, wd and optimizer.
+        arguments: The command line.
+        params: ``hydra.sweeper.params``.
+
+    Raises:
+        ConfigError: A parameter's key is unknown, or nothing is left to search.
+    """
+    offered = list(profile.offered) if profile is not None else []
+    own = {w.parameter.name: w for w in (*params.searched, *arguments.searched)}
+    fixed = arguments.fixed_names | (params.fixed_names - {w.parameter.name for w in arguments.searched})
+    found = {p.name: Written(p, _prefix(p, config)) for p in _in_order(offered, roles)}
+    joined: dict[str, Written] = {}
+    for name in [*found, *own]:
+        if name in fixed or name in joined:
+            continue
+        written = _own(own[name], config, choices) if name in own else found[name]
+        role = found[name].parameter.role if name in found else ""
+        joined[name] = replace(written, parameter=replace(written.parameter, role=role or written.parameter.role))
+    space = SearchSpace(_reachable(tuple(w.parameter for w in joined.values()), dict(leaves(config))))
+    if not len(space):
+        raise ConfigError(
+            "search space",
+            "is empty: no model was introspected, no lr, weight decay or optimizer found, and no parameter given",
+            mend="Give one, e.g. hydra.sweeper.params.lr='tag(log, interval(1e-5, 1e-1))', or bind a key.",
+        )
+    constants = _constants(profile, config, arguments) if any(p in space for p in (o.name for o in offered)) else ()
+    params_fixed = tuple(text for text in params.fixed if text.split("=", 1)[0].lstrip("+") in fixed)
+    return Plan(space, {name: joined[name].prefix for name in space.names}, (*params_fixed, *constants))
+
+
+def _in_order(offered: list[Parameter], roles: list[Parameter]) -> list[Parameter]:
+    # The order in which the original tool names them: the model's, the optimizer's, fine-tuning's.
+    tuning = [p for p in offered if p.role in _FINE_TUNING]
+    return [p for p in offered if p not in tuning] + roles + tuning
+
+
+def _own(written: Written, config: Mapping[str, object], choices: Mapping[str, str]) -> Written:
+    parameter, name = written.parameter, written.parameter.name
+    keys = dict(leaves(config))
+    if name in keys:
+        value = keys[name]
+        if not isinstance(value, (bool, int, float, str, type(None))):
+            return written
+        return replace(written, parameter=replace(parameter, default=value, has_default=True))
+    if name in choices:
+        return replace(written, parameter=replace(parameter, default=choices[name], has_default=True))
+    if written.prefix:
+        return written
+    raise ConfigError(
+        f"parameter {name}",
+        "must be a key of the config or a config group",
+        mend=f"{near(name, keys)} Write +{name}=... to add a new key.",
+    )
+
+
+def _prefix(parameter: Parameter, config: Mapping[str, object]) -> str:
+    # Keys that neuropt itself adds are forced in, also into a config with a schema; the user's are set plainly.
+    return "" if parameter.name in dict(leaves(config)) else "++"
+
+
+def _reachable(parameters: tuple[Parameter, ...], keys: Mapping[str, object]) -> tuple[Parameter, ...]:
+    """Settles conditions on parameters that are not searched, and orders each parameter after its conditions.
+
+    Such a condition is judged by the config: where it holds it is dropped, where not the parameter is.
+    """
+    names = {p.name for p in parameters}
+    left = [
+        replace(p, when=tuple(c for c in p.when if c.name in names))
+        for p in parameters
+        if all(c.name in names or keys.get(c.name, c.values[0]) in c.values for c in p.when)
+    ]
+    ordered: list[Parameter] = []
+    while left:
+        placed = {p.name for p in ordered}
+        ready = [p for p in left if all(c.name in placed for c in p.when)]
+        if not ready:
+            raise ConfigError("search space", "has conditions in a circle", got=[p.name for p in left])
+        ordered.append(ready[0])
+        left.remove(ready[0])
+    return tuple(ordered)
+
+
+def _constants(profile: ModelProfile | None, config: Mapping[str, object], arguments: Arguments) -> tuple[str, ...]:
+    """What the job needs of introspection, as overrides, so that a trial can be repeated outside a sweep."""
+    if profile is None:
+        return ()
+    facts = {"neuropt.head": profile.head, "neuropt.fresh": profile.pretrained.fresh}
+    known = {*dict(leaves(config)), *arguments.fixed_names}
+    return tuple(override(name, list(value), "++") for name, value in facts.items() if value and name not in known)
