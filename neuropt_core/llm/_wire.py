@@ -1,0 +1,137 @@
+"""The bodies that the three APIs answer with -> `Completion`, or the error that they are.
+
+The SDKs' own objects are not used: built without checks, they hold None where a server left something out, a page of
+HTML is a plain `str`, and their parsing helpers lose the usage of a truncated reply.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from neuropt_core.errors import LLMTransient
+from neuropt_core.llm._faults import Asked, Fault, unreadable
+from neuropt_core.llm._text import one_line, whole
+from neuropt_core.llm.client import Completion, DeclinedReply, UnusableReply
+
+Reader = Callable[[Asked, Mapping[str, Any]], Completion | Fault]
+
+
+def read(asked: Asked, body: bytes, reader: Reader) -> Completion | Fault:
+    """Returns what a body with status 200 says."""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        html = body.lstrip()[:1] == b"<"
+        return unreadable(asked, f"sent a reply that is {'a web page' if html else 'no JSON'}, with status 200")
+    if not isinstance(data, dict):
+        return unreadable(asked, "sent JSON that is no object, with status 200")
+    return reader(asked, data)
+
+
+def read_messages(asked: Asked, data: Mapping[str, Any]) -> Completion | Fault:
+    """Reads an answer of Anthropic's Messages API."""
+    text = "".join(_texts(_items(data, "content"), "text"))
+    counts = _part(data, "usage")
+    fresh = _count(counts, "input_tokens")
+    kept = [_count(counts, "cache_read_input_tokens"), _count(counts, "cache_creation_input_tokens")]
+    total = None if fresh is None else fresh + sum(n or 0 for n in kept)
+    done = _completion(asked, data, text, total, _count(counts, "output_tokens"), kept[0])
+    stop = data.get("stop_reason")
+    if stop == "refusal":
+        category = _part(data, "stop_details").get("category")
+        return declined(asked, done, str(category or ""))
+    if stop in ("max_tokens", "model_context_window_exceeded"):
+        return truncated(asked, done)
+    return done if text else empty(asked, done)
+
+
+def read_responses(asked: Asked, data: Mapping[str, Any]) -> Completion | Fault:
+    """Reads an answer of OpenAI's Responses API."""
+    said = [item for item in _items(data, "output") if item.get("type") == "message"]
+    # Commentary comes before the answer in a message of its own.
+    final = [item for item in said if item.get("phase") in (None, "final_answer")]
+    parts = [part for item in final for part in _items(item, "content")]
+    text = "".join(_texts(parts, "output_text"))
+    counts = _part(data, "usage")
+    cached = _count(_part(counts, "input_tokens_details"), "cached_tokens")
+    done = _completion(asked, data, text, _count(counts, "input_tokens"), _count(counts, "output_tokens"), cached)
+    if any(part.get("type") == "refusal" for part in parts):
+        return declined(asked, done, "")
+    if data.get("status") == "failed":
+        code = one_line(str(_part(data, "error").get("code") or "unknown"), 60)
+        return Fault(LLMTransient(asked.name, f"failed while it was answering ({code})"))
+    if data.get("status") == "incomplete":
+        reason = _part(data, "incomplete_details").get("reason")
+        return declined(asked, done, "content filter") if reason == "content_filter" else truncated(asked, done)
+    return done if text else empty(asked, done)
+
+
+def read_chat(asked: Asked, data: Mapping[str, Any]) -> Completion | Fault:
+    """Reads an answer of a chat completions API."""
+    choice = next(iter(_items(data, "choices")), {})
+    message = _part(choice, "message")
+    content = message.get("content")
+    text = content if isinstance(content, str) else "".join(_texts(_items(message, "content"), "text"))
+    counts = _part(data, "usage")
+    cached = _count(_part(counts, "prompt_tokens_details"), "cached_tokens")
+    done = _completion(asked, data, text, _count(counts, "prompt_tokens"), _count(counts, "completion_tokens"), cached)
+    if choice.get("finish_reason") == "content_filter" or message.get("refusal"):
+        return declined(asked, done, "content filter" if not message.get("refusal") else "")
+    if choice.get("finish_reason") == "length":
+        return truncated(asked, done)
+    return done if text else empty(asked, done)
+
+
+def truncated(asked: Asked, done: Completion) -> Fault:
+    """The reply ended at the limit of tokens."""
+    return _unusable(asked, done, "reached max_tokens before the reply was whole", "A larger max_tokens may help.")
+
+
+def empty(asked: Asked, done: Completion) -> Fault:
+    """The reply holds no text."""
+    return _unusable(asked, done, "sent a reply without text", "")
+
+
+def declined(asked: Asked, done: Completion, category: str) -> Fault:
+    """The model refused, for a reason of a few words if the vendor gives one."""
+    error = DeclinedReply(asked.name, "declined to answer" + (f" ({one_line(category, 60)})" if category else ""))
+    error.completion = done
+    return Fault(error)
+
+
+def _unusable(asked: Asked, done: Completion, rule: str, mend: str) -> Fault:
+    error = UnusableReply(asked.name, rule, mend=mend)
+    error.completion = done
+    return Fault(error)
+
+
+def _completion(
+    asked: Asked, data: Mapping[str, Any], text: str, sent: int | None, got: int | None, cached: int | None
+) -> Completion:
+    counts = {"input_tokens": sent, "output_tokens": got, "cached_tokens": cached}
+    model = data.get("model")
+    name = one_line(model, 100) if isinstance(model, str) and model.strip() else asked.name
+    return Completion(whole(text), {k: v for k, v in counts.items() if v is not None}, name)
+
+
+def _texts(parts: list[Mapping[str, Any]], kind: str) -> Iterator[str]:
+    for part in parts:
+        if part.get("type") == kind and isinstance(part.get("text"), str):
+            yield part["text"]
+
+
+def _items(data: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    found = data.get(name)
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+
+
+def _part(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = data.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _count(data: Mapping[str, Any], name: str) -> int | None:
+    found = data.get(name)
+    return found if isinstance(found, int) and not isinstance(found, bool) and found >= 0 else None
