@@ -212,7 +212,8 @@ def _plain(parameter: Parameter) -> dict[str, Any]:
         if name == "when":
             value = [{"name": c.name, "values": list(c.values)} for c in value]
         data[name] = list(value) if isinstance(value, tuple) else value
-    return {k: v for k, v in data.items() if v not in ("", []) and not (k == "default" and not parameter.has_default)}
+    silent = {"role": "", "note": "", "when": [], "default": None}
+    return {key: value for key, value in data.items() if key not in silent or value != silent[key]}
 
 
 def parameter_from_json(data: Mapping[str, Any]) -> Parameter:

@@ -1,0 +1,119 @@
+"""The built-in rules of thumb."""
+
+from __future__ import annotations
+
+from neuropt_core.advice import Advice, Request, own_configuration
+from neuropt_core.advisors.chance import RandomAdvisor
+from neuropt_core.advisors.prior import PriorAdvisor
+from neuropt_core.advisors.stand_in import WithStandIn
+from neuropt_core.space import Categorical, Float, SearchSpace, When
+from neuropt_core.spec import StudySpec
+from neuropt_core.trial import Outcome, Proposal, Trial, TrialState
+
+STRATEGIES = ("full", "head_only", "gradual_unfreeze")
+SPACE = SearchSpace(
+    (
+        Float(name="optimizer.lr", low=1e-5, high=1e-2, log=True, default=1e-3, has_default=True, role="lr"),
+        Float(name="optimizer.weight_decay", low=1e-5, high=0.3, log=True, default=0.01, has_default=True, role="wd"),
+        Categorical(
+            name="neuropt.freeze_strategy",
+            choices=STRATEGIES,
+            default="full",
+            has_default=True,
+            role="freeze_strategy",
+        ),
+        Float(
+            name="neuropt.lr_layer_decay",
+            low=0.5,
+            high=1.0,
+            default=1.0,
+            has_default=True,
+            role="lr_layer_decay",
+            when=(When("neuropt.freeze_strategy", ("full", "gradual_unfreeze")),),
+        ),
+        Categorical(
+            name="neuropt.bn_mode", choices=("train", "frozen"), default="train", has_default=True, role="bn_mode"
+        ),
+        Categorical(name="width", choices=(16, 32), default=16, has_default=True),
+    )
+)
+SPEC = StudySpec("s", SPACE)
+
+
+def _baseline(value: float = 1.0) -> Trial:
+    return Trial(0, own_configuration(SPACE), Outcome(TrialState.COMPLETE, value))
+
+
+def _changed(proposal: Proposal, base: Trial) -> dict[str, object]:
+    return {k: v for k, v in proposal.params.items() if base.params.get(k) != v}
+
+
+def _study(n_trials: int, score: object) -> list[Trial]:
+    """Plays a whole study, scoring each proposal by a function of its parameters."""
+    advisor, trials = PriorAdvisor(then=RandomAdvisor()), [_baseline()]
+    while len(trials) < n_trials:
+        request = Request(SPEC, tuple(trials), len(trials), 1, n_trials)
+        (proposal,) = advisor.propose(request).proposals
+        value = score(proposal.params)  # type: ignore[operator]
+        trials.append(Trial(len(trials), proposal, Outcome(TrialState.COMPLETE, value)))
+    return trials
+
+
+def test_every_rule_is_legal_and_used_once() -> None:
+    """No rule repeats itself or leaves the space, whatever the scores."""
+    trials = _study(14, lambda params: 2.0)
+    rules = [t.proposal.rationale for t in trials if t.proposal.source == "prior"]
+    assert len(rules) == len(set(rules)) >= 6
+    assert all(SPACE.check(t.params) == () for t in trials)
+    assert len({repr(dict(t.params)) for t in trials}) == len(trials)
+
+
+def test_what_helped_stays() -> None:
+    """Each move starts from the best configuration so far, so frozen statistics that helped are kept."""
+    trials = _study(8, lambda params: 0.5 if params["neuropt.bn_mode"] == "frozen" else 2.0)
+    moves = [t for t in trials if t.proposal.source == "prior"]
+    assert moves[0].params["neuropt.bn_mode"] == "frozen"
+    assert all(t.params["neuropt.bn_mode"] == "frozen" for t in moves)
+
+
+def test_what_hurt_is_dropped() -> None:
+    """A move that made things worse is not in the moves after it."""
+    trials = _study(8, lambda params: 5.0 if params["neuropt.bn_mode"] == "frozen" else 0.9)
+    later = [t for t in trials if t.proposal.source == "prior"][1:]
+    assert later
+    assert all(t.params["neuropt.bn_mode"] == "train" for t in later)
+
+
+def test_head_only_comes_with_a_higher_rate_and_without_layer_decay() -> None:
+    """Training the head alone takes ten times the rate, and what then has no meaning is left out."""
+    trials = _study(12, lambda params: 2.0)
+    (head,) = [t for t in trials if t.params["neuropt.freeze_strategy"] == "head_only" and t.proposal.source == "prior"]
+    assert head.params["optimizer.lr"] == 0.01
+    assert "neuropt.lr_layer_decay" not in head.params
+
+
+def test_it_hands_over_to_the_next_advisor() -> None:
+    """At most half of the budget, or six trials, goes to rules; the rest is the other advisor's."""
+    sources = [t.proposal.source for t in _study(20, lambda params: 2.0)]
+    assert sources.count("prior") <= 10
+    assert sources[-1] == "random"
+
+
+def test_several_are_proposed_at_once_for_parallel_workers() -> None:
+    """A request for four gets four different proposals, before any score but none is needed."""
+    advice = PriorAdvisor(then=RandomAdvisor()).propose(Request(SPEC, (Trial(0, own_configuration(SPACE)),), 1, 4, 20))
+    assert len({repr(dict(p.params)) for p in advice.proposals}) == 4
+    assert all(len(_changed(p, _baseline())) >= 1 for p in advice.proposals)
+
+
+def test_the_stand_in_says_for_whom_it_stands() -> None:
+    """What the first advisor leaves open is filled, and marked."""
+
+    class Half:
+        name = "half"
+
+        def propose(self, request: Request) -> Advice:
+            return Advice((Proposal(SPACE.defaults(), "Mine.", "llm"),))
+
+    advice = WithStandIn(Half(), RandomAdvisor(), source="llm").propose(Request(SPEC, (), 0, 3, 9))
+    assert [(p.source, p.stands_in_for) for p in advice.proposals] == [("llm", ""), ("random", "llm"), ("random", "llm")]

@@ -1,0 +1,145 @@
+"""A job's life: whatever happens to the task, its outcome is on disk."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import weakref
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import numpy as np
+import pytest
+
+from neuropt_core.curve import Point
+from neuropt_core.errors import TrialPruned
+from neuropt_core.runtime.job import JobFailed, RecordedTask
+from neuropt_core.ticket import VARIABLE, Ticket
+from neuropt_core.trial import Outcome, TrialState
+
+
+@pytest.fixture
+def ticket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ticket:
+    ticket = Ticket(tmp_path / "neuropt", 4)
+    ticket.write()
+    monkeypatch.setenv(VARIABLE, str(ticket.path))
+    return ticket
+
+
+def _run(task: Any, ticket: Ticket) -> Outcome:
+    try:
+        RecordedTask(task)(None)
+    except JobFailed as error:
+        assert "trial 4" in str(error)
+    outcome = ticket.result()
+    assert outcome is not None
+    return outcome
+
+
+def test_a_score_is_kept_with_its_curve_and_seconds(ticket: Ticket) -> None:
+    """The return value, what was reported on the way, and the time it took are the outcome."""
+
+    def task(cfg: Any) -> float:
+        ticket.append(Point(0, {"val_loss": 0.7}))
+        return 0.5
+
+    outcome = _run(task, ticket)
+    assert (outcome.state, outcome.value, outcome.curve.series("val_loss")) == (TrialState.COMPLETE, 0.5, ((0, 0.7),))
+    assert outcome.seconds >= 0
+
+
+@pytest.mark.parametrize("value", [np.float32(0.5), np.array(0.5), np.int64(2), 3])
+def test_scalars_of_arrays_are_numbers(ticket: Ticket, value: Any) -> None:
+    """What numpy or torch return as one number counts as that number."""
+    assert _run(lambda cfg: value, ticket).value == float(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (None, "no_number"),
+        ("0.5", "no_number"),
+        (True, "no_number"),
+        ({"loss": 1.0}, "no_number"),
+        (np.zeros(3), "no_number"),
+        (float("nan"), "non_finite"),
+        (float("-inf"), "non_finite"),
+    ],
+)
+def test_what_is_no_score_fails_and_says_what_it_was(ticket: Ticket, value: Any, kind: str) -> None:
+    """A missing, textual, boolean or infinite score is a failure of a kind of its own."""
+    failure = _run(lambda cfg: value, ticket).failure
+    assert failure is not None
+    assert failure.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "text"),
+    [
+        (ValueError("bad\nsecond line"), "exception", "ValueError: bad"),
+        (MemoryError(), "out_of_memory", "MemoryError"),
+        (type("OutOfMemoryError", (RuntimeError,), {})("CUDA"), "out_of_memory", "OutOfMemoryError: CUDA"),
+        (SystemExit(3), "exception", "SystemExit: 3"),
+    ],
+)
+def test_what_ends_a_job_is_data(ticket: Ticket, error: BaseException, kind: str, text: str) -> None:
+    """Exceptions and sys.exit become a failure with its kind, one line, and the end of the traceback."""
+
+    def task(cfg: Any) -> float:
+        raise error
+
+    failure = _run(task, ticket).failure
+    assert failure is not None
+    assert (failure.kind, failure.message) == (kind, text)
+    assert "raise error" in failure.traceback
+
+
+def test_a_pruned_trial_is_not_a_failure(ticket: Ticket) -> None:
+    """A job that was told to stop ends well, with the reason and the curve so far."""
+
+    def task(cfg: Any) -> float:
+        ticket.append(Point(0, {"val_loss": float("nan")}))
+        raise TrialPruned("val_loss is nan at step 0")
+
+    outcome = _run(task, ticket)
+    assert (outcome.state, outcome.reason, len(outcome.curve)) == (TrialState.PRUNED, "val_loss is nan at step 0", 1)
+
+
+def test_a_failed_job_frees_its_model(ticket: Ticket) -> None:
+    """The exception that Hydra keeps holds no frame of the training code, so its memory is returned."""
+
+    class Model:
+        pass
+
+    alive: list[weakref.ref[Model]] = []
+
+    def task(cfg: Any) -> float:
+        model = Model()
+        alive.append(weakref.ref(model))
+        raise ValueError("broken")
+
+    kept = None
+    try:
+        RecordedTask(task)(None)
+    except JobFailed as error:
+        kept = error
+    gc.collect()
+    assert kept is not None
+    assert kept.__context__ is None
+    assert alive[0]() is None
+
+
+def test_outside_a_sweep_it_is_the_task_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a ticket nothing is caught and nothing is converted."""
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert RecordedTask(lambda cfg: {"any": cfg})(1) == {"any": 1}
+    with pytest.raises(SystemExit):
+        RecordedTask(lambda cfg: sys.exit(3))(None)
+
+
+def test_it_can_be_sent_to_another_process(ticket: Ticket) -> None:
+    """Launchers pickle the task; a task that has a __name__ would have to be importable for some of them."""
+    task = cloudpickle.loads(cloudpickle.dumps(RecordedTask(lambda cfg: 0.25)))
+    assert not hasattr(task, "__name__")
+    assert task(None) == 0.25

@@ -1,0 +1,169 @@
+"""The study and its journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from neuropt_core.curve import Curve, Point
+from neuropt_core.errors import StudyError
+from neuropt_core.journal import Journal
+from neuropt_core.profile import Group, ModelProfile, Pretrained
+from neuropt_core.space import Categorical, Float, SearchSpace
+from neuropt_core.spec import StudySpec
+from neuropt_core.study import Study
+from neuropt_core.trial import Failure, Outcome, Predicted, Proposal, TrialState
+
+SPACE = SearchSpace(
+    (
+        Float(name="lr", low=1e-5, high=0.1, log=True, default=1e-3, has_default=True),
+        Categorical(name="act", choices=("relu", "gelu")),
+    )
+)
+PROFILE = ModelProfile(
+    "m.Net",
+    12,
+    activations={"ReLU": 2},
+    head=("fc",),
+    groups=(Group("stem", 1, 4),),
+    pretrained=Pretrained(True, ("loaded",), fresh=("fc.weight",)),
+    offered=SPACE.parameters,
+    left_out={"x": "y"},
+)
+SPEC = StudySpec("s", SPACE, profile=PROFILE, fixed=("a=1",))
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    opened = Journal(tmp_path / "journal.jsonl")
+    yield opened
+    opened.close()
+
+
+def _proposal(lr: float = 0.01) -> Proposal:
+    return Proposal({"lr": lr, "act": "gelu"}, "Because.", "llm", Predicted(0.1, 0.2, 0.3), stands_in_for="")
+
+
+def _outcome(value: float) -> Outcome:
+    points = (Point(0, {"val": float("nan")}, 1.5), Point(1, {"val": value}, 2.0))
+    return Outcome(TrialState.COMPLETE, value, Curve(points), seconds=2.5)
+
+
+def _play(study: Study) -> None:
+    study.ask(Proposal({"lr": 1.0}, "Yours.", "default"))
+    study.launch(0)
+    study.tell(0, _outcome(0.5))
+    study.ask(_proposal())
+    study.launch(1)
+    study.launch(1)
+    study.tell(1, Outcome(TrialState.FAIL, failure=Failure("lost", "gone", "trace")))
+    study.ask(_proposal(0.02))
+    study.tell(2, Outcome(TrialState.PRUNED, reason="nan"))
+    study.ask(_proposal(0.03))
+
+
+def test_a_replay_yields_the_same_study(tmp_path: Path, journal: Journal) -> None:
+    """A study opened again on its journal equals the one that wrote it, running trials and profile included."""
+    study = Study(SPEC, journal)
+    _play(study)
+    journal.close()
+    reopened = Journal(tmp_path / "journal.jsonl")
+    again = Study(SPEC, reopened)
+    reopened.close()
+    assert again.spec.profile == PROFILE
+    assert [t.proposal for t in again.trials] == [t.proposal for t in study.trials]
+    assert [t.state for t in again.trials] == ["COMPLETE", "FAIL", "PRUNED", "RUNNING"]
+    assert again.trials[0].curve.series("val")[1] == (1, 0.5)
+    assert again.best == again.baseline == again.trials[0]
+    assert again.attempts(1) == 2
+    assert again.trials[1].outcome == study.trials[1].outcome
+    assert repr(again.trials[0].curve) == repr(study.trials[0].curve)  # nan, which equals nothing, included
+
+
+def test_the_journal_is_readable_at_every_byte_cut(tmp_path: Path, journal: Journal) -> None:
+    """Wherever a crash cuts the journal, what opens again is a study that had existed before."""
+    states = []
+    study = Study(SPEC, journal)
+    _play(study)
+    journal.close()
+    data = (tmp_path / "journal.jsonl").read_bytes()
+    for cut in range(data.index(b"\n") + 1, len(data)):
+        path = tmp_path / "cut" / "journal.jsonl"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data[:cut])
+        torn = Journal(path)
+        reopened = Study(SPEC, torn)
+        for early, late in zip(reopened.trials, study.trials, strict=False):
+            assert early.proposal == late.proposal
+            assert early.outcome is None or repr(early.outcome) == repr(late.outcome)
+        states.append(len(reopened.finished))
+        torn.append({"op": "consult"})
+        assert torn.records()[-1] == {"op": "consult"}
+        torn.close()
+    assert states == sorted(states)
+    assert states[-1] == 3
+
+
+def test_a_damaged_line_before_the_last_is_an_error(tmp_path: Path) -> None:
+    """A journal is never read past a line that is not JSON; the error says which line."""
+    path = tmp_path / "journal.jsonl"
+    path.write_text('{"op": "study"}\nrubbish\n{"op": "ask"}\n')
+    with pytest.raises(StudyError, match="line 2"):
+        Journal(path)
+
+
+def test_a_second_sweeper_is_refused(tmp_path: Path) -> None:
+    """Two writers would interleave their trials, so the second one is told to wait."""
+    first = Journal(tmp_path / "journal.jsonl")
+    with pytest.raises(StudyError, match="in use by another sweeper"):
+        Journal(tmp_path / "journal.jsonl")
+    first.close()
+    Journal(tmp_path / "journal.jsonl").close()
+
+
+def test_a_changed_study_is_refused_with_its_differences(journal: Journal) -> None:
+    """Resuming with another space, direction or command line names what differs."""
+    Study(SPEC, journal)
+    other = StudySpec("s", SearchSpace((Float(name="lr", low=1e-4, high=0.1, log=True),)), "maximize", fixed=("a=2",))
+    with pytest.raises(StudyError) as caught:
+        Study(other, journal)
+    assert "space (lr, act), direction (was 'minimize', is 'maximize'), fixed (was ['a=1'], is ['a=2'])" in str(caught.value)
+
+
+def test_what_is_not_legal_is_never_numbered(journal: Journal) -> None:
+    """A proposal outside the space is refused, and so is an outcome for an unknown or told trial."""
+    study = Study(SPEC, journal)
+    with pytest.raises(StudyError, match="lr: must satisfy"):
+        study.ask(_proposal(lr=3.0))
+    assert study.trials == ()
+    study.ask(_proposal())
+    study.tell(0, _outcome(1.0))
+    with pytest.raises(StudyError, match="told before"):
+        study.tell(0, _outcome(2.0))
+    with pytest.raises(StudyError, match="never asked"):
+        study.tell(7, _outcome(2.0))
+
+
+@pytest.mark.parametrize(("direction", "best"), [("minimize", 1), ("maximize", 2)])
+def test_the_best_follows_the_direction(journal: Journal, direction: str, best: int) -> None:
+    """Small wins when minimizing, large when maximizing, the earlier of equals; failures never do."""
+    study = Study(StudySpec("s", SPACE, direction), journal)  # type: ignore[arg-type]
+    for number, value in enumerate([0.5, 0.1, 0.9, 0.1, 0.9]):
+        study.ask(_proposal())
+        study.tell(number, _outcome(value))
+    assert study.best is not None
+    assert study.best.number == best
+
+
+def test_nothing_is_recorded_when_the_disk_is_full(journal: Journal) -> None:
+    """If the journal cannot take a record, the study has not changed either."""
+    study = Study(SPEC, journal)
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full")
+    journal.path = full
+    with pytest.raises(OSError, match="No space left"):
+        study.ask(_proposal())
+    assert study.trials == ()

@@ -1,0 +1,67 @@
+"""The ticket: what crosses the process border, down and up."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from neuropt_core.curve import Point
+from neuropt_core.errors import StudyError
+from neuropt_core.stopping import StopRule
+from neuropt_core.ticket import VARIABLE, Ticket
+from neuropt_core.trial import Outcome, TrialState
+
+
+def test_the_job_reads_what_the_sweeper_wrote(tmp_path: Path) -> None:
+    """A ticket found by its environment variable equals the one that was written."""
+    ticket = Ticket(tmp_path / "a b", 7, attempt=2, rule=StopRule(non_finite=False))
+    ticket.write()
+    assert Ticket.current({VARIABLE: str(ticket.path)}) == ticket
+    assert Ticket.current({}) is None
+    with pytest.raises(StudyError, match="cannot be read as a ticket"):
+        Ticket.current({VARIABLE: str(tmp_path / "nowhere.json")})
+
+
+def test_the_curve_grows_and_a_torn_line_is_left_out(tmp_path: Path) -> None:
+    """Points come back in order, nan included; half a line, as a killed job leaves it, is no point."""
+    ticket = Ticket(tmp_path, 0)
+    assert len(ticket.curve()) == 0
+    ticket.append(Point(0, {"val_loss": 0.5}, 1.0))
+    ticket.append(Point(1, {"val_loss": float("nan"), "lr": float("inf")}, 2.0))
+    with ticket.curve_path.open("a") as file:
+        file.write('{"step": 2, "met')
+    assert [p.step for p in ticket.curve().points] == [0, 1]
+    assert repr(ticket.curve().points[1].metrics["lr"]) == "inf"
+
+
+def test_attempts_do_not_share_files(tmp_path: Path) -> None:
+    """The result of an earlier attempt is not taken for the later one's."""
+    Ticket(tmp_path, 0).write_result(Outcome(TrialState.COMPLETE, 0.5))
+    assert Ticket(tmp_path, 0).result() == Outcome(TrialState.COMPLETE, 0.5)
+    assert Ticket(tmp_path, 0, attempt=1).result() is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to tell processes apart")
+def test_a_living_job_is_told_from_a_dead_one_and_from_its_number(tmp_path: Path) -> None:
+    """A job is running while its very process lives and has left no result; a reused process id is not it."""
+    ticket = Ticket(tmp_path, 0)
+    assert not ticket.is_running()
+    code = f"import time; from pathlib import Path; from neuropt_core.ticket import Ticket\n\
+Ticket(Path({str(tmp_path)!r}), 0).write_started(); print('up', flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as job:
+        assert job.stdout is not None
+        job.stdout.readline()
+        assert ticket.is_running()
+        started = json.loads(ticket.started_path.read_text())
+        ticket.started_path.write_text(json.dumps({**started, "born": "1"}))
+        assert not ticket.is_running()
+        ticket.started_path.write_text(json.dumps(started))
+        job.kill()
+    assert not ticket.is_running()
+    ticket.started_path.write_text(json.dumps({**started, "pid": os.getpid()}))
+    assert not ticket.is_running()
