@@ -79,8 +79,9 @@ async def persist(attempt: Callable[[], Awaitable[T | Fault]], deadline: float) 
             raise outcome.error
         wait = _wait(tried, outcome.retry_after)
         if wait > MAX_WAIT or asyncio.get_running_loop().time() + wait >= deadline:
-            error = outcome.error
-            raise LLMTransient(error.where, f"{error.rule}, and asks for a wait of {wait:.3g} seconds")
+            error, asked = outcome.error, outcome.retry_after is not None
+            why = f"and asks for a wait of {wait:.3g} seconds" if asked else "and there is no time for another attempt"
+            raise LLMTransient(error.where, f"{error.rule}, {why}")
         await asyncio.sleep(wait)
     raise LLMTransient("retries", "are used up")  # not reached: the last round returns or raises
 

@@ -238,7 +238,7 @@ def _check_key_name(name: object) -> None:
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", name):
         raise ConfigError(f"{_HERE}.api_key_env", "must be the NAME of an environment variable", mend=mend)
     prefixed = re.match(r"(sk|pk|hf|gsk|gh[opsu]|xox[abprs])[_-]|AKIA|AIza", name)
-    digits, lower = sum(c.isdigit() for c in name), sum(c.islower() for c in name)
-    random = len(name) >= 20 and (digits >= 4 or (digits and lower and any(c.isupper() for c in name)))
+    # A name is made of words; a long piece with digits in it is none.
+    random = any(len(piece) >= 16 and sum(c.isdigit() for c in piece) >= 2 for piece in name.split("_"))
     if prefixed or random:
         raise ConfigError(f"{_HERE}.api_key_env", "looks like a key and must be the NAME of a variable", mend=mend)

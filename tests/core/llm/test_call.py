@@ -1,0 +1,34 @@
+"""The deadline and the attempts."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from neuropt_core.errors import LLMTransient
+from neuropt_core.llm._call import within
+
+
+def test_a_stuck_loop_does_not_hold_the_caller() -> None:
+    """Even work that blocks the event loop itself (a name server that is silent) is left behind."""
+
+    async def stuck() -> None:
+        time.sleep(3.0)
+
+    start = time.monotonic()
+    with pytest.raises(LLMTransient, match=r"no whole answer within 0\.1 seconds"):
+        within(0.1, "somebody", stuck)
+    assert time.monotonic() - start < 2.0
+
+
+def test_other_errors_come_through() -> None:
+    """An error of our own is not hidden as a failure of the network."""
+
+    async def broken() -> None:
+        await asyncio.sleep(0)
+        raise KeyError("mistake")
+
+    with pytest.raises(KeyError, match="mistake"):
+        within(1.0, "somebody", broken)

@@ -1,0 +1,239 @@
+"""What a network and a server can do, for each of the three wire formats, with the real SDKs."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from llm_server import LLMServer, Step
+
+from neuropt_core.errors import LLMBadOutput, LLMError, LLMFatal, LLMRefused, LLMTransient
+from neuropt_core.llm.client import DeclinedReply, LLMClient, UnusableReply
+
+Connect = Callable[..., LLMClient]
+
+ASK = ({"role": "system", "content": "You answer."}, {"role": "user", "content": "Say a."})
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"a": {"type": "integer"}},
+    "required": ["a"],
+    "additionalProperties": False,
+}
+
+
+def _error(status: int, code: str | None = None, message: str = "no", **headers: str) -> Step:
+    return Step(status=status, body={"error": {"message": message, "type": code, "code": code}}, headers=headers)
+
+
+def _failure(client: LLMClient) -> LLMError:
+    with pytest.raises(LLMError) as caught:
+        client.complete(ASK, schema=SCHEMA)
+    return caught.value
+
+
+def test_a_reply_comes_back_with_usage_model_and_seconds(connect: Connect) -> None:
+    """All three formats come to the same completion."""
+    with LLMServer([Step(text='{"a": 1}')]) as server:
+        done = connect(server, model="some-model").complete(ASK, schema=SCHEMA)
+    assert (done.text, done.model) == ('{"a": 1}', "some-model")
+    assert done.usage == {"input_tokens": 100, "output_tokens": 20, "cached_tokens": 30}
+    assert 0 < done.seconds < 10
+
+
+@pytest.mark.parametrize(
+    ("step", "kind", "said"),
+    [
+        (_error(400, message="bad schema"), LLMFatal, r"does not accept the request \(HTTP 400\) \(bad schema\)"),
+        (_error(401), LLMFatal, "does not accept the key"),
+        (_error(402), LLMFatal, "no credit or quota"),
+        (_error(403), LLMFatal, "does not accept the key"),
+        (_error(404), LLMFatal, "knows no such model"),
+        (_error(413), LLMFatal, "HTTP 413"),
+        (_error(422), LLMFatal, "HTTP 422"),
+        (_error(429, "insufficient_quota"), LLMFatal, "no credit or quota"),
+        (Step(body=b"<html>Sign in</html>", headers={"content-type": "text/html"}), LLMBadOutput, "web page"),
+        (Step(body=b'{"content": [{"type"'), LLMBadOutput, "no JSON"),
+        (Step(body=b"[1, 2]"), LLMBadOutput, "no object"),
+        (Step(body={}), LLMBadOutput, "without text"),
+        (Step(body=b"\xff\xfe"), LLMBadOutput, "no JSON"),
+        (Step(body=b"[" * 100_000), LLMBadOutput, "no JSON"),
+        (Step(body=b"{" + b" " * 5_000_000 + b"}"), LLMBadOutput, "longer than"),
+        (Step(body={"content": "x", "output": 3, "choices": [None], "usage": []}), LLMBadOutput, "without text"),
+        (Step(stop="empty"), LLMBadOutput, "without text"),
+    ],
+)
+def test_what_will_not_mend_itself_is_said_after_one_request(
+    connect: Connect, step: Step, kind: type[LLMError], said: str
+) -> None:
+    """Fatal errors and unreadable replies are classified and not tried again."""
+    with LLMServer([step]) as server:
+        error = _failure(connect(server))
+    with pytest.raises(kind, match=said):
+        raise error
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 529])
+def test_a_passing_failure_is_tried_again(connect: Connect, status: int) -> None:
+    """A rate limit, an overload or a server's failure is followed by another attempt, after the wait it asks for."""
+    start = time.monotonic()
+    with LLMServer([_error(status, **{"retry-after": "0.05"}), Step(text="fine")]) as server:
+        assert connect(server).complete(ASK, schema=SCHEMA).text == "fine"
+    assert len(server.requests) == 2
+    assert 0.05 <= time.monotonic() - start < 3
+
+
+def test_attempts_end(connect: Connect) -> None:
+    """A failure that stays is reported as transient after three requests."""
+    with LLMServer([_error(529, **{"retry-after-ms": "10"})]) as server:
+        error = _failure(connect(server))
+    assert isinstance(error, LLMTransient)
+    assert "overloaded (HTTP 529)" in str(error)
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("wait", ["86400", "1e300", "Wed, 21 Oct 2099 07:28:00 GMT"])
+def test_a_hostile_wait_is_not_obeyed(connect: Connect, wait: str) -> None:
+    """A server that asks for a day is not waited for: the call ends at once, and says so."""
+    start = time.monotonic()
+    with LLMServer([_error(429, **{"retry-after": wait})]) as server:
+        error = _failure(connect(server))
+    assert isinstance(error, LLMTransient)
+    assert "asks for a wait of" in str(error)
+    assert len(server.requests) == 1
+    assert time.monotonic() - start < 3
+
+
+@pytest.mark.parametrize("wait", ["nonsense", "-5", "nan"])
+def test_a_wait_that_is_none_is_ignored(connect: Connect, wait: str) -> None:
+    """What cannot be read as a wait leaves the wait to us."""
+    with LLMServer([_error(500, **{"retry-after": wait}), Step(text="fine")]) as server:
+        assert connect(server).complete(ASK, schema=SCHEMA).text == "fine"
+
+
+@pytest.mark.parametrize("step", [Step(delay=30), Step(dribble=0.05), _error(500, **{"retry-after": "0.25"})])
+def test_the_deadline_is_real(connect: Connect, step: Step) -> None:
+    """Silence, a byte now and then, or one failure after another: the call ends when its time is over."""
+    start = time.monotonic()
+    with LLMServer([step]) as server:
+        error = _failure(connect(server, deadline=0.4))
+        took = time.monotonic() - start
+    assert isinstance(error, LLMTransient)
+    assert took < 1.5
+
+
+def test_the_deadline_works_inside_a_running_loop(connect: Connect) -> None:
+    """In a notebook a loop is running already; the call works there as well."""
+
+    async def notebook() -> str:
+        with LLMServer([Step(text="fine")]) as server:
+            return connect(server).complete(ASK, schema=SCHEMA).text
+
+    assert asyncio.run(notebook()) == "fine"
+
+
+def test_a_cut_connection_is_transient(connect: Connect) -> None:
+    """A connection that ends within the body is tried again, and reported by its kind."""
+    with LLMServer([Step(cut=10), Step(cut=10), Step(cut=10)]) as server:
+        error = _failure(connect(server, deadline=5.0))
+    assert isinstance(error, LLMTransient)
+    assert "broke off" in str(error)
+    assert len(server.requests) == 3
+
+
+def test_nobody_listening_is_transient(connect: Connect) -> None:
+    """A server that is not there may come back."""
+    with LLMServer([Step()]) as server:
+        client = connect(server, deadline=0.3)
+    error = _failure(client)
+    assert isinstance(error, LLMTransient)
+    assert "no time for another attempt" in str(error)
+
+
+def test_a_truncated_reply_keeps_what_was_paid(connect: Connect) -> None:
+    """A reply that reached max_tokens is bad output, with its text and usage."""
+    with LLMServer([Step(text='{"a"', stop="length")]) as server:
+        error = _failure(connect(server))
+    assert isinstance(error, UnusableReply)
+    assert "reached max_tokens" in str(error)
+    assert error.completion is not None
+    assert (error.completion.text, error.completion.usage["output_tokens"]) == ('{"a"', 20)
+
+
+def test_a_refusal_is_its_own_kind(connect: Connect) -> None:
+    """A model that declines is neither a failure of the server nor bad output."""
+    with LLMServer([Step(text="", stop="refusal")]) as server:
+        error = _failure(connect(server))
+    assert isinstance(error, LLMRefused)
+    assert isinstance(error, DeclinedReply)
+    assert error.completion is not None
+    assert error.completion.usage["input_tokens"] == 100
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_leads_nowhere(connect: Connect, status: int) -> None:
+    """Neither the prompt nor the key follows a redirect to another origin."""
+    with LLMServer([Step()]) as elsewhere:
+        target = f"{elsewhere.origin}/v1/messages"
+        with LLMServer([Step(status=status, headers={"location": target})]) as server:
+            error = _failure(connect(server))
+    assert isinstance(error, LLMFatal)
+    assert "redirects" in str(error)
+    assert elsewhere.requests == []
+    assert elsewhere.origin not in str(error)
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_a_loopback_server_is_not_reached_through_a_proxy(
+    connect: Connect, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy in the environment does not get to see the key on its way to this machine."""
+    with LLMServer([Step(text="from the proxy")]) as proxy, LLMServer([Step(text="direct")]) as server:
+        monkeypatch.setenv(name, proxy.origin)
+        assert connect(server).complete(ASK, schema=SCHEMA).text == "direct"
+    assert proxy.requests == []
+
+
+def test_another_host_is_reached_through_the_proxy(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind a company's proxy there is no other way to a server elsewhere."""
+    with LLMServer([Step(text="from the proxy")]) as proxy, LLMServer([Step()]) as server:
+        monkeypatch.setenv("HTTP_PROXY", proxy.origin)
+        client = connect(server)
+        client._base_url = client._base_url.replace("127.0.0.1", "llm.invalid")  # type: ignore[attr-defined]
+        assert client.complete(ASK, schema=SCHEMA).text == "from the proxy"
+    assert proxy.requests[0].path.startswith("http://llm.invalid:")
+
+
+def test_a_compressed_bomb_is_bounded(connect: Connect) -> None:
+    """No compressed reply is asked for, and one that comes all the same is read up to a bound."""
+    bomb = gzip.compress(b" " * 100_000_000, 1)
+    with LLMServer([Step(body=bomb, headers={"content-encoding": "gzip"})]) as server:
+        error = _failure(connect(server))
+    assert isinstance(error, LLMBadOutput)
+    assert server.requests[0].headers["accept-encoding"] == "identity"
+
+
+def test_lone_surrogates_do_not_reach_the_journal(connect: Connect) -> None:
+    """A reply's text can always be written as UTF-8."""
+    with LLMServer([Step(text="a\ud800b")]) as server:
+        text = connect(server).complete(ASK, schema=SCHEMA).text
+    assert text.encode() == b"a?b"
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500])
+def test_the_key_is_in_no_text(connect: Connect, status: int, canary: str) -> None:
+    """A server that echoes the key in its error does not bring it into ours, nor does the chain of exceptions."""
+    step = _error(status, None, f"bad key {canary} in Bearer {canary}", **{"retry-after-ms": "1"})
+    with LLMServer([step]) as server:
+        error = _failure(connect(server))
+    shown = "".join(traceback.format_exception(error)) + repr(error.args) + repr(vars(error))
+    assert canary not in shown
+    assert error.__cause__ is None
+    assert error.__context__ is None
+    assert server.requests[0].headers["authorization"] == f"Bearer {canary}"
+    assert canary.encode() not in server.requests[0].raw

@@ -1,0 +1,67 @@
+"""Foreign text made fit to be shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from neuropt_core.llm._text import one_line, redact, tidy, whole
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a\nb\r\n\tc", "a b c"),
+        ("\x1b[31mred\x1b[0m", "[31mred[0m"),
+        ("\x1b]0;title\x07x", "]0;titlex"),
+        ("a\u202eb\u200bc\ufeff", "abc"),
+        ("a\u2028b", "a b"),
+        ("a\ud800b", "ab"),
+        ("x" * 50, "x" * 19 + "…"),
+    ],
+)
+def test_one_line_is_plain_and_capped(text: str, line: str) -> None:
+    """No control, direction, surrogate or line break survives, and the length is bounded."""
+    assert one_line(text, 20) == line
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "sk-ant-api03-AbCdEf123",
+        "hf_AbCdEfGhIj",
+        "ghp_0123456789abcdef",
+        "AKIAIOSFODNN7EXAMPLE",
+        "0123456789abcdef0123456789abcdef01234567",
+    ],
+)
+def test_what_looks_like_a_key_is_redacted(secret: str) -> None:
+    """Known shapes of keys are replaced wherever they stand."""
+    for text in (f"key {secret}.", f"api_key={secret}", f"Bearer {secret}", f"https://me:{secret}@host/"):
+        assert secret not in redact(text)
+        assert "[redacted]" in redact(text)
+
+
+def test_values_of_secret_names_are_redacted() -> None:
+    """A value after a name such as password goes, whatever it looks like; so do named secrets."""
+    assert redact("password: hunter2, lr=3") == "[redacted], lr=3"
+    assert redact("so plain", "plain") == "so [redacted]"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("loaded from /home/someone/models/net.pt today", "loaded from net.pt today"),
+        (r"C:\Users\me\net.pt", "net.pt"),
+        ("~/a/b/c.ckpt", "c.ckpt"),
+        ("val/loss and 3/4 stay", "val/loss and 3/4 stay"),
+        ("torchvision.models.resnet18", "torchvision.models.resnet18"),
+    ],
+)
+def test_paths_are_cut_to_their_last_part(text: str, line: str) -> None:
+    """Absolute paths hold names of people and machines."""
+    assert tidy(text, 100) == line
+
+
+def test_whole_text_can_be_written() -> None:
+    """Lone surrogates are replaced, everything else stays."""
+    assert whole("é\ud800") == "é?"
