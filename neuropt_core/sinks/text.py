@@ -48,10 +48,10 @@ def number(value: float, digits: int = 5) -> str:
     return f"{value:.{digits}g}"
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float, digits: int = 1) -> str:
     """Returns a duration for a reader, e.g. ``8.2 s``, ``3 min 05 s`` or ``2 h 07 min``."""
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
+    if round(seconds, digits) < 60:
+        return f"{seconds:.{digits}f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
