@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 
@@ -52,7 +53,7 @@ def _row(trial: Trial, request: Request, fields: Mapping[str, Slot], ranks: Mapp
     elif outcome.failure is not None:
         parts.append(f"failed: {tidy(outcome.failure.kind, 40)}{_exception(outcome.failure.message)}")
     else:
-        parts.append(f"stopped early: {tidy(outcome.reason, 120)}")
+        parts.append(f"stopped early: {json.dumps(tidy(outcome.reason, 120), ensure_ascii=False)}")
     if len(trial.curve):
         parts.append(digest(trial.curve, request.spec.direction))
     return " | ".join(parts)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
 
 import httpx2
 
 from neuropt_core.errors import LLMBadOutput
+from neuropt_core.llm.client import is_loopback
 
 _LIMIT = 4_000_000
 _PACKED_LIMIT = 256_000
@@ -29,17 +28,6 @@ def http_client(base_url: str, seconds: float) -> httpx2.AsyncClient:
         headers={"accept-encoding": "identity"},
         event_hooks={"response": [_bound]},
     )
-
-
-def is_loopback(url: str) -> bool:
-    """Tells whether a URL points to this machine."""
-    host = urlsplit(url).hostname or ""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 async def _bound(response: httpx2.Response) -> None:

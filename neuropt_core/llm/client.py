@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import logging
 import math
 import os
 import re
@@ -12,6 +14,8 @@ from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 from neuropt_core.errors import ConfigError, LLMBadOutput, LLMRefused, MissingExtraError
+
+_log = logging.getLogger(__name__)
 
 Provider = Literal["anthropic", "openai"]
 
@@ -183,8 +187,21 @@ def make_client(settings: LLMSettings, environ: Mapping[str, str] = os.environ) 
         if error.name and error.name.split(".")[0].startswith("neuropt"):
             raise
         raise _missing(settings.provider, f"needs {error.name}, which cannot be imported") from error
+    if base_url and base_url.startswith("http://") and not is_loopback(base_url):
+        _log.warning("%s is asked without encryption: the key and the prompts can be read on the way", base_url)
     client: LLMClient = getattr(leaf, name)(settings, key, base_url)
     return client
+
+
+def is_loopback(url: str) -> bool:
+    """Tells whether a URL points to this machine."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _check_sdk(provider: str, major: int) -> None:

@@ -19,7 +19,7 @@ _UP = ("acc", "auc", "f1", "precision", "recall", "map", "iou", "r2", "dice", "b
 _DOWN = ("loss", "err", "perplexity", "ppl", "mse", "mae", "rmse", "nll", "wer", "cer")
 _HELD_OUT = ("val", "test", "eval", "dev")
 
-_STEEP = 0.02  # share of the range per step that still counts as moving
+_STEEP = 0.03  # share of the range per step that still counts as moving
 _WORSE = 0.15  # share of the range lost since the best point that counts as a loss
 _STILL = 0.02  # share of the first value under which a curve has hardly moved
 _SWING = 0.25  # share of the range by which an unstable curve turns back, on average
@@ -119,13 +119,13 @@ def _judge(series: _Series, broken: int | None, gap: Sequence[float]) -> tuple[s
         return "unstable", f"turns back by {series.swing():.0%} of its range"
     slope = series.slope()
     if lost > _WORSE:
-        widening = len(gap) > 1 and _trend(gap) == "widening"
+        widening = len(gap) > 1 and _trend(gap, series.span) == "widening"
         cause = "the gap to training widens" if widening else "training goes on" if gap else "no training curve"
         label = "overfit" if widening or not gap else "unstable"
         return label, f"{lost:.0%} of the range lost since step {series.steps[series.best]}, {cause}"
     if slope < -_STEEP:
         return "slow", f"still improving by {-slope:.0%} of its range per step at the end"
-    if gap and abs(gap[-1]) < 0.1 * series.span and _trend(gap) == "steady":
+    if gap and abs(gap[-1]) < 0.1 * series.span and _trend(gap, series.span) == "steady":
         return "capacity-limited", "level, and training is no better than validation"
     return "healthy", "levelled off near its best"
 
@@ -140,7 +140,7 @@ def _facts(metric: str, series: _Series, sign: float, twin: str | None, gap: Seq
     if len(series.values) >= 3:
         facts.append(f"end slope {sign * series.slope():+.1%} of range per step")
     if twin and gap:
-        facts.append(f"train-val gap {gap[-1]:+.3g} {_trend(gap)}")
+        facts.append(f"train-val gap {gap[-1]:+.3g} {_trend(gap, series.span)}")
     return facts
 
 
@@ -186,11 +186,10 @@ def _gap(curve: Curve, metric: str, twin: str, sign: float) -> tuple[float, ...]
     return tuple(sign * (a - b) for a, b in pairs if math.isfinite(a) and math.isfinite(b))
 
 
-def _trend(gap: Sequence[float]) -> str:
-    """Says how the gap of the last third compares with that of the first."""
+def _trend(gap: Sequence[float], span: float) -> str:
+    """Says how the gap of the last third compares with that of the first, beside the range of the curve."""
     third = max(1, len(gap) // 3)
     change = sum(gap[-third:]) / third - sum(gap[:third]) / third
-    scale = max(map(abs, gap)) or 1.0
-    if abs(change) < 0.25 * scale:
+    if abs(change) <= max(0.25 * max(map(abs, gap)), 0.1 * span):
         return "steady"
     return "widening" if change > 0 else "closing"

@@ -90,10 +90,12 @@ def system_text(spec: StudySpec) -> str:
 
 
 def _space(space: SearchSpace) -> str:
-    return "\n".join(["Search space (alias = name: type, range, the user's own value):", *map(_line, slots(space))])
+    fields = {slot.parameter.name: slot for slot in slots(space)}
+    rows = [_line(slot, fields) for slot in fields.values()]
+    return "\n".join(["Search space (alias = name: type, range, the user's own value):", *rows])
 
 
-def _line(slot: Slot) -> str:
+def _line(slot: Slot, fields: Mapping[str, Slot]) -> str:
     p = slot.parameter
     if isinstance(p, Categorical):
         shown = list(zip(slot.labels, p.choices, strict=True))[:_CHOICES]
@@ -108,7 +110,8 @@ def _line(slot: Slot) -> str:
     if p.has_default:
         line += f"; default {slot.label(p.default)}"
     for condition in p.when:
-        line += f"; only if {condition.name} is {' or '.join(map(_quote, condition.values))}"
+        other = fields[condition.name]
+        line += f"; only if {other.alias} is {' or '.join(map(other.label, condition.values))}"
     return f"{line}; note {_quote(tidy(p.note, _NOTE))}" if p.note.strip() else line
 
 
@@ -118,14 +121,14 @@ def _model(profile: ModelProfile) -> str:
         f"The model: {tidy(profile.target, _NOTE)}, {profile.parameters:,} parameters",
         f"activations: {_counts(profile.activations)}; norms: {_counts(profile.norms)}; "
         f"dropout: {_counts(profile.dropouts)}; pooling: {_counts(profile.pools)}",
-        f"head: {', '.join(profile.head[:4]) or 'none found'}; depth groups: {_depth(profile)}",
+        f"head: {tidy(', '.join(profile.head), _NOTE) or 'none found'}; depth groups: {_depth(profile)}",
         f"pretrained: {'yes' if p.verdict else 'no'}{'' if p.certain else ' (uncertain)'}"
         + "".join(f"; {tidy(reason, _NOTE)}" for reason in p.reasons[:4]),
     ]
     if p.fresh:
         lines.append(f"not loaded, so fresh: {len(p.fresh)} tensors, e.g. {', '.join(p.fresh[:3])}")
     if profile.trainable:
-        shares = ", ".join(f"{name} {share:.1%}" for name, share in profile.trainable.items())
+        shares = ", ".join(f"{name} {100 * share:.3g} %" for name, share in profile.trainable.items())
         lines.append(f"share of parameters that each freeze strategy trains: {shares}")
     return "\n".join(lines)
 

@@ -20,6 +20,7 @@ from neuropt_core.space import Categorical, Float, Int, Parameter, SearchSpace, 
 _ENUM_EACH = 200
 _ENUM_ALL = 800  # OpenAI: 1000 values over all enums
 _LABEL = 60
+_VAGUE = ("name", "type", "kind", "target", "value", "id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +123,15 @@ def _number(description: str) -> dict[str, Any]:
 
 
 def _aliases(names: tuple[str, ...]) -> list[str]:
-    """Returns the shortest endings of dotted names that tell them apart: ``optimizer.lr`` -> ``lr``."""
-    paths = [re.sub(r"[^a-z0-9_.]", "_", name.lower()).split(".") for name in names]
+    """Returns the shortest telling endings of dotted names: ``optimizer.lr`` -> ``lr``, ``norm.name`` -> ``norm_name``.
+
+    An ending tells if no other name shares it and it is more than a word such as ``name``.
+    """
+    paths = [[re.sub(r"[^a-z0-9_]", "_", part).strip("_") for part in name.lower().split(".")] for name in names]
     made: list[str] = []
     for path in paths:
-        lengths = range(1, len(path) + 1)
+        least = 2 if path[-1] in _VAGUE else 1
+        lengths = range(least, len(path) + 1)
         alone = (n for n in lengths if sum(other[-n:] == path[-n:] for other in paths) == 1)
         alias = "_".join(path[-next(alone, len(path)) :])
         if alias in made or not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", alias):

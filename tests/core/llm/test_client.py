@@ -117,7 +117,7 @@ def test_a_missing_or_impossible_key_names_its_variable(key: str | None) -> None
 
 def test_a_wrong_url_in_the_environment_names_its_variable() -> None:
     """``OPENAI_BASE_URL`` is checked like the setting."""
-    with pytest.raises(ConfigError, match="^OPENAI_BASE_URL: must be an http"):
+    with pytest.raises(ConfigError, match=r"^OPENAI_BASE_URL: must be an http"):
         make_client(LLMSettings(provider="openai"), {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "nowhere"})
 
 
@@ -168,3 +168,15 @@ def test_a_missing_sdk_says_how_to_install_it(provider: str) -> None:
         f"Mend it with: pip install 'hydra-neuropt-sweeper[{provider}]'"
     )
     assert loaded == "[]"
+
+
+@pytest.mark.parametrize(
+    ("url", "warned"),
+    [("http://gpu-box:8000/v1", True), ("https://gpu-box/v1", False), ("http://localhost:1/v1", False)],
+)
+def test_an_open_line_to_another_host_is_warned_of(url: str, warned: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """Without encryption the key can be read on the way; on this machine there is no way."""
+    made = LLMSettings(provider="openai", base_url=url, model="m")
+    make_client(made, {"OPENAI_API_KEY": "canary-2"})
+    assert ("without encryption" in caplog.text) is warned
+    assert "canary-2" not in caplog.text
