@@ -21,7 +21,8 @@ class Feed:
     and the reading, so `send` returns at once even if the child hangs.
 
     Args:
-        spawn: Starts the child; told how often it has died before, 0 or 1. Must have written what comes first.
+        spawn: Starts the child; told how often it has died before, 0 or 1.
+        hello: The first message to each child, told the same; not acknowledged.
         on_reply: Called, from another thread, with every reply but the acknowledgements.
         on_death: Called, from another thread, with the exit code of a child that died too early, and whether it will be
             started again.
@@ -33,14 +34,17 @@ class Feed:
     def __init__(
         self,
         spawn: Callable[[int], subprocess.Popen[str]],
+        hello: Callable[[int], Message],
         on_reply: Callable[[Message], None],
         on_death: Callable[[int, bool], None],
         limit: int = 2000,
     ) -> None:
-        self._spawn, self._on_reply, self._on_death, self._limit = spawn, on_reply, on_death, limit
+        self._spawn, self._hello, self._limit = spawn, hello, limit
+        self._on_reply, self._on_death = on_reply, on_death
         self._changed = threading.Condition()
         self._waiting: deque[Message] = deque()  # not yet acknowledged
         self._sent = 0  # how many of these the present child was sent
+        self._greeted = False
         self._deaths = 0
         self._closing = False
         self._child = spawn(0)
@@ -87,16 +91,24 @@ class Feed:
         return self._deaths >= self.LIVES
 
     def _write(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._closing or self.dead or self._sent < len(self._waiting))
-                if self._closing or self.dead:
-                    return
-                message, child = self._waiting[self._sent], self._child
-                self._sent += 1
+        while (next_one := self._next()) is not None:
+            child, message = next_one
             # A broken or closed pipe is a dead child: the reading thread sees to it, and the message is sent again.
             with contextlib.suppress(OSError, ValueError):
-                put(child, message)
+                _put(child, message)
+
+    def _next(self) -> tuple[subprocess.Popen[str], Message] | None:
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._closing or self.dead or not self._greeted or self._sent < len(self._waiting)
+            )
+            if self._closing or self.dead:
+                return None
+            if not self._greeted:
+                self._greeted = True
+                return self._child, self._hello(self._deaths)
+            self._sent += 1
+            return self._child, self._waiting[self._sent - 1]
 
     def _read(self) -> None:
         while True:
@@ -111,7 +123,7 @@ class Feed:
                 self._deaths += 1
                 again = not self.dead
                 _close_pipes(child)
-                self._sent = 0
+                self._sent, self._greeted = 0, False
                 if again:
                     again = self._revive()
                 self._changed.notify_all()
@@ -137,12 +149,7 @@ class Feed:
             self._changed.notify_all()
 
 
-def put(child: subprocess.Popen[str], message: Message) -> None:
-    """Writes one message to a child; may block while the child does not read.
-
-    Raises:
-        OSError: The child is gone.
-    """
+def _put(child: subprocess.Popen[str], message: Message) -> None:
     if child.stdin is not None:
         child.stdin.write(json.dumps(message) + "\n")
         child.stdin.flush()

@@ -6,7 +6,6 @@ truth; W&B is told about it and may be late, offline or absent.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import shlex
@@ -18,7 +17,7 @@ from typing import Any
 
 from neuropt_core.advice import Consultation
 from neuropt_core.errors import ConfigError
-from neuropt_core.sinks._wandb_feed import Feed, put
+from neuropt_core.sinks._wandb_feed import Feed
 from neuropt_core.sinks._wandb_mode import WandbSettings as WandbSettings
 from neuropt_core.sinks._wandb_mode import resolve_mode as resolve_mode
 from neuropt_core.sinks._wandb_payload import finish_message, progress_message, study_run, trial_message
@@ -75,22 +74,21 @@ class WandbSink:
         self._timeouts, self._patience = (init_timeout, finish_timeout), patience
         self._feed: Feed | None = None
         self._folder = Path()
-        self._hello: dict[str, Any] = {}
         self._left_out = 0
 
     def study_started(self, scene: Scene) -> None:
         """Starts the child, which opens the study's run, or goes on with it."""
         self._folder = scene.folder
         self._logs.mkdir(parents=True, exist_ok=True)
-        init_timeout, finish_timeout = self._timeouts
-        self._hello = {
-            "mode": self._mode,
-            "folder": str(scene.folder),
-            "init_timeout": init_timeout,
-            "finish_timeout": finish_timeout,
-            "run": study_run(scene, self._settings.project, self._settings.entity),
-        }
-        self._feed = Feed(self._spawn, self._heard, self._died)
+        run = study_run(scene, self._settings.project, self._settings.entity)
+
+        def hello(deaths: int) -> dict[str, Any]:
+            init_timeout, finish_timeout = self._timeouts
+            mode = "offline" if deaths else self._mode
+            place = {"mode": mode, "folder": str(scene.folder), "run": run}
+            return {**place, "init_timeout": init_timeout, "finish_timeout": finish_timeout}
+
+        self._feed = Feed(self._spawn, hello, self._heard, self._died)
 
     def trial_asked(self, scene: Scene, trial: Trial) -> None:
         """Does nothing: a trial's run is made when it ends."""
@@ -146,9 +144,9 @@ class WandbSink:
         upload = self._upload(self._mode == "online")
         _log.warning("W&B: its process ended with exit code %d (see %s); the study %s. %s", code, where, then, upload)
 
-    def _spawn(self, deaths: int) -> subprocess.Popen[str]:
+    def _spawn(self, _deaths: int) -> subprocess.Popen[str]:
         with (self._logs / LOG_NAME).open("ab") as log:
-            child = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, "-m", "neuropt_core.sinks._wandb_child"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -159,11 +157,6 @@ class WandbSink:
                 cwd=self._folder,
                 start_new_session=True,  # A Ctrl-C in the terminal must not reach it before it has flushed.
             )
-        hello = {**self._hello, "mode": "offline"} if deaths else self._hello
-        # A child that is dead already is noticed, and told of, by the feed.
-        with contextlib.suppress(BrokenPipeError):
-            put(child, hello)
-        return child
 
     def _child_environ(self) -> dict[str, str]:
         env = {k: v for k, v in self._environ.items() if not k.startswith(("WANDB_", "_WANDB")) or k in _KEPT}
