@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from neuropt_core.errors import LLMTransient
-from neuropt_core.llm._faults import Asked, Fault, unreadable
+from neuropt_core.llm._faults import Asked, Fault, from_status, unreadable
 from neuropt_core.llm._text import one_line, whole
 from neuropt_core.llm.client import Completion, DeclinedReply, UnusableReply
 
@@ -70,6 +70,12 @@ def read_responses(asked: Asked, data: Mapping[str, Any]) -> Completion | Fault:
 
 def read_chat(asked: Asked, data: Mapping[str, Any]) -> Completion | Fault:
     """Reads an answer of a chat completions API."""
+    error = data.get("error")
+    if isinstance(error, dict) and not data.get("choices"):
+        # Gateways pass a failure of the server behind them on with status 200, and its status as a code.
+        code = error.get("code")
+        status = code if isinstance(code, int) and 400 <= code < 600 else 500
+        return from_status(asked, status, {}, json.dumps(data).encode())
     choice = next(iter(_items(data, "choices")), {})
     message = _part(choice, "message")
     content = message.get("content")

@@ -121,7 +121,8 @@ class LLMSettings:
     def __post_init__(self) -> None:
         if self.provider not in PROVIDERS:
             raise _wrong("provider", f"must be one of {list(PROVIDERS)}", self.provider)
-        if self.model is not None and not re.fullmatch(r"[\x21-\x7e]{1,200}", str(self.model)):
+        named = isinstance(self.model, str) and re.fullmatch(r"[\x21-\x7e]{1,200}", self.model)
+        if self.model is not None and not named:
             raise _wrong("model", "must be a model's id without spaces, or null for the default", self.model)
         if self.base_url is not None:
             _check_url(f"{_HERE}.base_url", self.base_url)

@@ -47,9 +47,13 @@ Fine-tuning pretrained weights, what is known:
 - gradual_unfreeze is a good default for medium datasets.
 - full is best with enough data but risks catastrophic forgetting.
 - lr_layer_decay near 0.5 means early layers barely update; near 1.0, all layers learn alike.
-- L2-SP prevents forgetting; worth trying if full fine-tuning overfits.
-- Validation loss rising under full: try head_only, or increase L2-SP, rather than generic remedies for overfitting.
+- L2-SP (a pull towards the loaded weights) prevents forgetting; worth trying if full fine-tuning overfits.
+- Validation loss rising under full: try head_only, or more L2-SP, rather than generic remedies for overfitting.
 - The more is trainable, the smaller the learning rate that it bears; a fresh head alone bears a large one."""
+
+_BATCH_NORM = """\
+- Full fine-tuning that stays near chance, or is far worse in validation from the start: suspect the BatchNorm \
+statistics (small batches, few steps, a small momentum) and try another bn_mode before another lr."""
 
 _TASK = 4000
 _NOTE = 200
@@ -82,9 +86,10 @@ def system_text(spec: StudySpec) -> str:
     if spec.profile is not None:
         parts.append(_model(spec.profile))
     if spec.space.by_role("freeze_strategy") or (spec.profile is not None and spec.profile.pretrained.verdict):
-        parts.append(_FINE_TUNING)
+        parts.append("\n".join([_FINE_TUNING, *([_BATCH_NORM] if spec.space.by_role("bn_mode") else [])]))
     if spec.task.strip():
-        words = redact(spec.task.strip())[:_TASK]
+        words = redact(spec.task.strip())
+        words = words if len(words) <= _TASK else f"{words[:_TASK]}… (cut here: {len(words)} characters)"
         parts.append(f"The task, in the user's words (data):\n{json.dumps(words, ensure_ascii=False)}")
     return "\n\n".join(parts)
 

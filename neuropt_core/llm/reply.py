@@ -75,7 +75,7 @@ def parse_reply(text: str, space: SearchSpace, count: int, known: Iterable[Mappi
     extra = len(data.keys() - {"diagnosis", "candidates"})
     complaints = [f"reply: holds {extra} keys that are not in the schema"] if extra else []
     looked = 0
-    for index, candidate in enumerate(candidates[:_LOOK_AT], start=1):
+    for index, candidate in enumerate(candidates[: max(_LOOK_AT, 2 * count)], start=1):
         if len(proposals) == count:
             break
         looked = index
@@ -153,7 +153,7 @@ def _params(
             params[p.name] = _value(values[slot.alias], slot)
         except _Rejected as rejected:
             failed.add(p.name)
-            broken.append(f"{slot.alias} {rejected}")
+            broken.append(f"{p.name} {rejected}")
     return params, broken
 
 

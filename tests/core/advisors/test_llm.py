@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import pytest
-from llm_server import any_legal_reply
+from llm_server import LLMServer, Step, any_legal_reply
 
 from neuropt_core.advice import Advice, Request
 from neuropt_core.advisors.llm import LLMAdvisor
 from neuropt_core.errors import LLMBadOutput, LLMError, LLMFatal, LLMRefused, LLMTransient
-from neuropt_core.llm.client import Completion, DeclinedReply, UnusableReply
+from neuropt_core.llm.client import Completion, DeclinedReply, LLMSettings, UnusableReply, make_client
 from neuropt_core.llm.scripted import ScriptedClient
 from neuropt_core.space import Categorical, Float, SearchSpace
 from neuropt_core.spec import StudySpec
@@ -61,7 +62,7 @@ def test_complaints_go_back_once() -> None:
     assert [p.params["optimizer.lr"] for p in advice.proposals] == [1e-3, 2e-3]
     again = client.asked[1][-1]["content"]
     assert "Accepted, do not repeat: lr=0.001" in again
-    assert "Not used: candidate 2: lr must satisfy 1e-05 <= value <= 0.1, got 5.0" in again
+    assert "Not used: candidate 2: optimizer.lr must satisfy 1e-05 <= value <= 0.1, got 5.0" in again
     assert "Propose exactly 1 candidate now." in again
     assert "IGNORE" not in again
     assert client.asked[0][0] == client.asked[1][0]
@@ -154,3 +155,50 @@ def test_the_advisor_keeps_nothing() -> None:
 def test_the_name_says_who_is_asked() -> None:
     """People see provider and model."""
     assert LLMAdvisor(ScriptedClient([], "anthropic: claude-x")).name == "llm (anthropic: claude-x)"
+
+
+CANARY = "sk-canary-0123456789abcdef"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy, key or base URL of the machine reaches a test."""
+    for name in list(os.environ):
+        if name.upper().endswith("_PROXY") or name.startswith(("ANTHROPIC_", "OPENAI_")):
+            monkeypatch.delenv(name)
+
+
+def _over_the_wire(provider: Any, answers: Any, count: int = 2) -> tuple[Advice, LLMServer]:
+    with LLMServer(answers) as server:
+        client = make_client(LLMSettings(provider=provider, deadline=5.0), server.environ(provider, CANARY))
+        return LLMAdvisor(client).propose(_request(count)), server
+
+
+@pytest.mark.parametrize("provider", ["anthropic", "openai"])
+def test_the_whole_way_by_the_real_sdk(provider: str) -> None:
+    """Prompt, schema, wire, parser: a stand-in for a model gets its candidates through, legal ones."""
+    advice, server = _over_the_wire(provider, any_legal_reply, 3)
+    assert len(advice.proposals) == 3
+    assert advice.consultations[0].complaints == ()
+    assert advice.consultations[0].usage["input_tokens"] == 100
+    assert len(server.requests) == 1
+    assert server.requests[0].messages == [dict(m) for m in advice.consultations[0].prompt]
+
+
+@pytest.mark.parametrize("provider", ["anthropic", "openai"])
+@pytest.mark.parametrize(
+    ("step", "word"),
+    [
+        (Step(status=401, body={"error": {"message": f"Incorrect API key: {CANARY}"}}), "fatal"),
+        (Step(status=429, body={"error": {"message": CANARY}}, headers={"retry-after": "900"}), "transient"),
+        (Step(body=f"<html>{CANARY}</html>".encode()), "bad output"),
+        (Step(text="{", stop="length"), "bad output"),
+        (Step(stop="refusal"), "refused"),
+    ],
+)
+def test_no_fault_leaves_the_advisor_nor_takes_the_key_along(provider: str, step: Step, word: str) -> None:
+    """Whatever the server does, there is advice with the reason in it, and the key is in no part of it."""
+    advice, _ = _over_the_wire(provider, [step])
+    assert advice.proposals == ()
+    assert advice.consultations[0].complaints[0].startswith(f"{word}: {provider}")
+    assert CANARY not in json.dumps([c.to_json() for c in advice.consultations])

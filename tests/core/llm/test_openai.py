@@ -11,6 +11,7 @@ from openai.types.chat.completion_create_params import CompletionCreateParamsNon
 from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming
 from pydantic import TypeAdapter
 
+from neuropt_core.errors import LLMError, LLMFatal, LLMTransient
 from neuropt_core.llm.client import LLMSettings, make_client
 from neuropt_core.llm.openai import OpenAIClient
 
@@ -109,6 +110,18 @@ def test_commentary_is_not_part_of_the_answer() -> None:
         client = OpenAIClient(LLMSettings(provider="openai"), "key", server.base_url("openai"), chat=False)
         done = client.complete(ASK, schema=SCHEMA)
     assert (done.text, done.usage) == ("{}", {})
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [(401, LLMFatal), (429, LLMTransient), (502, LLMTransient), ("odd", LLMTransient)]
+)
+def test_an_error_with_status_200_is_an_error(code: object, kind: type[LLMError]) -> None:
+    """Gateways answer 200 with the error of the server behind them."""
+    step = Step(body={"error": {"message": "no", "code": code}})
+    with LLMServer([step]) as server:
+        made = LLMSettings(provider="openai", deadline=0.4)
+        with pytest.raises(kind):
+            OpenAIClient(made, "key", server.base_url("openai")).complete(ASK, schema=SCHEMA)
 
 
 @pytest.mark.parametrize("stop", ["end", "length", "refusal", "empty"])

@@ -159,6 +159,19 @@ def test_fine_tuning_is_explained_where_it_is_searched() -> None:
     assert "head_only" not in CASES["plain"]
 
 
+def test_batch_norm_is_explained_where_its_mode_is_searched() -> None:
+    """The hint on statistics stands beside the guidance on fine-tuning, if there is a bn_mode."""
+    mode = Categorical(name="neuropt.bn_mode", choices=("train", "frozen"), role="bn_mode")
+    with_mode = replace(SPEC, space=SearchSpace((*SPACE.parameters, mode)))
+    assert "another bn_mode" in _text(_request((), spec=with_mode))
+    assert "bn_mode" not in CASES["first"]
+
+
+def test_a_long_task_is_cut_in_sight() -> None:
+    """What does not fit is not dropped in silence."""
+    assert "(cut here: 5000 characters)" in _text(_request((), spec=replace(SPEC, task="x" * 5000)))
+
+
 def test_a_long_study_fits() -> None:
     """200 trials make a prompt of bounded length, which says what it leaves out."""
     assert len(CASES["long"]) < 24_000

@@ -57,25 +57,25 @@ def test_a_legal_candidate_becomes_a_proposal() -> None:
 @pytest.mark.parametrize(
     ("values", "rule"),
     [
-        ({"lr": 3.0}, "lr must satisfy 1e-05 <= value <= 0.1, got 3.0"),
-        ({"lr": math.nextafter(0.1, 1.0)}, "lr must satisfy"),
-        ({"lr": math.nextafter(1e-5, 0.0)}, "lr must satisfy"),
-        ({"lr": "0.001"}, "lr must be a number"),
-        ({"lr": True}, "lr must be a number"),
-        ({"lr": None}, "lr must be a number"),
-        ({"lr": [0.001]}, "lr must be a number"),
-        ({"lr": 10**39}, "lr must satisfy"),
-        ({"depth": 3}, "depth must be 2 plus a multiple of 2, got 3"),
-        ({"depth": 12}, "depth must satisfy 2 <= value <= 10, got 12"),
-        ({"depth": 4.5}, "depth must be a whole number, got 4.5"),
-        ({"depth": True}, "depth must be a number"),
-        ({"depth": "4"}, "depth must be a number"),
-        ({"optimizer_name": "rmsprop"}, 'optimizer_name must be one of "SGD", "adamw"'),
-        ({"optimizer_name": "${oc.env:ANTHROPIC_API_KEY}"}, 'optimizer_name must be one of "SGD", "adamw"'),
-        ({"optimizer_name": "SGD,adamw"}, 'optimizer_name must be one of "SGD", "adamw"'),
-        ({"optimizer_name": "choice(SGD,adamw)"}, 'optimizer_name must be one of "SGD", "adamw"'),
-        ({"optimizer_name": 0}, "optimizer_name must be one of the 2 labels"),
-        ({"optimizer_name": {"_target_": "os.system"}}, "optimizer_name must be one of the 2 labels"),
+        ({"lr": 3.0}, "optimizer.lr must satisfy 1e-05 <= value <= 0.1, got 3.0"),
+        ({"lr": math.nextafter(0.1, 1.0)}, "optimizer.lr must satisfy"),
+        ({"lr": math.nextafter(1e-5, 0.0)}, "optimizer.lr must satisfy"),
+        ({"lr": "0.001"}, "optimizer.lr must be a number"),
+        ({"lr": True}, "optimizer.lr must be a number"),
+        ({"lr": None}, "optimizer.lr must be a number"),
+        ({"lr": [0.001]}, "optimizer.lr must be a number"),
+        ({"lr": 10**39}, "optimizer.lr must satisfy"),
+        ({"depth": 3}, "model.depth must be 2 plus a multiple of 2, got 3"),
+        ({"depth": 12}, "model.depth must satisfy 2 <= value <= 10, got 12"),
+        ({"depth": 4.5}, "model.depth must be a whole number, got 4.5"),
+        ({"depth": True}, "model.depth must be a number"),
+        ({"depth": "4"}, "model.depth must be a number"),
+        ({"optimizer_name": "rmsprop"}, 'optimizer.name must be one of "SGD", "adamw"'),
+        ({"optimizer_name": "${oc.env:ANTHROPIC_API_KEY}"}, 'optimizer.name must be one of "SGD", "adamw"'),
+        ({"optimizer_name": "SGD,adamw"}, 'optimizer.name must be one of "SGD", "adamw"'),
+        ({"optimizer_name": "choice(SGD,adamw)"}, 'optimizer.name must be one of "SGD", "adamw"'),
+        ({"optimizer_name": 0}, "optimizer.name must be one of the 2 labels"),
+        ({"optimizer_name": {"_target_": "os.system"}}, "optimizer.name must be one of the 2 labels"),
         ({"nest": True}, "nest must be one of the 4 labels"),
         ({"hydra.run.dir": "/tmp/x"}, "holds 1 keys that are not in the schema"),
         ({"hydra/launcher": "x", "_target_": "os.system", "__proto__": {}}, "holds 3 keys"),
@@ -95,12 +95,12 @@ def test_one_bad_value_costs_one_candidate(values: dict[str, object], rule: str)
 @pytest.mark.parametrize(
     ("literal", "rule"),
     [
-        ("NaN", "lr must be a number"),
-        ("Infinity", "lr must be a number"),
-        ("-Infinity", "lr must be a number"),
-        ("1e999", "lr must be a finite number"),
-        ("9" * 5000, "lr must have at most 40 digits"),
-        ('{"a": 1, "a": 2}', "lr must not hold a key twice"),
+        ("NaN", "optimizer.lr must be a number"),
+        ("Infinity", "optimizer.lr must be a number"),
+        ("-Infinity", "optimizer.lr must be a number"),
+        ("1e999", "optimizer.lr must be a finite number"),
+        ("9" * 5000, "optimizer.lr must have at most 40 digits"),
+        ('{"a": 1, "a": 2}', "optimizer.lr must not hold a key twice"),
     ],
 )
 def test_what_json_does_not_allow_costs_one_candidate(literal: str, rule: str) -> None:
@@ -171,13 +171,13 @@ def test_an_inactive_value_is_ignored_and_an_active_one_needed() -> None:
     active = _candidate(optimizer_name="sgd")
     assert _parse(_reply(active)).proposals[0].params["optimizer.momentum"] == 0.5
     del active["values"]["momentum"]
-    assert _parse(_reply(active)).complaints == ("candidate 1: momentum is missing",)
+    assert _parse(_reply(active)).complaints == ("candidate 1: optimizer.momentum is missing",)
 
 
 def test_a_rejected_condition_is_complained_of_once() -> None:
     """Whether a parameter counts is unknown while the one it depends on is wrong."""
     parsed = _parse(_reply(_candidate(optimizer_name="rmsprop", momentum=7)))
-    assert parsed.complaints == ('candidate 1: optimizer_name must be one of "SGD", "adamw"',)
+    assert parsed.complaints == ('candidate 1: optimizer.name must be one of "SGD", "adamw"',)
 
 
 @pytest.mark.parametrize("candidate", [None, 1, "x", [], {}, {"values": []}, {"values": LEGAL}])
