@@ -126,6 +126,8 @@ class LLMSettings:
             raise _wrong("model", "must be a model's id without spaces, or null for the default", self.model)
         if self.base_url is not None:
             _check_url(f"{_HERE}.base_url", self.base_url)
+            if self.provider == "anthropic" and self.base_url.rstrip("/").endswith("/v1"):
+                raise _wrong("base_url", "must come without /v1 for anthropic, since its SDK adds that", self.base_url)
             if self.model is None and self.speaks_chat(self.base_url):
                 raise _wrong("model", "must be given together with base_url, since only that server knows its models")
         if self.api_key_env is not None:

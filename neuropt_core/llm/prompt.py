@@ -57,7 +57,7 @@ statistics (small batches, few steps, a small momentum) and try another bn_mode 
 
 _TASK = 4000
 _NOTE = 200
-_CHOICES = 60
+_CHOICES, _CHOICE = 60, 80
 
 
 def messages(
@@ -104,7 +104,7 @@ def _line(slot: Slot, fields: Mapping[str, Slot]) -> str:
     p = slot.parameter
     if isinstance(p, Categorical):
         shown = list(zip(slot.labels, p.choices, strict=True))[:_CHOICES]
-        words = [_quote(label) + (f" ({_quote(choice)})" if slot.by_id else "") for label, choice in shown]
+        words = [_quote(label) + (f" ({_short(choice)})" if slot.by_id else "") for label, choice in shown]
         more = f", and {len(p.choices) - len(shown)} more" if len(p.choices) > len(shown) else ""
         kind = f"one of {', '.join(words)}{more}"
     else:
@@ -164,6 +164,10 @@ def _ask(request: Request, accepted: int) -> str:
     left = max(0, request.n_trials - len(request.trials))
     plural = "candidate" if wanted == 1 else "candidates"
     return f"Budget: {left} of {request.n_trials} trials are left. Propose exactly {wanted} {plural} now."
+
+
+def _short(choice: Value) -> str:
+    return _quote(choice if not isinstance(choice, str) or len(choice) <= _CHOICE else f"{choice[:_CHOICE]}…")
 
 
 def _quote(value: object) -> str:

@@ -28,6 +28,8 @@ from neuropt_core.llm.client import DEFAULT_MODELS, LLMSettings, make_client, pi
         ("base_url", "http://host:99999"),
         ("base_url", "http://host/\n"),
         ("base_url", 3),
+        ("base_url", "https://gateway/v1"),
+        ("model", 5),
         ("effort", "enormous"),
         ("effort", "minimal"),
         ("max_tokens", 0),
@@ -152,6 +154,7 @@ def test_a_missing_sdk_says_how_to_install_it(provider: str) -> None:
     """Without the SDK the text holds the command that installs it; seen in a process that cannot find packages."""
     code = (
         "import sys\n"
+        "import neuropt_core.advisors.llm\n"
         "from neuropt_core.llm.client import LLMSettings, make_client\n"
         "try:\n"
         f"    make_client(LLMSettings(provider={provider!r}), {{'{provider.upper()}_API_KEY': 'k'}})\n"

@@ -90,7 +90,7 @@ TRIALS = (
     _trial(2, OOM, batch_size=256, augment="1"),
     _trial(3, CRASH, augment=1),
     _trial(4, DIVERGED, optimizer__lr=0.09999999, optimizer__name="SGD", optimizer__momentum=0.9),
-    _trial(5, PRUNED, "surrogate", optimizer__lr=1e-5),
+    Trial(5, Proposal({**DEFAULT, "optimizer.lr": 1e-5}, "reasons", "surrogate", stands_in_for="llm"), PRUNED),
     _trial(6, None, batch_size=64),
 )
 
@@ -165,6 +165,16 @@ def test_batch_norm_is_explained_where_its_mode_is_searched() -> None:
     with_mode = replace(SPEC, space=SearchSpace((*SPACE.parameters, mode)))
     assert "another bn_mode" in _text(_request((), spec=with_mode))
     assert "bn_mode" not in CASES["first"]
+
+
+def test_a_long_space_is_cut_in_sight() -> None:
+    """Of very many or very long choices as many are shown as can be read, and the rest is counted."""
+    space = SearchSpace(
+        (Categorical(name="many", choices=tuple(range(2000))), Categorical(name="wide", choices=("x" * 9999, "y")))
+    )
+    text = _text(_request((), spec=StudySpec("s", space)))
+    assert '"59", and 1940 more' in text
+    assert len(text) < 5000
 
 
 def test_a_long_task_is_cut_in_sight() -> None:
