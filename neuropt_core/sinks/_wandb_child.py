@@ -7,6 +7,7 @@ line, the sweeper has died, and the study's run is closed as failed.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -15,6 +16,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import wandb
+
+_UNREACHABLE = (wandb.errors.Error, OSError)
+"""What wandb raises when the server cannot be reached, refuses, or takes too long; a TimeoutError is an OSError."""
 
 Reply = Callable[[Mapping[str, Any]], None]
 
@@ -30,13 +34,14 @@ class Desk:
     def __init__(self, hello: Mapping[str, Any], reply: Reply) -> None:
         self._mode: Any = hello["mode"]
         self._folder: str = hello["folder"]
+        self._run: Mapping[str, Any] = hello["run"]
         self._reply = reply
-        self._include_online = False
         self._settings = _settings(hello["init_timeout"], hello["finish_timeout"])
-        self._study = self._open(hello["run"])
-        # Scores are drawn over the trial's number; the run's own step also counts the sessions of a resumed study.
-        self._study.define_metric("trial", hidden=True)
-        self._study.define_metric("*", step_metric="trial")
+        self._study: Any = None
+        try:
+            self._study = self._open_study()
+        except _UNREACHABLE as error:
+            self._go_offline(error)
         reply({"event": "ready", "mode": self._mode, "url": self._study.url})
 
     def take(self, message: Mapping[str, Any]) -> None:
@@ -55,11 +60,18 @@ class Desk:
         self._finish(self._study, exit_code=1)
 
     def _trial(self, message: Mapping[str, Any]) -> None:
-        run = self._open(message["run"])
+        try:
+            run = self._init(message["run"])
+        except _UNREACHABLE as error:
+            self._go_offline(error)
+            run = self._init(message["run"])
         for step, metrics in message["points"]:
             run.log(dict(metrics), step=step)
         run.summary.update(dict(message["summary"]))
-        self._finish(run, exit_code=message["exit_code"])
+        try:
+            run.finish(exit_code=message["exit_code"])
+        except _UNREACHABLE as error:
+            self._go_offline(error)
 
     def _finish_study(self, message: Mapping[str, Any]) -> None:
         self._study.summary.update(dict(message["summary"]))
@@ -71,16 +83,12 @@ class Desk:
             # A table is an artifact, and asks W&B more than a curve does: it must not cost the run its proper end.
             self._finish(self._study, exit_code=0)
 
-    def _open(self, run: Mapping[str, Any]) -> Any:
-        if self._mode == "online":
-            try:
-                opened = self._init(run)
-            except (wandb.errors.Error, OSError, TimeoutError) as error:
-                self._go_offline(str(error) or repr(error))
-            else:
-                self._include_online |= run["job_type"] == "controller"  # Stays open, so what follows may be torn.
-                return opened
-        return self._init(run)
+    def _open_study(self) -> Any:
+        study = self._init(self._run)
+        # Scores are drawn over the trial's number; the run's own step also counts the sessions of a resumed study.
+        study.define_metric("trial", hidden=True)
+        study.define_metric("*", step_metric="trial")
+        return study
 
     def _init(self, run: Mapping[str, Any]) -> Any:
         # create_new: the study's run stays open beside those of the trials.
@@ -91,13 +99,25 @@ class Desk:
     def _finish(self, run: Any, exit_code: int) -> None:
         try:
             run.finish(exit_code=exit_code)
-        except (wandb.errors.Error, OSError, TimeoutError) as error:
-            self._include_online = True
-            self._go_offline(f"{run.name} was not uploaded in time ({error or repr(error)})")
+        except _UNREACHABLE as error:
+            self._tell_offline(error)
 
-    def _go_offline(self, reason: str) -> None:
+    def _go_offline(self, error: Exception) -> None:
+        """Goes on with a new W&B service: the old one keeps the ids of runs that it could not open or finish."""
+        if self._mode == "offline":
+            raise error
+        self._tell_offline(error)
+        if self._study is not None:
+            with contextlib.suppress(*_UNREACHABLE):
+                self._study.finish()
+        wandb.teardown()
         self._mode = "offline"
-        self._reply({"event": "offline", "reason": reason, "include_online": self._include_online})
+        self._study = self._open_study()
+
+    def _tell_offline(self, error: Exception) -> None:
+        # Runs that were open online are torn, and the command that uploads them must ask for them.
+        online = self._study is not None
+        self._reply({"event": "offline", "reason": str(error) or repr(error), "include_online": online})
 
 
 def _settings(init_timeout: float, finish_timeout: float) -> wandb.Settings:
@@ -128,7 +148,8 @@ def main() -> None:
     os.dup2(2, 1)
 
     def reply(data: Mapping[str, Any]) -> None:
-        replies.write(json.dumps(data) + "\n")
+        with contextlib.suppress(BrokenPipeError):  # The sweeper has died; what it said is still to be logged.
+            replies.write(json.dumps(data) + "\n")
 
     lines = iter(sys.stdin)
     first = next(lines, None)
