@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from neuropt_core.nn.example import candidates, tensors_in
+from neuropt_core.nn.example import candidates, device_of, shadow, tensors_in
 
 MOST_GROUPS = 12
 """A model without blocks is cut into at most so many groups before its head."""
@@ -58,12 +57,9 @@ def trace(model: nn.Module) -> Trace:
     if any(isinstance(p, nn.parameter.UninitializedParameter) or p.is_meta for p in model.parameters()):
         return Trace(reason="some of its weights have no values yet")
     try:
-        twin = copy.deepcopy(model).cpu().eval()
+        twin = shadow(model).eval()
     except Exception as error:  # noqa: BLE001 - copying runs the model's own code; the reason is kept
         return Trace(reason=f"it cannot be copied ({type(error).__name__}: {error})")
-    for parameter in twin.parameters():
-        if parameter.is_floating_point():
-            parameter.requires_grad_(True)
     complaint = "no guess fits its first layer"
     for example in candidates(twin):
         try:
@@ -80,7 +76,7 @@ def _run(twin: nn.Module, example: torch.Tensor) -> Trace:
         for name, module in twin.named_modules(remove_duplicate=False)
     ]
     # The input asks for a gradient so that what depends on it can be told from what is made of weights alone.
-    leaf = example.clone().requires_grad_(example.is_floating_point())
+    leaf = example.to(device_of(twin), copy=True).requires_grad_(example.is_floating_point())
     try:
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             outputs = tensors_in(twin(leaf))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ from torch import nn
 
 from neuropt_core.errors import ConfigError
 from neuropt_core.nn.depth import Trace
-from neuropt_core.nn.example import tensors_in
+from neuropt_core.nn.example import device_of, shadow, tensors_in
 from neuropt_core.nn.sites import POOL_TWINS, Sites, find_sites, pool_kind
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -164,8 +163,7 @@ def check(plan: EditPlan, model: nn.Module, seen: Trace, head: tuple[str, ...], 
     """
     if seen.example is None:
         return f"cannot be proved, since {seen.reason}"
-    plain = copy.deepcopy(model).cpu().eval()
-    edited = copy.deepcopy(plain)
+    plain, edited = shadow(model).eval(), shadow(model).eval()
     known = {name for name, _ in plain.named_parameters()}
     try:
         if not apply(plan, edited, head):
@@ -178,6 +176,7 @@ def check(plan: EditPlan, model: nn.Module, seen: Trace, head: tuple[str, ...], 
 
 
 def _compare(plain: nn.Module, edited: nn.Module, example: torch.Tensor, known: set[str], preserving: bool) -> str:
+    example = example.to(device_of(plain))
     with torch.random.fork_rng(devices=[]):
         with torch.no_grad():
             before, after = tensors_in(plain(example)), tensors_in(edited(example))
@@ -187,10 +186,13 @@ def _compare(plain: nn.Module, edited: nn.Module, example: torch.Tensor, known: 
             torch.allclose(b, a, atol=1e-4, rtol=1e-4) for b, a in zip(before, after, strict=True)
         ):
             return "it changes what the model computes"
-        edited.train().requires_grad_(True)
-        outputs = tensors_in(edited(example))
+        outputs = tensors_in(edited.train()(example))
         if not all(bool(torch.isfinite(t).all()) for t in (*after, *outputs)):
             return "its outputs are not finite"
-        torch.stack([t.float().square().mean() for t in outputs]).sum().backward()  # type: ignore[no-untyped-call]
-    dead = [name for name, p in edited.named_parameters() if name not in known and p.grad is None]
+        new = {name: p for name, p in edited.named_parameters() if name not in known}
+        # Without new weights one old one shows that the way back is open; gradients of all would only cost time.
+        wanted = list(new.values()) or list(edited.parameters())[:1]
+        loss = torch.stack([t.float().square().mean() for t in outputs]).sum()
+        gradients = torch.autograd.grad(loss, wanted, allow_unused=True)
+    dead = [name for name, gradient in zip(new, gradients, strict=False) if gradient is None]
     return f"no gradient reaches {dead[0]}" if dead else ""

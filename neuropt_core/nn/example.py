@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 
 import torch
@@ -12,7 +13,7 @@ BATCH = 2
 
 _SIDES = (64, 32, 28, 224, 299)
 _TOKENS = 16
-_CONVOLUTIONS = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}
+_KINDS = (nn.Embedding, nn.Linear, nn.RNNBase, nn.MultiheadAttention, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def candidates(model: nn.Module) -> Iterator[torch.Tensor]:
@@ -30,29 +31,37 @@ def candidates(model: nn.Module) -> Iterator[torch.Tensor]:
 
 
 def _shapes(model: nn.Module) -> Iterator[tuple[tuple[int, ...], int]]:
-    first = _first_layer(model)
-    if isinstance(first, nn.Embedding):
-        yield (BATCH, _TOKENS), first.num_embeddings
-    elif isinstance(first, nn.Linear):
-        yield (BATCH, first.in_features), 0
-        yield (BATCH, _TOKENS, first.in_features), 0
-    elif isinstance(first, nn.RNNBase):
-        yield (BATCH, _TOKENS, first.input_size), 0
-    elif isinstance(first, nn.MultiheadAttention):
-        yield (BATCH, _TOKENS, first.embed_dim), 0
-    elif isinstance(first, nn.Conv1d):
-        yield (BATCH, first.in_channels, 256), 0
-    elif isinstance(first, nn.Conv3d):
-        yield (BATCH, first.in_channels, 16, 16, 16), 0
-    else:
-        channels = first.in_channels if isinstance(first, nn.Conv2d) else 3
+    # The first registered layer is mostly the first to run; where it is not (a head defined first), convolutions and
+    # embeddings give away the input. A wrong guess fails at once and costs nothing.
+    layers = [module for module in model.modules() if isinstance(module, _KINDS)]
+    telling = [module for module in layers if not isinstance(module, nn.Linear)]
+    tried: set[tuple[tuple[int, ...], int]] = set()
+    for layer in (*layers[:1], *telling[:2], *layers[1:5]):
+        for guess in _shapes_for(layer, model):
+            if guess not in tried:
+                tried.add(guess)
+                yield guess
+    if not layers:
+        yield (BATCH, 3, _SIDES[0], _SIDES[0]), 0
+
+
+def _shapes_for(layer: nn.Module, model: nn.Module) -> Iterator[tuple[tuple[int, ...], int]]:
+    if isinstance(layer, nn.Embedding):
+        yield (BATCH, _TOKENS), layer.num_embeddings
+    elif isinstance(layer, nn.Linear):
+        yield (BATCH, layer.in_features), 0
+        yield (BATCH, _TOKENS, layer.in_features), 0
+    elif isinstance(layer, nn.RNNBase):
+        yield (BATCH, _TOKENS, layer.input_size), 0
+    elif isinstance(layer, nn.MultiheadAttention):
+        yield (BATCH, _TOKENS, layer.embed_dim), 0
+    elif isinstance(layer, nn.Conv1d):
+        yield (BATCH, layer.in_channels, 256), 0
+    elif isinstance(layer, nn.Conv3d):
+        yield (BATCH, layer.in_channels, 16, 16, 16), 0
+    elif isinstance(layer, nn.Conv2d):
         for side in (*_hinted_sides(model), *_SIDES):
-            yield (BATCH, channels, side, side), 0
-
-
-def _first_layer(model: nn.Module) -> nn.Module | None:
-    kinds = (nn.Embedding, nn.Linear, nn.RNNBase, nn.MultiheadAttention, *_CONVOLUTIONS)
-    return next((module for module in model.modules() if isinstance(module, kinds)), None)
+            yield (BATCH, layer.in_channels, side, side), 0
 
 
 def _hinted_sides(model: nn.Module) -> Iterator[int]:
@@ -76,3 +85,22 @@ def tensors_in(output: object) -> list[torch.Tensor]:
     if isinstance(output, (list, tuple)):
         return [tensor for item in output for tensor in tensors_in(item)]
     return []
+
+
+def shadow(model: nn.Module) -> nn.Module:
+    """Returns a copy that shares the weights' memory and nothing else, so that a large model is copied for free.
+
+    Modules, buffers and hooks are copies, and the parameters are new objects, all of which ask for a gradient: one may
+    run it, edit it and differentiate it, but must not train it.
+    """
+    memo = {
+        id(p): nn.Parameter(p.detach(), requires_grad=p.is_floating_point())
+        for p in model.parameters()
+        if type(p) is nn.Parameter
+    }
+    return copy.deepcopy(model, memo)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Returns where the model's first parameter lies; the CPU for a model without any."""
+    return next((p.device for p in model.parameters()), torch.device("cpu"))

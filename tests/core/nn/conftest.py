@@ -1,0 +1,102 @@
+"""Small networks, and torchvision's architectures without its compiled operators."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from types import ModuleType
+
+import pytest
+import torch
+from torch import nn
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Small networks are slower on many threads, and results must not depend on the machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def models() -> Iterator[ModuleType]:
+    """torchvision.models, for tests on real architectures; skips where torchvision is absent.
+
+    On a CPU build of torch from another index, `import torchvision` fails with "operator torchvision::nms does not
+    exist", because its compiled library does not load; declaring the operators' signatures is enough for its models,
+    which never call them.
+    """
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for name in ("nms", "qnms"):
+        if not hasattr(torch.ops.torchvision, name):
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield pytest.importorskip("torchvision.models", exc_type=ImportError)
+    del library
+
+
+class Block(nn.Module):
+    """Two convolutions with a shared activation, and a way around them."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.act = nn.ReLU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Maps ``(n, c, h, w)`` to the same shape."""
+        return self.act(x + self.bn2(self.conv2(self.act(self.bn1(self.conv1(x))))))
+
+
+class Net(nn.Module):
+    """A ResNet in small: stem, six blocks, a global pool, a head. The head is registered first, as people do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(8, 4)
+        self.stem = nn.Conv2d(3, 8, 3, bias=False)
+        self.bn = nn.BatchNorm2d(8)
+        self.blocks = nn.Sequential(*(Block(8) for _ in range(6)))
+        self.pool = nn.AdaptiveAvgPool2d(1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Maps images ``(n, 3, h, w)`` to logits ``(n, 4)``."""
+        return self.fc(self.pool(self.blocks(torch.relu(self.bn(self.stem(x))))).flatten(1))
+
+
+@pytest.fixture
+def net() -> nn.Module:
+    """A `Net` under a fixed seed."""
+    return Net()
+
+
+@pytest.fixture
+def make_net() -> Callable[[], nn.Module]:
+    """Builds a `Net` afresh."""
+    return Net
+
+
+@pytest.fixture
+def make_loaded(tmp_path: object) -> Callable[[], nn.Module]:
+    """Builds a `Net` whose weights come from a file, but for its head."""
+    torch.manual_seed(3)
+    net = Net()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    state = {name: value for name, value in net.state_dict().items() if not name.startswith("fc.")}
+    torch.save(state, f"{tmp_path}/net.pt")
+
+    def make() -> nn.Module:
+        model = Net()
+        model.load_state_dict(torch.load(f"{tmp_path}/net.pt"), strict=False)
+        return model
+
+    return make

@@ -1,0 +1,157 @@
+"""Tests of freezing and of BatchNorm's statistics."""
+
+from __future__ import annotations
+
+import copy
+from types import ModuleType
+
+import pytest
+import torch
+from torch import nn
+
+from neuropt_core.errors import ConfigError
+from neuropt_core.nn.depth import DepthGroup, depth_groups, trace
+from neuropt_core.nn.freeze import (
+    STRATEGIES,
+    KeepEval,
+    distinct,
+    freeze,
+    frozen_norms,
+    recalibrate,
+    tracked_norms,
+    trained,
+)
+
+
+def _groups(model: nn.Module) -> tuple[DepthGroup, ...]:
+    return depth_groups(model, trace(model), ("fc",))
+
+
+def _paths(names: frozenset[str]) -> set[str]:
+    return {".".join(name.split(".")[:2]) if name.startswith("blocks") else name.split(".")[0] for name in names}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "expected"),
+    [
+        ("head_only", {"fc"}),
+        ("last_blocks", {"fc", "blocks.5"}),
+        ("gradual_unfreeze", {"fc", "blocks.5", "blocks.4", "blocks.3"}),
+        ("full", {"fc", "stem", "bn", *(f"blocks.{i}" for i in range(6))}),
+    ],
+)
+def test_what_each_strategy_trains(net: nn.Module, strategy: str, expected: set[str]) -> None:
+    """head_only trains the head, last_blocks one block more, gradual_unfreeze a third of the groups, full all."""
+    assert _paths(trained(strategy, net, _groups(net), has_head=True)) == expected
+
+
+def test_resnet18_unfreezes_its_end(models: ModuleType) -> None:
+    """The last third of a ResNet-18 is the last three of its nine groups before the head, not the first stage."""
+    model = models.resnet18(num_classes=10)
+    names = trained("gradual_unfreeze", model, _groups(model), has_head=True)
+    assert {name.rsplit(".", 2)[0] for name in names if "layer" in name and "downsample" not in name} == {
+        "layer3.1",
+        "layer4.0",
+        "layer4.1",
+    }
+
+
+@pytest.mark.parametrize("strategy", ["head_only", "last_blocks", "gradual_unfreeze"])
+def test_frozen_stays_bit_identical(net: nn.Module, strategy: str) -> None:
+    """Ten real training steps under model.train() change no frozen parameter and no buffer of a frozen BatchNorm."""
+    names = trained(strategy, net, _groups(net), has_head=True)
+    freeze(net, names)
+    still = frozen_norms(net)
+    net.register_forward_pre_hook(KeepEval(still))
+    before = copy.deepcopy(net.state_dict())
+    optimizer = torch.optim.AdamW([p for p in net.parameters() if p.requires_grad], lr=1e-2)
+    for _ in range(10):
+        net.train()
+        loss = net(torch.randn(4, 3, 16, 16)).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    after = net.state_dict()
+    live = {path for path, m in net.named_modules() if isinstance(m, nn.BatchNorm2d) and m not in still}
+    moving = {key for key in after if key in names or key.rpartition(".")[0] in live}
+    for key in after:
+        assert torch.equal(before[key], after[key]) == (key not in moving), key
+
+
+def test_without_the_hook_statistics_drift(net: nn.Module) -> None:
+    """requires_grad=False alone does not keep BatchNorm's statistics: this is what KeepEval is for."""
+    net.requires_grad_(False)
+    before = net.bn.running_mean.clone()
+    net.train()
+    net(torch.randn(4, 3, 16, 16))
+    assert not torch.equal(before, net.bn.running_mean)
+
+
+def test_hooks_follow_a_copy(net: nn.Module) -> None:
+    """A deep copy keeps its own layers in eval mode, not those of the original."""
+    net.register_forward_pre_hook(KeepEval(tracked_norms(net)))
+    twin = copy.deepcopy(net).train()
+    net.train()
+    twin(torch.randn(2, 3, 16, 16))
+    assert not twin.bn.training
+    assert net.bn.training
+
+
+def test_frozen_norms_without_weights() -> None:
+    """A BatchNorm without weights of its own is frozen with the block around it."""
+    model = nn.Sequential(nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3, affine=False)), nn.Linear(3, 2))
+    assert frozen_norms(model) == []
+    model[0].requires_grad_(False)
+    assert frozen_norms(model) == [model[0][1]]
+
+
+def test_recalibrated_statistics_are_the_mean_since() -> None:
+    """After recalibrate the running mean is the plain mean over the batches that follow, whatever went before."""
+    norm = nn.BatchNorm1d(2, momentum=0.01)
+    norm(torch.randn(50, 2) + 9)
+    recalibrate([norm])
+    batches = [torch.randn(8, 2) for _ in range(5)]
+    for batch in batches:
+        norm(batch)
+    torch.testing.assert_close(norm.running_mean, torch.stack([b.mean(0) for b in batches]).mean(0))
+
+
+def test_coinciding_strategies_are_merged(net: nn.Module) -> None:
+    """A network without embeddings has no arm all_but_embeddings; the kept arms all differ."""
+    kept, merged = distinct(net, _groups(net), has_head=True)
+    assert merged == {"all_but_embeddings": "trains the same as full"}
+    assert len(set(kept.values())) == len(kept) == 4
+
+
+def test_embeddings_make_an_arm() -> None:
+    """A network with an embedding offers to freeze it."""
+    model = nn.Sequential(nn.Embedding(5, 4), *(nn.Linear(4, 4) for _ in range(5)), nn.Linear(4, 2))
+    groups = depth_groups(model, trace(model), ("6",))
+    kept, _ = distinct(model, groups, has_head=True)
+    assert kept["full"] - kept["all_but_embeddings"] == {"0.weight"}
+
+
+def test_what_the_user_froze_stays_frozen(net: nn.Module) -> None:
+    """No strategy trains what the factory had frozen."""
+    net.stem.requires_grad_(False)
+    groups = _groups(net)
+    for strategy in STRATEGIES:
+        names = trained(strategy, net, groups, has_head=True)
+        assert "stem.weight" not in names
+        freeze(net, names)
+        assert not net.stem.weight.requires_grad
+
+
+def test_a_missing_head_is_told(net: nn.Module) -> None:
+    """A strategy that needs a head says so, and how to name one."""
+    with pytest.raises(ConfigError, match=r"neuropt\.head"):
+        trained("head_only", net, _groups(net), has_head=False)
+    kept, merged = distinct(net, _groups(net), has_head=False)
+    assert list(kept) == ["full"]
+    assert merged["head_only"] == "the model has no head of its own"
+
+
+def test_unknown_strategies(net: nn.Module) -> None:
+    """An unknown strategy is refused with the list of those that exist."""
+    with pytest.raises(ConfigError, match="last_blocks"):
+        trained("most", net, _groups(net), has_head=True)

@@ -1,0 +1,80 @@
+"""Tests of parameter groups."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from neuropt_core.errors import ConfigError
+from neuropt_core.nn.depth import DepthGroup, depth_groups, trace
+from neuropt_core.nn.groups import layer_rate, parameter_groups
+
+
+def _groups(model: nn.Module) -> tuple[DepthGroup, ...]:
+    return depth_groups(model, trace(model), ("fc",))
+
+
+@given(lr=st.floats(1e-6, 1.0), decay=st.floats(0.5, 0.999), last=st.integers(1, 60), data=st.data())
+def test_rates_grow_with_depth(lr: float, decay: float, last: int, data: st.DataObject) -> None:
+    """A deeper group learns faster, the head at lr, the stem at lr * decay ** 12 whatever the depth."""
+    group = data.draw(st.integers(0, last - 1))
+    assert layer_rate(lr, decay, group, last) < layer_rate(lr, decay, group + 1, last)
+    assert layer_rate(lr, decay, last, last) == lr
+    assert layer_rate(lr, decay, 0, last) == pytest.approx(lr * decay**12)
+
+
+def test_no_decay_is_one_rate() -> None:
+    """Decay 1 and a single group leave lr alone."""
+    assert layer_rate(0.1, 1.0, 3, 9) == 0.1
+    assert layer_rate(0.1, 0.5, 0, 0) == 0.1
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.75])
+def test_every_trained_parameter_is_in_one_group(net: nn.Module, decay: float) -> None:
+    """The optimizer gets each parameter that trains once, and no frozen one."""
+    net.stem.requires_grad_(False)
+    made = parameter_groups(net, _groups(net), lr=0.1, weight_decay=0.01, decay=decay)
+    placed = [id(p) for group in made for p in group["params"]]
+    assert sorted(placed) == sorted(id(p) for p in net.parameters() if p.requires_grad)
+
+
+def test_norms_and_biases_have_no_weight_decay(net: nn.Module) -> None:
+    """Weight decay falls on matrices and kernels alone."""
+    for group in parameter_groups(net, _groups(net), lr=0.1, weight_decay=0.01, decay=0.9):
+        assert {p.ndim >= 2 for p in group["params"]} == {group["weight_decay"] == 0.01}
+
+
+@pytest.mark.parametrize("kind", [torch.optim.AdamW, torch.optim.SGD, torch.optim.RMSprop])
+def test_torch_honours_the_rates(net: nn.Module, kind: type[torch.optim.Optimizer]) -> None:
+    """Rates are absolute: torch's optimizers take them, and torch's schedulers scale each of them."""
+    made = parameter_groups(net, _groups(net), lr=0.1, weight_decay=0.01, decay=0.75)
+    optimizer = kind(made, lr=123.0)  # type: ignore[call-arg]
+    rates = [group["lr"] for group in optimizer.param_groups]
+    assert max(rates) == 0.1
+    assert min(rates) == pytest.approx(0.1 * 0.75**12)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.5**epoch)
+    net(torch.randn(2, 3, 8, 8)).sum().backward()
+    optimizer.step()
+    scheduler.step()
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([rate / 2 for rate in rates])
+
+
+def test_the_head_moves_most(net: nn.Module) -> None:
+    """One step of sign-like size moves the head by lr and the stem by far less."""
+    before = {name: p.detach().clone() for name, p in net.named_parameters()}
+    optimizer = torch.optim.Adam(parameter_groups(net, _groups(net), lr=0.01, weight_decay=0.0, decay=0.5))
+    net(torch.randn(2, 3, 8, 8)).square().sum().backward()
+    optimizer.step()
+    moved = {name: float((p.detach() - before[name]).abs().max()) for name, p in net.named_parameters()}
+    assert moved["fc.weight"] == pytest.approx(0.01, rel=0.01)
+    assert moved["stem.weight"] == pytest.approx(0.01 * 0.5**12, rel=0.05)
+
+
+def test_nothing_to_train_is_told(net: nn.Module) -> None:
+    """A wholly frozen model is refused before an optimizer sees an empty list."""
+    net.requires_grad_(False)
+    with pytest.raises(ConfigError, match="something to train"):
+        parameter_groups(net, _groups(net), lr=0.1, weight_decay=0.0, decay=1.0)

@@ -1,0 +1,141 @@
+"""Tests of the profile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from torch import nn
+
+from neuropt_core.nn.inspect import inspect_model
+from neuropt_core.profile import ModelProfile
+from neuropt_core.space import Categorical, Float, SearchSpace
+
+Make = Callable[[], nn.Module]
+
+
+def _roles(profile: ModelProfile) -> list[str]:
+    return [parameter.role for parameter in profile.offered]
+
+
+def test_resnet18_is_summed_up_as_people_know_it(models: ModuleType, tmp_path: Path) -> None:
+    """The printed summary of a loaded ResNet-18 holds the original's lines word for word, in their order."""
+    torch.save(models.resnet18().state_dict(), tmp_path / "resnet18.pt")
+
+    def make() -> nn.Module:
+        model = models.resnet18()
+        model.load_state_dict(torch.load(tmp_path / "resnet18.pt"))
+        return model
+
+    lines = inspect_model(make, target="resnet18").summary(("lr",)).splitlines()
+    known = [
+        "Introspected PyTorch model (11,689,512 params):",
+        "  Activations: ReLU (9 layers)",
+        "  BatchNorm: 20 layers",
+        "  Pooling: 1 layers (current: avg)",
+        "  Pretrained: yes (fine-tuning strategies enabled)",
+        "  Head: fc",
+        "  Search space: ['lr']",
+    ]
+    assert [line for line in lines if line in known] == known
+
+
+def test_a_random_model_is_offered_edits(make_net: Make) -> None:
+    """A model that starts at random is offered what changes its function, and no fine-tuning."""
+    profile = inspect_model(make_net, target="net")
+    assert _roles(profile) == ["activation", "dropout", "use_batchnorm", "pool_type"]
+    activation = profile.offered[0]
+    assert isinstance(activation, Categorical)
+    assert activation.choices == ("keep", "gelu", "silu", "leaky_relu", "mish", "hardswish", "prelu")
+    assert profile.left_out["fine-tuning"] == "no weights were loaded"
+    assert profile.trainable == {}
+
+
+def test_a_pretrained_model_is_offered_fine_tuning(make_loaded: Make) -> None:
+    """What would destroy loaded weights is left out and said so; freezing, decay, L2-SP and BatchNorm come instead."""
+    profile = inspect_model(make_loaded, target="net")
+    assert _roles(profile) == ["dropout", "freeze_strategy", "lr_layer_decay", "l2sp_regularization", "bn_mode"]
+    assert {"activation", "use_batchnorm", "pool_type"} <= set(profile.left_out)
+    assert "destroy" in profile.left_out["activation"]
+    assert profile.head == ("fc",)
+    assert profile.pretrained.fresh == ("fc.weight", "fc.bias")
+    assert profile.trainable["full"] == 1.0
+    assert 0 < profile.trainable["head_only"] < profile.trainable["last_blocks"] < profile.trainable["gradual_unfreeze"]
+
+
+def test_the_seeds_space_holds_all(make_loaded: Make) -> None:
+    """space=seed offers a pretrained model the destructive edits too."""
+    profile = inspect_model(make_loaded, target="net", space="seed")
+    assert {"activation", "use_batchnorm", "pool_type", "freeze_strategy"} <= set(_roles(profile))
+
+
+def test_the_profile_is_a_space(make_loaded: Make) -> None:
+    """The offers form a search space whose defaults are legal, and survive JSON."""
+    profile = inspect_model(make_loaded, target="net")
+    space = SearchSpace(profile.offered)
+    assert space.check(space.defaults()) == ()
+    assert ModelProfile.from_json(json.loads(json.dumps(profile.to_json()))) == profile
+
+
+def test_conditions_follow_the_freeze(make_loaded: Make) -> None:
+    """Decay, L2-SP and the BatchNorm policy count only where more than the head trains."""
+    space = SearchSpace(inspect_model(make_loaded, target="net").offered)
+    names = [f"neuropt.{role}" for role in ("lr_layer_decay", "l2sp_regularization", "bn_mode")]
+    for strategy, active in (("head_only", False), ("last_blocks", True), ("full", True)):
+        assert [space.is_active(name, {"neuropt.freeze_strategy": strategy}) for name in names] == [active] * 3
+
+
+def test_present_values_are_defaults(make_loaded: Make) -> None:
+    """What the user has set under neuropt is the default; else the default does nothing."""
+    profile = inspect_model(make_loaded, target="net", current={"freeze_strategy": "head_only", "lr_layer_decay": 0.8})
+    defaults = {parameter.role: parameter.default for parameter in profile.offered}
+    assert defaults == {
+        "dropout": 0.0,
+        "freeze_strategy": "head_only",
+        "lr_layer_decay": 0.8,
+        "l2sp_regularization": False,
+        "bn_mode": "train",
+    }
+    assert all(parameter.has_default for parameter in profile.offered)
+
+
+def test_a_model_that_cannot_run_keeps_the_rest(make_net: Make) -> None:
+    """Edits that cannot be proved are left out with the reason; the profile is there all the same."""
+
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = make_net()
+
+        def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            return self.net(x * mask)
+
+    profile = inspect_model(Odd, target="odd")
+    assert profile.offered == ()
+    assert "cannot be proved" in profile.left_out["activation"]
+    assert "mask" in profile.left_out["dropout"]
+    assert sum(group.tensors for group in profile.groups) == len(list(Odd().parameters()))
+
+
+def test_dropout_keeps_its_present_rate() -> None:
+    """The default of dropout is the rate that the model has."""
+
+    def make() -> nn.Module:
+        return nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Dropout(0.25), nn.Linear(8, 2))
+
+    dropout = next(p for p in inspect_model(make, target="mlp").offered if p.role == "dropout")
+    assert isinstance(dropout, Float)
+    assert (dropout.default, dropout.low, dropout.high) == (0.25, 0.0, 0.5)
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_1", "mobilenet_v3_small"])
+def test_offers_on_real_architectures(models: ModuleType, name: str) -> None:
+    """Convolutional heads, gates and SE pools are looked into without a fault."""
+    profile = inspect_model(lambda: getattr(models, name)(num_classes=10), target=name)
+    assert "activation" in _roles(profile)
+    assert "dropout" in _roles(profile)
+    assert profile.head
