@@ -180,6 +180,15 @@ class SearchSpace:
             for condition in self._by_name[name].when
         )
 
+    def alike(self, one: Mapping[str, Value], other: Mapping[str, Value]) -> bool:
+        """Tells whether two configurations differ by less than training can show.
+
+        Numbers are alike within a hundredth of their range, on their own scale; choices and whole numbers when equal.
+        """
+        if one.keys() != other.keys():
+            return False
+        return all(_alike(self._by_name.get(name), value, other[name]) for name, value in one.items())
+
     def check(self, values: Mapping[str, Value]) -> tuple[Violation, ...]:
         """Returns all that is wrong with `values`: unknown, missing, inactive or illegal. Changes nothing."""
         found = [Violation(name, "is not in the search space", values[name]) for name in values if name not in self]
@@ -227,6 +236,15 @@ def parameter_from_json(data: Mapping[str, Any]) -> Parameter:
 
 def _key(value: object) -> tuple[str, object]:
     return type(value).__name__, value
+
+
+def _alike(parameter: Parameter | None, one: Value, other: Value) -> bool:
+    numbers = [v for v in (one, other) if isinstance(v, (int, float)) and not isinstance(v, bool)]
+    if not isinstance(parameter, Float) or len(numbers) < 2:
+        return _key(one) == _key(other)
+    if parameter.log and min(numbers) > 0:
+        return abs(math.log(numbers[0] / numbers[1])) < 0.01 * math.log(parameter.high / parameter.low)
+    return abs(numbers[0] - numbers[1]) < 0.01 * (parameter.high - parameter.low)
 
 
 def _check_bounds(name: str, low: float, high: float, log: bool) -> None:

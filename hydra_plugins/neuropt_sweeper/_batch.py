@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from hydra.plugins.launcher import Launcher
 
-from neuropt_core.ticket import Ticket
+from neuropt_core.ticket import VARIABLE, Ticket
 from neuropt_core.trial import Failure, Outcome, Trial, TrialState
 
 _log = logging.getLogger(__name__)
@@ -39,6 +40,16 @@ class Backend(Protocol):
         ...
 
 
+class _WithoutTicket(logging.Filter):
+    """Takes the ticket's path out of the lines in which launchers list a job's overrides: it says nothing to people."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Shortens the line and lets it pass."""
+        if isinstance(record.msg, str) and VARIABLE in record.msg:
+            record.msg = re.sub(rf" ?\+\+hydra\.job\.env_set\.{VARIABLE}='(?:[^'\\]|\\.)*'", "", record.msg)
+        return True
+
+
 class BatchBackend:
     """Plain `Launcher.launch(batch)`: an honest barrier, and the only thing that every launcher can do."""
 
@@ -46,6 +57,9 @@ class BatchBackend:
         self._launcher = launcher
         self._waiting: list[Job] = []
         self.capacity = capacity
+        package = type(launcher).__module__.rpartition(".")[0]
+        for module in (type(launcher).__module__, f"{package}._core"):  # Hydra's launchers log in one or the other.
+            logging.getLogger(module).addFilter(_WithoutTicket())
 
     def submit(self, job: Job) -> None:
         """Takes a job; it starts at the next `poll`, with all that were taken by then."""

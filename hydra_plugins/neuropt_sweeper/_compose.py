@@ -11,7 +11,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from neuropt_core.errors import ConfigError
@@ -36,10 +36,10 @@ class Composer:
         except (HydraException, OmegaConfBaseException) as error:
             text = " ".join(str(error).split())
             raise ConfigError("config", f"Hydra cannot compose the job ({text})") from None
-        with open_dict(cfg):
+        with read_write(cfg), open_dict(cfg):
             cfg.hydra.job.id = str(number)
             cfg.hydra.job.num = number
-            with _hydra_config(cfg):
+            with _hydra_config(cfg), read_write(cfg.hydra.runtime):
                 cfg.hydra.runtime.output_dir = str(self.sweep_dir / str(cfg.hydra.sweep.subdir))
         return cfg
 

@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from hydra_plugins.neuropt_sweeper.config import LLMConf, NeuroptSweeperConf, WandbConf
-from neuropt_core.build import ADVISORS
+from neuropt_core.assemble import ADVISORS
 from neuropt_core.errors import ConfigError
 
 PRETRAINED = {"auto": None, "true": True, "false": False}

@@ -22,7 +22,7 @@ from hydra_plugins.neuropt_sweeper._settings import PRETRAINED, environment, rea
 from hydra_plugins.neuropt_sweeper._space import Plan, write_space
 from hydra_plugins.neuropt_sweeper.config import NeuroptSweeperConf
 from neuropt_core.advice import Advisor
-from neuropt_core.build import make_advisor, make_wandb_sink
+from neuropt_core.assemble import make_advisor, make_wandb_sink
 from neuropt_core.errors import ConfigError, IntrospectionError, NeuroptError
 from neuropt_core.journal import Journal
 from neuropt_core.profile import ModelProfile

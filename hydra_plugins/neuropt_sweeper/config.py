@@ -3,8 +3,8 @@
 Names are those of Hydra's Optuna sweeper where the meaning is the same.
 """
 
-from __future__ import annotations
-
+# No `from __future__ import annotations` here: Hydra's scan executes this file without entering it into sys.modules,
+# where dataclasses would look such annotations up.
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -75,7 +75,7 @@ def _moves(request: Request, made: frozenset[str], count: int) -> tuple[Proposal
             continue
         changes = {p.name: v for role, v in move.change(space, base).items() if (p := space.by_role(role)) is not None}
         params = _complete(space, {**base, **changes})
-        if changes and params is not None and params not in taken:
+        if changes and params is not None and not any(space.alike(params, tried) for tried in taken):
             taken.append(params)
             found.append(Proposal(params, move.why, "prior"))
     return tuple(found)

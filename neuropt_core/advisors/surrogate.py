@@ -101,7 +101,7 @@ def _ask(study: optuna.Study, space: SearchSpace, taken: list[dict[str, Value]])
         for parameter in space.parameters:
             if space.is_active(parameter.name, params):
                 params[parameter.name] = _suggest(trial, parameter)
-        if params not in taken:
+        if not any(space.alike(params, tried) for tried in taken):
             return params
     return None
 

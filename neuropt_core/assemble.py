@@ -1,4 +1,7 @@
-"""Plain settings -> the parts of a study. The one place that reaches the heavy leaves, late and by name."""
+"""Plain settings -> the parts of a study. The one place that reaches the heavy leaves, late and by name.
+
+Not called `build`: a submodule of that name would hide the function `neuropt_core.build` that training scripts call.
+"""
 
 from __future__ import annotations
 
