@@ -74,7 +74,8 @@ def _consultation(asked: tuple[Message, ...], done: Completion, complaints: tupl
 
 
 def _failed(name: str, asked: tuple[Message, ...], error: LLMError, seconds: float) -> Consultation:
-    complaint = f"{_kind(error)}: {error}"
+    # The consultation names the model already.
+    complaint = f"{_kind(error)}: {str(error).removeprefix(f'{name}: ')}"
     # A truncated or refused reply was paid for: it is kept with its usage.
     if isinstance(error, (UnusableReply, DeclinedReply)) and error.completion is not None:
         done = error.completion

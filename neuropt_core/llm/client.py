@@ -192,6 +192,10 @@ def make_client(settings: LLMSettings, environ: Mapping[str, str] = os.environ) 
         raise _missing(settings.provider, f"needs {error.name}, which cannot be imported") from error
     if base_url and base_url.startswith("http://") and not is_loopback(base_url):
         _log.warning("%s is asked without encryption: the key and the prompts can be read on the way", base_url)
+    http_log = logging.getLogger("httpx2")
+    if http_log.level == logging.NOTSET:
+        # It writes a line per request at INFO, between the lines of the trials; a level that the user set stays.
+        http_log.setLevel(logging.WARNING)
     client: LLMClient = getattr(leaf, name)(settings, key, base_url)
     return client
 

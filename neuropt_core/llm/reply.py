@@ -73,7 +73,7 @@ def parse_reply(text: str, space: SearchSpace, count: int, known: Iterable[Mappi
     fields, seen = slots(space), {fingerprint(params) for params in known}
     proposals: list[Proposal] = []
     extra = len(data.keys() - {"diagnosis", "candidates"})
-    complaints = [f"reply: holds {extra} keys that are not in the schema"] if extra else []
+    complaints = [f"reply: {_unknown(extra)}"] if extra else []
     looked = 0
     for index, candidate in enumerate(candidates[: max(_LOOK_AT, 2 * count)], start=1):
         if len(proposals) == count:
@@ -116,7 +116,7 @@ def _proposal(candidate: object, space: SearchSpace, fields: Sequence[Slot]) -> 
     extra = len(entry.keys() - {"rationale", "values", "expected"})
     values = _object(entry.get("values"), "values must be an object")
     extra += len(values.keys() - {slot.alias for slot in fields})
-    broken = [f"holds {extra} keys that are not in the schema"] if extra else []
+    broken = [_unknown(extra)] if extra else []
     params, wrong = _params(values, space, fields)
     broken += wrong
     rationale = entry.get("rationale")
@@ -130,6 +130,10 @@ def _proposal(candidate: object, space: SearchSpace, fields: Sequence[Slot]) -> 
         raise _Rejected("; ".join(f"{v.name} {v.rule}" for v in violations))
     predicted, doubt = _predicted(entry.get("expected"))
     return Proposal(params, words, "llm", predicted), doubt
+
+
+def _unknown(count: int) -> str:
+    return "holds a key that is not in the schema" if count == 1 else f"holds {count} keys that are not in the schema"
 
 
 def _params(

@@ -121,6 +121,12 @@ def test_an_error_in_the_second_turn_keeps_the_first() -> None:
     assert advice.consultations[1].complaints == ("transient: m: broke off",)
 
 
+def test_a_complaint_does_not_repeat_the_models_name() -> None:
+    """The consultation names the model; an error that begins with it is told without."""
+    consultation = _ask(ScriptedClient([LLMFatal("m", "does not accept the key")], name="m")).consultations[0]
+    assert (consultation.model, consultation.complaints) == ("m", ("fatal: does not accept the key",))
+
+
 @pytest.mark.parametrize("kind", [UnusableReply, DeclinedReply])
 def test_what_was_paid_for_is_kept(kind: type[UnusableReply] | type[DeclinedReply]) -> None:
     """A truncated or declined reply appears with its text, model and tokens."""
@@ -200,5 +206,5 @@ def test_no_fault_leaves_the_advisor_nor_takes_the_key_along(provider: str, step
     """Whatever the server does, there is advice with the reason in it, and the key is in no part of it."""
     advice, _ = _over_the_wire(provider, [step])
     assert advice.proposals == ()
-    assert advice.consultations[0].complaints[0].startswith(f"{word}: {provider}")
+    assert advice.consultations[0].complaints[0].startswith(f"{word}: ")
     assert CANARY not in json.dumps([c.to_json() for c in advice.consultations])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -183,3 +184,12 @@ def test_an_open_line_to_another_host_is_warned_of(url: str, warned: bool, caplo
     make_client(made, {"OPENAI_API_KEY": "canary-2"})
     assert ("without encryption" in caplog.text) is warned
     assert "canary-2" not in caplog.text
+
+
+def test_requests_are_not_logged_between_the_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The HTTP library's line per request is silenced, unless the user has set its level himself."""
+    http_log = logging.getLogger("httpx2")
+    for before, after in ((logging.NOTSET, logging.WARNING), (logging.DEBUG, logging.DEBUG)):
+        monkeypatch.setattr(http_log, "level", before)
+        make_client(LLMSettings(), {"ANTHROPIC_API_KEY": "k"})
+        assert http_log.level == after

@@ -77,9 +77,9 @@ def test_a_legal_candidate_becomes_a_proposal() -> None:
         ({"optimizer_name": 0}, "optimizer.name must be one of the 2 labels"),
         ({"optimizer_name": {"_target_": "os.system"}}, "optimizer.name must be one of the 2 labels"),
         ({"nest": True}, "nest must be one of the 4 labels"),
-        ({"hydra.run.dir": "/tmp/x"}, "holds 1 keys that are not in the schema"),
+        ({"hydra.run.dir": "/tmp/x"}, "holds a key that is not in the schema"),
         ({"hydra/launcher": "x", "_target_": "os.system", "__proto__": {}}, "holds 3 keys"),
-        ({"optimizer.lr": 3e-4}, "holds 1 keys"),
+        ({"optimizer.lr": 3e-4}, "holds a key"),
     ],
 )
 def test_one_bad_value_costs_one_candidate(values: dict[str, object], rule: str) -> None:
@@ -242,7 +242,7 @@ def test_unknown_keys_beside_the_candidates_are_said() -> None:
     """Nothing in a reply is passed over in silence, and the proposals stay."""
     parsed = _parse(_reply(_candidate(), overrides=["hydra.run.dir=/"]))
     assert len(parsed.proposals) == 1
-    assert parsed.complaints == ("reply: holds 1 keys that are not in the schema",)
+    assert parsed.complaints == ("reply: holds a key that is not in the schema",)
 
 
 @pytest.mark.parametrize("rationale", ["", " \n ", None, 3, ["x"], "\x00\x1b"])
