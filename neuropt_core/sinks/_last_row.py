@@ -8,6 +8,7 @@ real stdout, by a joblib worker, by a job's own tqdm. Instead the terminal is to
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -56,11 +57,12 @@ class LastRow:
         if os.getpid() != self._owner or self._stop.is_set():
             return
         self._stop.set()
-        with self._lock:
+        atexit.unregister(self.close)
+        # A terminal that is gone needs no mending.
+        with self._lock, contextlib.suppress(OSError):
             if self._rows:
                 self._write(f"{_SAVE}\x1b[r\x1b[{self._rows};1H\x1b[2K{_RESTORE}")
         self._thread.join()
-        atexit.unregister(self.close)
 
     def _reserve(self, rows: int) -> None:
         # The newline frees the last row if the cursor stands there. Setting the region sends the cursor home.

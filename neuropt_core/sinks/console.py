@@ -138,11 +138,11 @@ class ConsoleSink:
         if scene is None:
             return ""
         columns = max(8, min(30, width // 5))
-        status = Text(f"  {self._status(scene)}", no_wrap=True, overflow="ellipsis")
+        status, room = Text(f"  {self._status(scene)}"), width - columns - 1
         with self._console.capture() as capture:
             self._console.print(ProgressBar(scene.n_trials, _done(scene), columns), end="")
-            self._console.print(status, width=width - columns - 1, end="")
-        return capture.get().replace("\n", "")
+            self._console.print(status, width=room, end="", no_wrap=True, overflow="ellipsis")
+        return capture.get()
 
     def _status(self, scene: Scene) -> str:
         done, elapsed = _done(scene), self._clock() - self._began

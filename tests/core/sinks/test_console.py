@@ -37,6 +37,11 @@ def shown(story: Story, *values: float | str, finish: str = "") -> list[str]:
     return stream.getvalue().splitlines()
 
 
+def before_the_end(output: str) -> str:
+    """Returns a terminal's output up to where the bar is taken away."""
+    return output[: output.rindex("\x1b7", 0, output.rindex("\x1b[r"))]
+
+
 def test_each_trial_is_one_line(story: Story) -> None:
     """A line holds the count, number, score, its standing, seconds, source, changes and the reason's first sentence."""
     stream = io.StringIO()
@@ -182,8 +187,7 @@ def test_others_may_print_beside_the_bar(story: Story) -> None:
         middle = Screen(90, 12)
         sink.study_finished(story.scene, "all done")
     whole = output[0]
-    end = whole.rindex("\x1b[r")
-    middle.feed(whole[: whole.rindex("\x1b7", 0, end)])
+    middle.feed(before_the_end(whole))
     assert (middle.top, middle.bottom) == (0, 10)
     assert re.match(r"━+\s+6/6  best 0.45 \(trial 5\)  0 s$", middle.rows[-1].rstrip())
     expected = ["epoch 0", "val_loss 0.3", "100 %", "from a child"]
@@ -207,6 +211,22 @@ def test_the_bar_tells_time_left_and_what_runs(story: Story) -> None:
         story.ask(sink, {"optimizer.lr": 0.02})
         sink.study_finished(story.scene, "interrupted")
     assert "1/6  best 0.4 (trial 0)  running 1, 2  30 s  about 2 min 30 s left" in output[0]
+
+
+@pytest.mark.parametrize("columns", [20, 40, 58])
+def test_the_bar_fits_a_narrow_terminal(story: Story, columns: int) -> None:
+    """What does not fit into the bar's row is cut with an ellipsis, so that it never runs into other rows."""
+    with terminal(columns=columns, lines=30) as (stream, output):
+        sink = ConsoleSink(stream)
+        sink.study_started(story.scene)
+        story.run(0.4, sink)
+        story.ask(sink, {"optimizer.lr": 0.01})
+        sink.study_finished(story.scene, "interrupted")
+    screen = Screen(columns, 30).feed(before_the_end(output[0]))
+    assert screen.rows[-1].startswith("━")
+    assert screen.rows[-1].endswith("…")
+    assert len(screen.rows[-1]) < columns
+    assert sum("━" in row for row in screen.text) == 1
 
 
 def test_a_terminal_too_small_gets_no_bar(story: Story) -> None:
