@@ -28,7 +28,7 @@ Rules:
 - Every value must satisfy its bounds or be one of its choices; a candidate that breaks a rule is discarded whole, \
 values are never adjusted.
 - Give every parameter a value. One whose condition does not hold is ignored.
-- Do not repeat a configuration that was tried or is running.
+- Do not repeat a configuration that was tried or is running, nor one within a hundredth of the range of it.
 - Reason from the evidence: what the best trials share, what a curve says (overfit, slow, unstable, diverged), what \
 failed. Change one or two things where you follow up a finding, more where you explore.
 - rationale: one or two sentences that cite trials by number, e.g. #3.

@@ -70,7 +70,7 @@ def parse_reply(text: str, space: SearchSpace, count: int, known: Iterable[Mappi
     candidates = data.get("candidates") if isinstance(data, dict) else None
     if not isinstance(data, dict) or not isinstance(candidates, list):
         raise LLMBadOutput("reply", "must be an object with a list of candidates")
-    fields, seen = slots(space), {fingerprint(params) for params in known}
+    fields, seen = slots(space), list(known)
     proposals: list[Proposal] = []
     extra = len(data.keys() - {"diagnosis", "candidates"})
     complaints = [f"reply: {_unknown(extra)}"] if extra else []
@@ -81,12 +81,12 @@ def parse_reply(text: str, space: SearchSpace, count: int, known: Iterable[Mappi
         looked = index
         try:
             proposal, doubt = _proposal(candidate, space, fields)
-            if fingerprint(proposal.params) in seen:
-                raise _Rejected("repeats a trial or another candidate")
+            if any(space.alike(proposal.params, params) for params in seen):
+                raise _Rejected("repeats a trial or another candidate, or is nearer to it than training can show")
         except _Rejected as rejected:
             complaints.append(f"candidate {index}: {rejected}")
             continue
-        seen.add(fingerprint(proposal.params))
+        seen.append(proposal.params)
         proposals.append(proposal)
         complaints += [f"candidate {index}: {doubt}"] if doubt else []
     if len(candidates) > looked:
@@ -95,19 +95,10 @@ def parse_reply(text: str, space: SearchSpace, count: int, known: Iterable[Mappi
     return Parsed(tuple(proposals), tuple(complaints), clean(diagnosis) if isinstance(diagnosis, str) else "")
 
 
-def fingerprint(params: Mapping[str, Value]) -> tuple[tuple[str, str, str], ...]:
-    """Returns what makes two configurations the same: names, types and values, real numbers to six digits."""
-    return tuple(sorted((name, type(v).__name__, _word(v)) for name, v in params.items()))
-
-
 def clean(text: str) -> str:
     """Returns the model's words on one line, without control characters, at most 60 words and 600 characters."""
     words = one_line(text, _LETTERS).split(" ")
     return " ".join(words[:_WORDS]) + ("…" if len(words) > _WORDS else "")
-
-
-def _word(value: Value) -> str:
-    return f"{value + 0.0:.6g}" if isinstance(value, float) else str(value)  # -0.0 + 0.0 is 0.0
 
 
 def _proposal(candidate: object, space: SearchSpace, fields: Sequence[Slot]) -> tuple[Proposal, str]:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuropt_core.errors import LLMBadOutput
-from neuropt_core.llm.reply import Parsed, clean, fingerprint, parse_reply
+from neuropt_core.llm.reply import Parsed, clean, parse_reply
 from neuropt_core.space import Categorical, Float, Int, SearchSpace, When
 from neuropt_core.trial import Predicted
 
@@ -190,17 +190,12 @@ def test_a_candidate_of_another_shape_is_refused(candidate: object) -> None:
 
 def test_repeats_are_refused() -> None:
     """A configuration that ran, runs, or stands in the same reply is not proposed again."""
-    again = _candidate(lr=3.0000001e-4, momentum=0.9)
+    again = _candidate(lr=3.01e-4, momentum=0.9)
     parsed = _parse(_reply(_candidate(), again))
     assert len(parsed.proposals) == 1
-    assert parsed.complaints == ("candidate 2: repeats a trial or another candidate",)
+    rule = "repeats a trial or another candidate, or is nearer to it than training can show"
+    assert parsed.complaints == (f"candidate 2: {rule}",)
     assert _parse(_reply(_candidate()), known=[PARAMS]).proposals == ()
-
-
-def test_types_tell_configurations_apart() -> None:
-    """1, 1.0 and True are different choices; 0.0 and -0.0 are not."""
-    assert len({fingerprint({"a": v}) for v in (1, 1.0, True, "1")}) == 4
-    assert fingerprint({"a": 0.0}) == fingerprint({"a": -0.0})
 
 
 @pytest.mark.parametrize(
@@ -225,7 +220,7 @@ def test_a_nonsensical_expectation_costs_itself_alone(expected: object) -> None:
 
 def test_more_than_asked_for_is_not_taken() -> None:
     """A thousand candidates make as many proposals as were asked for, and one complaint."""
-    text = _reply(*(_candidate(lr=1e-4 + i * 1e-6) for i in range(1000)))
+    text = _reply(*(_candidate(lr=1e-5 * 1.5 ** (i % 20)) for i in range(1000)))
     parsed = _parse(text, count=4)
     assert len(parsed.proposals) == 4
     assert parsed.complaints == ("4 asked for, so 996 further candidates were not looked at",)
