@@ -26,25 +26,23 @@ def leaves(config: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str
             yield f"{prefix}{key}", value
 
 
-def bind(config: Mapping[str, object], wished: Mapping[str, object]) -> dict[str, str]:
-    """Returns role -> key. `wished` is ``hydra.sweeper.bind``; a null there leaves its role out.
+def bind(config: Mapping[str, object], wished: Mapping[str, str | None]) -> dict[str, str]:
+    """Returns role -> key. `wished` is ``hydra.sweeper.bind``: a key, None to leave the role out, or ``auto``.
 
     Raises:
-        ConfigError: A wish names an unknown role or key, or several keys could be meant.
+        ConfigError: A wish names a key that the config does not have, or several keys could be meant.
     """
     keys = dict(leaves(config))
     bound: dict[str, str] = {}
-    for role, key in wished.items():
-        where = f"hydra.sweeper.bind.{role}"
-        if role not in ROLES:
-            raise ConfigError(where, f"is not a role; roles are {', '.join(ROLES)}")
-        if key is not None and key not in keys:
+    for role in ROLES:
+        key = wished.get(role, "auto")
+        if key == "auto":
+            key = _find(role, keys)
+        elif key is not None and key not in keys:
+            where = f"hydra.sweeper.bind.{role}"
             raise ConfigError(where, "must be a key of the config", got=key, mend=near(key, keys))
         if key is not None:
-            bound[role] = str(key)
-    for role in ROLES:
-        if role not in wished and (found := _find(role, keys)) is not None:
-            bound[role] = found
+            bound[role] = key
     return bound
 
 

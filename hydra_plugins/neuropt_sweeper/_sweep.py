@@ -141,7 +141,7 @@ def _plan(
     config = composer.plain(base)
     profile = _profile(conf, composer.resolved(base, conf.model), config, task_function, console)
     pretrained = profile is not None and profile.pretrained.verdict
-    roles = role_parameters(config, bind(config, conf.bind), pretrained=pretrained)
+    roles = role_parameters(config, bind(config, vars(conf.bind)), pretrained=pretrained)
     plan = write_space(config=config, choices=choices, profile=profile, roles=roles, arguments=line, params=params)
     console.say(profile.summary(plan.shown) if profile is not None else f"  Search space: {list(plan.shown)}")
     return plan, profile

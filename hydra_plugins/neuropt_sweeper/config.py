@@ -32,6 +32,18 @@ class LLMConf:
 
 
 @dataclass
+class BindConf:
+    """Which keys of the config play these roles: a key, null to leave the role out, or auto to find it by name."""
+
+    lr: str | None = "auto"
+    """The learning rate: optimizer.lr, optim.lr, lr ... or the only key called lr or learning_rate."""
+    wd: str | None = "auto"
+    """The weight decay: the same for weight_decay and wd."""
+    optimizer: str | None = "auto"
+    """The optimizer's class: a _target_ that begins with torch.optim."""
+
+
+@dataclass
 class WandbConf:
     """Where the story is written."""
 
@@ -70,8 +82,7 @@ class NeuroptSweeperConf:
     """auto, true or false: whether the model carries trained weights."""
     space: str = "standard"
     """standard, or seed for loevlie/neuropt's full list, edits that destroy a pretrained network included."""
-    bind: dict[str, Any] = field(default_factory=dict)
-    """Which keys of the config are the roles lr, wd and optimizer; null leaves a role out. Empty: found by name."""
+    bind: BindConf = field(default_factory=BindConf)
 
     advisor: str = "auto"
     """auto, llm, prior or random; auto takes the LLM when a key is set, else the prior, which is no LLM."""

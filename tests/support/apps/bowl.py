@@ -14,7 +14,7 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 @hydra.main(version_base="1.3", config_path="bowl_conf", config_name="config")
 def main(cfg: DictConfig) -> Any:
     """Returns a bowl over log lr and width, smallest at lr=1e-3 and width 64."""
-    number = HydraConfig.get().job.num
+    job = HydraConfig.get().job
+    number = -1 if OmegaConf.is_missing(job, "num") else job.num  # A single run has no number.
     record = Path(cfg.record)
     with record.open("a", encoding="utf-8") as file:
         file.write(json.dumps({"number": number, "lr": cfg.optimizer.lr, "width": cfg.width, "act": cfg.act}) + "\n")
@@ -43,7 +44,8 @@ def _misbehave(how: str) -> Any:
         os.kill(os.getpid(), signal.SIGKILL)
     if how == "memory":
         raise MemoryError("no room")
-    return {"nan": math.nan, "none": None, "text": "0.5", "true": True, "dict": {"loss": 1.0}}[how]
+    returned = {"a_nan": math.nan, "nothing": None, "a_text": "0.5", "a_bool": True, "a_dict": {"loss": 1.0}}
+    return returned[how]
 
 
 if __name__ == "__main__":

@@ -1,0 +1,252 @@
+"""Real sweeps of a real Hydra script, in a process of their own."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from sweeps import BOWL, Sweep, command, environment, sweep
+
+
+def test_the_walk_with_the_basic_launcher(tmp_path: Path) -> None:
+    """A script that only returns a number gets a sweep over lr, wd and its own parameters."""
+    done = sweep(tmp_path / "s", "hydra.sweeper.n_trials=6", "width=choice(16,32,64)")
+    assert done.code == 0, done.stderr
+    assert done.ran() == [0, 1, 2, 3, 4, 5]
+    assert [o["state"] for o in done.told().values()] == ["COMPLETE"] * 6
+    results = done.results
+    assert results["comparison"]["baseline_value"] == pytest.approx(4.4)
+    assert results["best_value"] == min(o["value"] for o in done.told().values())
+    assert "Search space: ['lr', 'wd', 'width']" in done.stdout
+    assert "not an LLM" in done.stdout
+    with (done.folder / "trials.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["source"] for row in rows][:2] == ["default", "prior"]
+    assert all(row["rationale"] for row in rows)
+
+
+def test_the_reproduction_command_gives_the_best_score_again(tmp_path: Path) -> None:
+    """The command in results.yaml, run as it stands, returns the best value outside a sweep."""
+    done = sweep(tmp_path / "s", "hydra.sweeper.n_trials=5", "act=choice('it''s','a,b ${x}',relu)".replace("''", "\\'"))
+    assert done.code == 0, done.stderr
+    words = shlex.split(done.results["best"]["command"])
+    again = subprocess.run(
+        [sys.executable, *words[1:], f"record={tmp_path / 'again'}"],
+        env=environment(),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"loss {done.results['best_value']:.4f}" in again.stdout
+    ran = json.loads((tmp_path / "again").read_text())
+    assert {"optimizer.lr": ran["lr"], "act": ran["act"]}.items() <= done.results["best_params"].items()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+def test_the_walk_with_parallel_launchers(tmp_path: Path, launcher: str) -> None:
+    """The same sweep runs under other launchers, two trials at a time, with the same bookkeeping."""
+    done = sweep(
+        tmp_path / "s", f"hydra/launcher={launcher}", "hydra.sweeper.max_parallel=2", "hydra.sweeper.n_trials=4"
+    )
+    assert done.code == 0, done.stderr
+    assert sorted(done.ran()) == [0, 1, 2, 3]
+    assert [o["state"] for o in done.told().values()] == ["COMPLETE"] * 4
+    assert "2 at a time" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("how", "kind"),
+    [("raise", "exception"), ("exit", "exception"), ("a_nan", "non_finite"), ("memory", "out_of_memory")],
+)
+def test_a_failed_trial_is_a_line_with_its_reason_and_the_sweep_goes_on(tmp_path: Path, how: str, kind: str) -> None:
+    """One job that raises, exits or diverges costs that trial alone."""
+    done = sweep(tmp_path / "s", "hydra.sweeper.n_trials=4", "bad.numbers=[2]", f"bad.how={how}")
+    assert done.code == 0, done.stderr
+    states = {number: outcome["state"] for number, outcome in done.told().items()}
+    assert states == {0: "COMPLETE", 1: "COMPLETE", 2: "FAIL", 3: "COMPLETE"}
+    assert done.told()[2]["failure"]["kind"] == kind
+    assert done.results["failures"][0]["number"] == 2
+    (line,) = [line for line in done.stdout.splitlines() if "trial 2 " in line]
+    assert "FAILED" in line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+def test_a_killed_job_does_not_cost_the_others_of_its_batch(tmp_path: Path, launcher: str) -> None:
+    """When one of two parallel jobs is killed, the other's result is kept though the launcher loses the batch."""
+    done = sweep(
+        tmp_path / "s",
+        f"hydra/launcher={launcher}",
+        "hydra.sweeper.max_parallel=2",
+        "hydra.sweeper.n_trials=4",
+        "bad.numbers=[1]",
+        "bad.how=kill",
+    )
+    assert done.code == 0, done.stderr
+    told = done.told()
+    assert told[1]["failure"]["kind"] == "lost"
+    assert [told[n]["state"] for n in (2, 3)] == ["COMPLETE"] * 2
+
+
+@pytest.mark.parametrize("how", ["nothing", "a_text", "a_bool", "a_dict"])
+def test_an_objective_that_is_no_number_ends_the_sweep_at_once(tmp_path: Path, how: str) -> None:
+    """A script that returns no score is told so after trial 0, not after the whole budget."""
+    done = sweep(tmp_path / "s", "hydra.sweeper.n_trials=9", "bad.numbers=[0]", f"bad.how={how}")
+    assert done.code == 1
+    assert done.ran() == [0]
+    assert "must return a number" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_trials_that_all_die_alike_end_the_sweep(tmp_path: Path) -> None:
+    """Three equal failures from the start are the script's fault, not the configurations'."""
+    done = sweep(tmp_path / "s", "hydra.sweeper.n_trials=9", "bad.numbers=[0,1,2,3,4,5,6,7,8]")
+    assert done.code == 1
+    assert done.ran() == [0, 1, 2]
+    assert "ValueError: the bowl is broken" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["hydra.sweeper.n_trials=-3"], "hydra.sweeper.n_trials: must be at least 1, got -3"),
+        (["hydra.sweeper.direction=up"], "hydra.sweeper.direction: must be one of minimize, maximize, got 'up'"),
+        (["hydra.sweeper.bind.lr=optimizer.rate"], "must be a key of the config, got 'optimizer.rate'"),
+        (["widht=choice(1,2)"], "Did you mean width"),
+        (["hydra.sweeper.advisor=llm"], "ANTHROPIC_API_KEY"),
+        (["hydra.sweeper.model=width"], "must be the key of a node with a _target_, got 'width'"),
+        (["+model._target_=no.such.Net"], "model._target_: must be importable, got 'no.such.Net'"),
+        (["optimizer.lr=0.1", "optimizer.weight_decay=0"], "search space: is empty"),
+        (["width=interval(5,1)"], "width: needs two finite bounds, the lower one first, got (5.0, 1.0)"),
+        (["width=glob(*)"], "must be choice(), range() or interval()"),
+    ],
+)
+def test_bad_input_ends_before_anything_is_launched(tmp_path: Path, arguments: list[str], sentence: str) -> None:
+    """One sentence says where, which rule, what it got and how to mend it; no trial runs, no traceback is shown."""
+    done = sweep(tmp_path / "s", "hydra.sweeper.n_trials=2", *arguments)
+    assert done.code == 1
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (done.folder / "ran").exists()
+
+
+def _wait_for(condition: object, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.05)
+
+
+def _ran(folder: Path) -> int:
+    path = folder / "ran"
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+@pytest.mark.parametrize("launcher", ["basic", pytest.param("submitit_local", marks=pytest.mark.slow)])
+def test_a_killed_sweeper_goes_on_with_the_same_command(tmp_path: Path, launcher: str) -> None:
+    """After kill -9 in mid-trial the same command tells every trial once, keeps the numbers, and ends at the budget."""
+    folder = tmp_path / "s"
+    folder.mkdir()
+    words = ("hydra.sweeper.n_trials=5", "seconds=1.5", f"hydra/launcher={launcher}")
+    with subprocess.Popen(
+        command(folder, *words), env=environment(), cwd=folder, stdout=subprocess.DEVNULL, start_new_session=True
+    ) as first:
+        _wait_for(lambda: _ran(folder) == 3)
+        first.send_signal(signal.SIGKILL)
+    before = Sweep(folder, 0, "", "").told()
+    done = sweep(folder, *words)
+    assert done.code == 0, done.stderr
+    assert "Resumed: 2 trials are done" in done.stdout
+    assert before.items() <= done.told().items()
+    assert sorted(done.told()) == [0, 1, 2, 3, 4]
+    # A job of the basic launcher dies with the sweeper and runs again; one of submitit lives on and is waited for.
+    assert sorted(done.ran()) == ([0, 1, 2, 2, 3, 4] if launcher == "basic" else [0, 1, 2, 3, 4])
+
+
+def test_a_finished_study_is_not_run_again_and_a_larger_budget_is(tmp_path: Path) -> None:
+    """n_trials is the total: the same command does nothing more, and a larger total continues the numbers."""
+    folder = tmp_path / "s"
+    sweep(folder, "hydra.sweeper.n_trials=3")
+    again = sweep(folder, "hydra.sweeper.n_trials=3")
+    assert (again.code, again.ran()) == (0, [0, 1, 2])
+    more = sweep(folder, "hydra.sweeper.n_trials=4")
+    assert (more.code, more.ran()) == (0, [0, 1, 2, 3])
+
+
+def test_a_changed_study_is_refused(tmp_path: Path) -> None:
+    """The same folder with another command line names the difference and launches nothing."""
+    folder = tmp_path / "s"
+    sweep(folder, "hydra.sweeper.n_trials=2")
+    other = sweep(folder, "hydra.sweeper.n_trials=4", "width=32")
+    assert other.code == 1
+    assert "holds a study that differs in" in other.stderr
+    assert other.ran() == [0, 1]
+
+
+def test_ctrl_c_finishes_the_trial_and_says_how_to_go_on(tmp_path: Path) -> None:
+    """One Ctrl-C lets the running trial end, writes the results, and prints the command that continues."""
+    folder = tmp_path / "s"
+    folder.mkdir()
+    words = ("hydra.sweeper.n_trials=6", "seconds=1.5")
+    with subprocess.Popen(
+        command(folder, *words), env=environment(), cwd=folder, stdout=subprocess.PIPE, text=True
+    ) as running:
+        _wait_for(lambda: _ran(folder) == 2)
+        running.send_signal(signal.SIGINT)
+        stdout, _ = running.communicate(timeout=60)
+    assert running.returncode == 130
+    done = Sweep(folder, 130, stdout, "")
+    assert [o["state"] for o in done.told().values()] == ["COMPLETE"] * 2
+    assert done.results["study"]["trials"]["done"] == 2
+    (line,) = [line for line in stdout.splitlines() if line.startswith("Go on with: ")]
+    assert f"hydra.sweep.dir={folder}" in line
+    goes_on = shlex.split(line.removeprefix("Go on with: "))
+    subprocess.run([sys.executable, *goes_on[1:]], env=environment(), cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    assert sorted(done.told()) == [0, 1, 2, 3, 4, 5]
+
+
+def test_two_sweepers_do_not_share_a_study(tmp_path: Path) -> None:
+    """The second sweeper on a folder is refused while the first one works."""
+    folder = tmp_path / "s"
+    folder.mkdir()
+    with subprocess.Popen(
+        command(folder, "seconds=30"), env=environment(), cwd=folder, stdout=subprocess.DEVNULL, start_new_session=True
+    ) as first:
+        _wait_for(lambda: _ran(folder) == 1)
+        second = sweep(folder, "seconds=30")
+        os.killpg(first.pid, signal.SIGKILL)
+    assert second.code == 1
+    assert "is in use by another sweeper" in second.stderr
+
+
+def test_a_fixed_value_is_not_searched(tmp_path: Path) -> None:
+    """What the command line fixes keeps its value in every trial and leaves the space."""
+    done = sweep(tmp_path / "s", "hydra.sweeper.n_trials=3", "optimizer.lr=0.02")
+    assert "Search space: ['wd']" in done.stdout
+    rates = {json.loads(line)["lr"] for line in (done.folder / "ran").read_text().splitlines()}
+    assert rates == {0.02}
+
+
+@pytest.mark.parametrize("chdir", ["true", "false"])
+def test_jobs_may_change_their_folder(tmp_path: Path, chdir: str) -> None:
+    """hydra.job.chdir and a subdir of the user's own are honoured, with a relative sweep folder too."""
+    words = (
+        "hydra.sweeper.n_trials=2",
+        f"hydra.job.chdir={chdir}",
+        "hydra.sweep.dir=out",
+        "hydra.sweep.subdir=t_${hydra.job.num}",
+    )
+    done = sweep(tmp_path / "s", *words)
+    assert done.code == 0, done.stderr
+    assert {p.name for p in (tmp_path / "s" / "out").glob("t_*")} == {"t_0", "t_1"}
+    assert BOWL.exists()
