@@ -24,7 +24,7 @@ from neuropt_core.advice import Consultation
 from neuropt_core.sinks._last_row import LastRow
 from neuropt_core.sinks._lines import Part, outcome_lines, table_rows, trial_parts, where_lines
 from neuropt_core.sinks.base import Scene
-from neuropt_core.sinks.text import duration, number, plain
+from neuropt_core.sinks.text import duration, number, one_line, plain
 from neuropt_core.trial import Trial
 
 _STYLES = {"head": "bold", "best": "bold green", "score": "bold", "bad": "red", "warn": "yellow", "dim": "dim", "": ""}
@@ -85,8 +85,10 @@ class ConsoleSink:
 
     def consulted(self, scene: Scene, consultation: Consultation) -> None:
         """Says why the LLM's reply, or a part of it, could not be used."""
-        if consultation.complaints:
-            self.say(f"{consultation.model}: {consultation.complaints[0]}")
+        complaints = consultation.complaints
+        if complaints:
+            more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
+            self.say(one_line(f"{consultation.model}: {complaints[0]}{more}"))
 
     def study_finished(self, scene: Scene, reason: str) -> None:
         """Takes the bar away and shows the summary."""
@@ -166,7 +168,8 @@ def _done(scene: Scene) -> int:
 
 def _width(stream: TextIO) -> int:
     with contextlib.suppress(OSError, ValueError):
-        return max(20, os.get_terminal_size(stream.fileno()).columns)
+        # Some pseudo terminals, e.g. of containers, say that they have no columns.
+        return max(20, os.get_terminal_size(stream.fileno()).columns or 80)
     return 80
 
 

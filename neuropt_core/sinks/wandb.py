@@ -74,12 +74,15 @@ class WandbSink:
         self._timeouts, self._patience = (init_timeout, finish_timeout), patience
         self._feed: Feed | None = None
         self._folder = Path()
+        self._command = ""  # The sentence with the command that uploads what is only on this disk.
         self._left_out = 0
 
     def study_started(self, scene: Scene) -> None:
         """Starts the child, which opens the study's run, or goes on with it."""
         self._folder = scene.folder
         self._logs.mkdir(parents=True, exist_ok=True)
+        if self._mode == "offline":
+            self._later(include_online=False)
         run = study_run(scene, self._settings.project, self._settings.entity)
 
         def hello(deaths: int) -> dict[str, Any]:
@@ -111,11 +114,10 @@ class WandbSink:
         if self._left_out:
             _log.warning("W&B was too slow: %d messages were left out; results.yaml has all.", self._left_out)
         if not flushed and not feed.dead:  # Its death was told already.
-            _log.warning(
-                "W&B has not taken everything after %.0f s. %s", self._patience, self._upload(self._mode == "online")
-            )
-        elif flushed and self._mode == "offline":
-            _log.info("W&B: offline. %s", self._upload(False))
+            text = "W&B has not taken everything after %.0f s. %s"
+            _log.warning(text, self._patience, self._later(self._mode == "online"))
+        elif self._command:
+            _log.info("W&B: offline. %s", self._command)
 
     @property
     def _logs(self) -> Path:
@@ -125,24 +127,25 @@ class WandbSink:
         if self._feed is not None and not self._feed.send(message) and not self._feed.dead:
             self._left_out += 1
 
-    def _upload(self, include_online: bool) -> str:
+    def _later(self, include_online: bool) -> str:
         option = "--include-online " if include_online else ""
-        return f"Upload it later with: wandb sync {option}{shlex.quote(str(self._logs))}"
+        self._command = f"Upload it later with: wandb sync {option}{shlex.quote(str(self._logs))}"
+        return self._command
 
     def _heard(self, reply: Mapping[str, Any]) -> None:
         if reply["event"] == "ready" and reply["mode"] == "online":
             _log.info("W&B: %s", reply["url"])
-        elif reply["event"] == "offline":
-            upload = self._upload(reply["include_online"])
-            _log.warning("W&B: %s; the study goes on offline. %s", one_line(reply["reason"])[:300], upload)
+            return
+        why = one_line(str(reply.get("reason", "")))[:300]
+        if reply["event"] == "offline":
+            _log.warning("W&B: %s; the study goes on offline. %s", why, self._later(reply["include_online"]))
         elif reply["event"] == "trouble":
-            _log.warning("W&B: %s; the rest goes on (see %s)", one_line(reply["reason"])[:300], self._logs / LOG_NAME)
+            _log.warning("W&B: %s; the rest goes on (see %s)", why, self._logs / LOG_NAME)
 
     def _died(self, code: int, again: bool) -> None:
         then = "goes on offline" if again else "goes on without it"
-        where = self._logs / LOG_NAME
-        upload = self._upload(self._mode == "online")
-        _log.warning("W&B: its process ended with exit code %d (see %s); the study %s. %s", code, where, then, upload)
+        where, later = self._logs / LOG_NAME, self._later(self._mode == "online")
+        _log.warning("W&B: its process ended with exit code %d (see %s); the study %s. %s", code, where, then, later)
 
     def _spawn(self, _deaths: int) -> subprocess.Popen[str]:
         with (self._logs / LOG_NAME).open("ab") as log:

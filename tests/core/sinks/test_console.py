@@ -110,8 +110,8 @@ def test_a_resumed_study_says_where_it_stands(story: Story) -> None:
 def test_complaints_about_a_reply_are_shown(story: Story) -> None:
     """When an LLM's reply could not be used, the person sees why."""
     stream = io.StringIO()
-    ConsoleSink(stream).consulted(story.scene, Consultation("model-x", (), complaints=("lr: too high",)))
-    assert stream.getvalue() == "model-x: lr: too high\n"
+    ConsoleSink(stream).consulted(story.scene, Consultation("model-x", (), complaints=("lr: too\nhigh", "wd: too low")))
+    assert stream.getvalue() == "model-x: lr: too high (and 1 more)\n"
 
 
 def test_the_log_file_is_plain_and_unwrapped(story: Story, tmp_path: Path) -> None:
@@ -237,6 +237,17 @@ def test_a_terminal_too_small_gets_no_bar(story: Story) -> None:
         story.run(0.4, sink)
         sink.study_finished(story.scene, "all done")
     assert re.search(r"\x1b\[\d*;?\d*r", output[0]) is None
+
+
+def test_a_terminal_without_a_size_counts_as_80_columns(story: Story) -> None:
+    """A pseudo terminal that says 0 x 0, as some containers' do, gets lines of ordinary length and no bar."""
+    with terminal(columns=0, lines=0) as (stream, output):
+        sink = ConsoleSink(stream)
+        sink.study_started(story.scene)
+        sink.say("word " * 30)
+        sink.study_finished(story.scene, "all done")
+    assert 60 < max(map(len, output[0].splitlines())) <= 80
+    assert "\x1b7" not in output[0]
 
 
 def test_a_dumb_terminal_gets_plain_lines(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:

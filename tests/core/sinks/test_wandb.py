@@ -192,7 +192,7 @@ def test_a_server_that_fails_at_the_start_makes_the_study_offline(
         began = time.monotonic()
         sink.study_started(story.scene)
         tell(story, sink)
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 1.5  # Its first request times out after 2 s.
         sink.study_finished(story.scene, "all done")
         assert [record.levelname for record in caplog.records] == ["WARNING"]
         assert "the study goes on offline" in caplog.text
