@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from neuropt_core.space import SearchSpace
@@ -33,6 +33,11 @@ class Request:
     def space(self) -> SearchSpace:
         """Where to look."""
         return self.spec.space
+
+    def after(self, proposals: tuple[Proposal, ...], count: int) -> Request:
+        """Returns the request for `count` more, in which `proposals` are known as running trials."""
+        running = tuple(Trial(self.number + i, proposal) for i, proposal in enumerate(proposals))
+        return replace(self, trials=self.trials + running, number=self.number + len(running), count=count)
 
     @property
     def ranked(self) -> tuple[Trial, ...]:

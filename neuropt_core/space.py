@@ -68,7 +68,10 @@ class Float(_Parameter):
 
     def check(self, value: object) -> str | None:
         """Returns the rule that `value` breaks, or None."""
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        # Only a float is asked whether it is finite: a whole number beyond a float's range would raise there.
+        if isinstance(value, float) and not math.isfinite(value):
+            return "must be a finite number"
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
             return "must be a finite number"
         return _check_range(value, self.low, self.high)
 
@@ -221,7 +224,7 @@ def _plain(parameter: Parameter) -> dict[str, Any]:
         if name == "when":
             value = [{"name": c.name, "values": list(c.values)} for c in value]
         data[name] = list(value) if isinstance(value, tuple) else value
-    silent = {"role": "", "note": "", "when": [], "default": None}
+    silent: dict[str, object] = {"role": "", "note": "", "when": [], "default": None}
     return {key: value for key, value in data.items() if key not in silent or value != silent[key]}
 
 

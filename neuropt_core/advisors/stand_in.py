@@ -21,7 +21,6 @@ class WithStandIn:
         missing = request.count - len(advice.proposals)
         if missing <= 0:
             return advice
-        number = request.number + len(advice.proposals)
-        rest = self._second.propose(replace(request, number=number, count=missing))
+        rest = self._second.propose(request.after(advice.proposals, count=missing))
         filled = tuple(replace(proposal, stands_in_for=self._source) for proposal in rest.proposals)
         return Advice(advice.proposals + filled, advice.consultations + rest.consultations)

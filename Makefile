@@ -1,0 +1,51 @@
+# The project's doors. Each makes the environment that it needs; none needs a key, a GPU, an account or a model hub.
+PYTHON ?= python3
+VENV ?= .venv
+TRIALS ?= 8
+HYDRA_NEXT ?= 1.4.0rc3
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+FOLDERS := neuropt_core hydra_plugins tests examples
+
+# Without byte code every process of a sweep compiles torch's sources again.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo test test-next lint format clean
+
+demo: $(VENV)/.demo  ## fine-tune a real network on real images: the main job, in a few minutes on two cores
+	$(BIN)/python examples/finetune/train.py --multirun hydra/sweeper=neuropt hydra.sweeper.n_trials=$(TRIALS)
+
+test: $(VENV)/.dev  ## everything, slow tests included
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q
+
+test-next: $(VENV)-next/.dev  ## the sweeper on the next Hydra, which the old launcher plugins already pull in
+	$(VENV)-next/bin/python -m pytest -n 2 -q tests/porch tests/end_to_end
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check $(FOLDERS)
+	$(BIN)/ruff check $(FOLDERS)
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format $(FOLDERS)
+	$(BIN)/ruff check --fix $(FOLDERS)
+
+clean:
+	rm -rf $(VENV) $(VENV)-next
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -c constraints.txt -e '.[demo]'
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -c constraints.txt -e '.[dev]'
+	touch $@
+
+$(VENV)-next/.dev: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-next
+	$(VENV)-next/bin/python -m pip install --quiet --disable-pip-version-check -e '.[anthropic,launchers]' \
+		pytest pytest-xdist hypothesis hydra-core==$(HYDRA_NEXT) 
+	touch $@

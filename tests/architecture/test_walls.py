@@ -1,0 +1,159 @@
+"""The walls of the house: who may import whom, and where the heavy names live."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+from sweeps import environment
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted([*(ROOT / "neuropt_core").rglob("*.py"), *(ROOT / "hydra_plugins").rglob("*.py")])
+LEVELS = {
+    "errors": 0,
+    **dict.fromkeys(("files", "space", "curve", "trial", "profile"), 1),
+    **dict.fromkeys(("spec", "advice", "stopping", "journal", "ticket"), 2),
+    **dict.fromkeys(("llm", "nn", "sinks"), 3),
+    **dict.fromkeys(("advisors", "runtime"), 4),
+    "study": 5,
+    "assemble": 6,
+}
+PORCH = 7
+LEAVES = {
+    "torch": ("neuropt_core/nn/",),
+    "optuna": ("neuropt_core/advisors/surrogate.py",),
+    "wandb": ("neuropt_core/sinks/_wandb_child.py",),
+    "anthropic": ("neuropt_core/llm/anthropic.py",),
+    "openai": ("neuropt_core/llm/openai.py",),
+    "rich": ("neuropt_core/sinks/",),
+    "hydra": ("neuropt_core/runtime/", "hydra_plugins/"),
+    "omegaconf": ("neuropt_core/runtime/", "hydra_plugins/"),
+    "numpy": (),
+    "torchvision": (),
+    "timm": (),
+}
+
+
+def _name(file: Path) -> str:
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _level(module: str) -> int:
+    first, _, rest = module.partition(".")
+    return PORCH if first == "hydra_plugins" else LEVELS[rest.split(".")[0]]
+
+
+def _rooms() -> dict[str, set[str]]:
+    """Module -> the modules of ours that it imports anywhere, late imports included."""
+    names = {_name(file) for file in FILES}
+    return {_name(file): set(_imports(ast.parse(file.read_text()))) & names - {_name(file)} for file in FILES}
+
+
+def test_imports_point_down() -> None:
+    """No room imports from a floor above its own; the package's face, which loads late, may name what it shows."""
+    up = [
+        f"{module} -> {target}"
+        for module, targets in _rooms().items()
+        for target in targets
+        if module != "neuropt_core" and target != "neuropt_core" and _level(target) > _level(module)
+    ]
+    assert up == []
+
+
+def test_there_is_no_cycle() -> None:
+    """The rooms can be read in an order in which everything is known before it is used."""
+    rooms = {module: targets - {"neuropt_core"} for module, targets in _rooms().items() if module != "neuropt_core"}
+    assert len(list(TopologicalSorter(rooms).static_order())) == len(rooms)
+
+
+def test_the_wings_do_not_meet() -> None:
+    """The job's wing never imports the advice wing, nor the reverse; neither knows the study or its journal."""
+    job, advice = ("nn", "runtime"), ("llm", "advisors")
+    closed = {**dict.fromkeys(job, (*advice, "study", "journal", "sinks")), **dict.fromkeys(advice, job)}
+    meetings = [
+        f"{module} -> {target}"
+        for module, targets in _rooms().items()
+        for target in targets
+        if module.startswith("neuropt_core.") and module.split(".")[1] in closed
+        if target.startswith("neuropt_core.") and target.split(".")[1] in closed[module.split(".")[1]]
+    ]
+    assert meetings == []
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_a_heavy_name_lives_in_its_leaf(name: str) -> None:
+    """Each heavy dependency is imported in the one place that needs it."""
+    strays = []
+    for file in FILES:
+        place = file.relative_to(ROOT).as_posix()
+        found = {module.split(".")[0] for module in _imports(ast.parse(file.read_text()))}
+        if name in found and not place.startswith(LEAVES[name]):
+            strays.append(place)
+    assert strays == []
+
+
+def test_a_job_imports_nothing_that_advises() -> None:
+    """A job that builds a model and reports loads neither an LLM's SDK nor Optuna, W&B or rich because of us."""
+    code = """
+import sys, torch
+from omegaconf import OmegaConf
+import neuropt_core
+from neuropt_core.runtime.job import RecordedTask
+model, tuning = neuropt_core.build(OmegaConf.create({"model": {"_target_": "torch.nn.Linear", "in_features": 2,
+                                                               "out_features": 2}}))
+tuning.param_groups(lr=0.1, weight_decay=0.0)
+neuropt_core.report(0, val_loss=0.5)
+print(sorted({"anthropic", "openai", "optuna", "wandb", "rich", "sqlalchemy"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+SCAN = """
+import sys, time
+from pathlib import Path
+import hydra_plugins
+from hydra.core.plugins import Plugins
+if sys.argv[1] == "without":
+    hydra_plugins.__path__ = [p for p in hydra_plugins.__path__ if not (Path(p) / "neuropt_sweeper").exists()]
+began = time.process_time()
+Plugins.instance()
+print(time.process_time() - began)
+print(sorted({"torch", "numpy", "wandb", "anthropic", "openai", "optuna", "rich", "yaml.cyaml"} & set(sys.modules)))
+"""
+
+
+def _scan(which: str) -> tuple[float, str]:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", SCAN, which],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    seconds, heavy = done.stdout.splitlines()
+    return float(seconds), heavy
+
+
+def test_hydras_scan_is_hardly_slower() -> None:
+    """Hydra imports our plugin in every app of the machine: that costs under 15 ms of CPU and loads nothing heavy."""
+    bare, ours = [], []
+    for _ in range(7):  # In turn, and the least of each: other work on the machine only ever adds.
+        bare.append(_scan("without"))
+        ours.append(_scan("with"))
+    assert ours[0][1] == bare[0][1]
+    assert min(ours)[0] - min(bare)[0] < 0.015
