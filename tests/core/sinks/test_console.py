@@ -245,7 +245,6 @@ def test_a_terminal_without_a_size_counts_as_80_columns(story: Story) -> None:
         sink = ConsoleSink(stream)
         sink.study_started(story.scene)
         sink.say("word " * 30)
-        sink.study_finished(story.scene, "all done")
     assert 60 < max(map(len, output[0].splitlines())) <= 80
     assert "\x1b7" not in output[0]
 
