@@ -60,13 +60,27 @@ def trace(model: nn.Module) -> Trace:
         twin = shadow(model).eval()
     except Exception as error:  # noqa: BLE001 - copying runs the model's own code; the reason is kept
         return Trace(reason=f"it cannot be copied ({type(error).__name__}: {error})")
-    complaint = "no guess fits its first layer"
+    complaint, fallback = "no guess fits its first layer", None
     for example in candidates(twin):
         try:
-            return _run(twin, example)
+            found = _run(twin.eval(), example)
         except Exception as error:  # noqa: BLE001 - a wrong guess fails in the model's own way; the last reason is kept
             complaint = f"it does not run on {tuple(example.shape)} ({type(error).__name__}: {error})".splitlines()[0]
-    return Trace(reason=complaint)
+            continue
+        if _trains(twin, example):
+            return found
+        fallback = fallback or found
+    return fallback or Trace(reason=complaint)
+
+
+def _trains(twin: nn.Module, example: torch.Tensor) -> bool:
+    """Tells whether an input serves in train mode too, where auxiliary heads may ask for larger images."""
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            twin.train()(example.to(device_of(twin)))
+    except Exception:  # noqa: BLE001 - the model's own complaint; another input is tried, and this one kept in reserve
+        return False
+    return True
 
 
 def _run(twin: nn.Module, example: torch.Tensor) -> Trace:

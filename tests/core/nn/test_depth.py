@@ -132,6 +132,24 @@ def test_model_that_cannot_run_is_ordered_as_registered() -> None:
     assert [name for name, _ in _groups(model)] == ["0", "2"]
 
 
+def test_the_example_serves_in_train_mode_too() -> None:
+    """Where training asks for a larger input than inference does, the larger one is taken."""
+
+    class Auxiliary(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.head, self.extra = nn.Conv2d(3, 4, 3), nn.Linear(4, 2), nn.Conv2d(4, 2, 100)
+
+        def forward(self, x: torch.Tensor) -> object:
+            features = self.conv(x)
+            answer = self.head(features.mean((2, 3)))
+            return (answer, self.extra(features)) if self.training else answer
+
+    example = trace(Auxiliary()).example
+    assert example is not None
+    assert tuple(example.shape) == (2, 3, 224, 224)
+
+
 def test_lazy_models_are_told_apart() -> None:
     """A model without weights yet is not run."""
     assert "no values yet" in trace(nn.Sequential(nn.LazyLinear(3))).reason
