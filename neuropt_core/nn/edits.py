@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from neuropt_core.errors import ConfigError
-from neuropt_core.nn.depth import Trace
-from neuropt_core.nn.example import device_of, shadow, tensors_in
+from neuropt_core.nn.example import device_of, kept_generators, shadow, tensors_in
+from neuropt_core.nn.graph import Trace
 from neuropt_core.nn.sites import POOL_TWINS, Sites, find_sites, pool_kind
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -177,7 +177,7 @@ def check(plan: EditPlan, model: nn.Module, seen: Trace, head: tuple[str, ...], 
 
 def _compare(plain: nn.Module, edited: nn.Module, example: torch.Tensor, known: set[str], preserving: bool) -> str:
     example = example.to(device_of(plain))
-    with torch.random.fork_rng(devices=[]):
+    with kept_generators(plain):
         with torch.no_grad():
             before, after = tensors_in(plain(example)), tensors_in(edited(example))
         if [t.shape for t in before] != [t.shape for t in after]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import torch
 from torch import nn
@@ -99,6 +100,12 @@ def shadow(model: nn.Module) -> nn.Module:
         if type(p) is nn.Parameter
     }
     return copy.deepcopy(model, memo)
+
+
+def kept_generators(model: nn.Module) -> AbstractContextManager[None]:
+    """Returns a context that puts torch's random generators back, of the CPU and of the model's own device."""
+    device = device_of(model)
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -104,21 +104,19 @@ def frozen_norms(model: nn.Module) -> list[_NormBase]:
     return found
 
 
-class KeepEval:
-    """A forward pre-hook on the root that puts layers back into eval mode.
+def keep_eval(norms: Sequence[_NormBase]) -> None:
+    """Makes layers use and keep their running statistics from now on, whatever mode the model is put into.
 
     ``requires_grad=False`` does not stop running statistics, and the ``model.train()`` of every training loop undoes
-    an ``eval()`` on a part; before each forward pass is the one moment that no loop can skip.
+    an ``eval()``. A hook in front of each layer's forward is what no loop can skip, also one that calls a part of the
+    model alone.
     """
+    for norm in norms:
+        norm.register_forward_pre_hook(_put_in_eval)
 
-    def __init__(self, modules: Sequence[nn.Module]) -> None:
-        self.modules = tuple(modules)
 
-    def __call__(self, root: nn.Module, args: object) -> None:
-        """Puts the layers into eval mode."""
-        for module in self.modules:
-            if module.training:
-                module.eval()
+def _put_in_eval(norm: nn.Module, args: object) -> None:
+    norm.eval()
 
 
 def recalibrate(norms: Sequence[_NormBase]) -> None:

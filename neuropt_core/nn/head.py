@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from neuropt_core.nn.depth import Trace, owner, within
+from neuropt_core.nn.depth import owner, within
+from neuropt_core.nn.graph import Trace
 
 
 def find_head(model: nn.Module, seen: Trace, fresh: tuple[str, ...] = ()) -> tuple[str, ...]:

@@ -9,9 +9,10 @@ from typing import Literal
 
 from torch import nn
 
-from neuropt_core.nn.depth import DepthGroup, Trace, depth_groups, trace
+from neuropt_core.nn.depth import DepthGroup, depth_groups
 from neuropt_core.nn.edits import ACTIVATIONS, POOLS, EditPlan, check
 from neuropt_core.nn.freeze import BN_MODES, distinct, tracked_norms
+from neuropt_core.nn.graph import Trace, trace
 from neuropt_core.nn.head import find_head
 from neuropt_core.nn.pretrained import judge
 from neuropt_core.nn.sites import Sites, count_kinds, find_sites, pool_kind
@@ -50,7 +51,7 @@ def inspect_model(
     for family, kind in count_kinds(model):
         counts.setdefault(family, Counter())[kind] += 1
     sizes = {name: p.numel() for name, p in model.named_parameters()}
-    offer = _Offer(model, seen, head, dict(current or {}))
+    offer = _Offer(model, seen, head, {name: value for name, value in (current or {}).items() if value is not None})
     offer.edits(destructive=not verdict.verdict or space == "seed")
     trainable = offer.fine_tuning(verdict, groups)
     return ModelProfile(

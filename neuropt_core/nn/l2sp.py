@@ -23,24 +23,24 @@ class Anchor:
 
     def __init__(self, model: nn.Module, names: Iterable[str], strength: float) -> None:
         wanted = frozenset(names)
-        self._pairs = {n: (p, p.detach().clone()) for n, p in model.named_parameters() if n in wanted}
-        self._strength = strength
+        self._model, self._strength = model, strength
+        self._start = {n: p.detach().clone() for n, p in model.named_parameters() if n in wanted}
 
     @property
     def weights(self) -> dict[str, torch.Tensor]:
         """The loaded weights by name; they do not change with training."""
-        return {name: start for name, (_, start) in self._pairs.items()}
+        return dict(self._start)
 
     def penalty(self) -> torch.Tensor:
         """Returns the penalty over the weights that train, a scalar on their device."""
-        terms = []
-        for name, (parameter, start) in self._pairs.items():
+        # Looked up by name at each call: moving a model between devices may put new parameters in place of the old.
+        parameters = dict(self._model.named_parameters())
+        total = torch.zeros((), device=next((p.device for p in parameters.values()), None))
+        for name, start in self._start.items():
+            parameter = parameters[name]
             if not parameter.requires_grad:
                 continue
-            if start.device != parameter.device:  # The user moved the model after it was built.
-                start = start.to(parameter.device)
-                self._pairs[name] = (parameter, start)
-            terms.append((parameter - start).square().sum())
-        if not terms:
-            return torch.zeros((), device=next((p.device for p, _ in self._pairs.values()), None))
-        return 0.5 * self._strength * torch.stack(terms).sum()
+            if start.device != parameter.device:
+                start = self._start[name] = start.to(parameter.device)
+            total = total + (parameter - start).square().sum()
+        return 0.5 * self._strength * total

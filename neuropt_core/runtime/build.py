@@ -15,18 +15,19 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from neuropt_core.errors import ConfigError
-from neuropt_core.nn.depth import DepthGroup, Trace, depth_groups, trace
+from neuropt_core.nn.depth import DepthGroup, depth_groups
 from neuropt_core.nn.edits import EditPlan, apply
 from neuropt_core.nn.freeze import (
     BN_MODES,
     STRATEGIES,
-    KeepEval,
     freeze,
     frozen_norms,
+    keep_eval,
     recalibrate,
     tracked_norms,
     trained,
 )
+from neuropt_core.nn.graph import Trace, trace
 from neuropt_core.nn.groups import parameter_groups
 from neuropt_core.nn.head import find_head
 from neuropt_core.nn.l2sp import Anchor
@@ -193,8 +194,7 @@ class Tuning:
             still = tracked
         else:
             still = frozen_norms(self._model) if self._settings.freeze_strategy != "full" else []
-        if still:
-            self._model.register_forward_pre_hook(KeepEval(still))
+        keep_eval(still)
         if mode != "recalibrate":
             return ()
         moving = [norm for norm in tracked if norm not in still]

@@ -1,8 +1,7 @@
-"""Tests of depth: the graph, the blocks, the groups."""
+"""Tests of depth: the blocks and the groups."""
 
 from __future__ import annotations
 
-import copy
 from types import ModuleType
 
 import pytest
@@ -10,7 +9,8 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from neuropt_core.nn.depth import depth_groups, owner, trace
+from neuropt_core.nn.depth import depth_groups, owner
+from neuropt_core.nn.graph import trace
 from neuropt_core.nn.head import find_head
 
 
@@ -105,19 +105,6 @@ def test_deep_plain_networks_are_cut() -> None:
     assert groups[-1][0] == "30"
 
 
-def test_trace_leaves_everything_as_it_was(net: nn.Module) -> None:
-    """Parameters, buffers, modes, hooks and the random generator are what they were."""
-    net.train()
-    net.fc.requires_grad_(False)
-    before, generator = copy.deepcopy(net.state_dict()), torch.get_rng_state()
-    assert trace(net).example is not None
-    assert all(torch.equal(before[key], value) for key, value in net.state_dict().items())
-    assert torch.equal(generator, torch.get_rng_state())
-    assert net.training
-    assert not net.fc.weight.requires_grad
-    assert not any(module._forward_pre_hooks for module in net.modules())
-
-
 def test_model_that_cannot_run_is_ordered_as_registered() -> None:
     """Where no guess runs, the reason is told and the order of registration stands in."""
 
@@ -130,26 +117,3 @@ def test_model_that_cannot_run_is_ordered_as_registered() -> None:
     assert seen.example is None
     assert "mask" in seen.reason
     assert [name for name, _ in _groups(model)] == ["0", "2"]
-
-
-def test_the_example_serves_in_train_mode_too() -> None:
-    """Where training asks for a larger input than inference does, the larger one is taken."""
-
-    class Auxiliary(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv, self.head, self.extra = nn.Conv2d(3, 4, 3), nn.Linear(4, 2), nn.Conv2d(4, 2, 100)
-
-        def forward(self, x: torch.Tensor) -> object:
-            features = self.conv(x)
-            answer = self.head(features.mean((2, 3)))
-            return (answer, self.extra(features)) if self.training else answer
-
-    example = trace(Auxiliary()).example
-    assert example is not None
-    assert tuple(example.shape) == (2, 3, 224, 224)
-
-
-def test_lazy_models_are_told_apart() -> None:
-    """A model without weights yet is not run."""
-    assert "no values yet" in trace(nn.Sequential(nn.LazyLinear(3))).reason

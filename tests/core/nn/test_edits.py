@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from neuropt_core.errors import ConfigError
-from neuropt_core.nn.depth import trace
 from neuropt_core.nn.edits import ACTIVATIONS, EditPlan, apply, check
+from neuropt_core.nn.graph import trace
 from neuropt_core.nn.sites import find_sites
 
 _PLANS = [

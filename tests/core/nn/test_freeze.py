@@ -10,17 +10,18 @@ import torch
 from torch import nn
 
 from neuropt_core.errors import ConfigError
-from neuropt_core.nn.depth import DepthGroup, depth_groups, trace
+from neuropt_core.nn.depth import DepthGroup, depth_groups
 from neuropt_core.nn.freeze import (
     STRATEGIES,
-    KeepEval,
     distinct,
     freeze,
     frozen_norms,
+    keep_eval,
     recalibrate,
     tracked_norms,
     trained,
 )
+from neuropt_core.nn.graph import trace
 
 
 def _groups(model: nn.Module) -> tuple[DepthGroup, ...]:
@@ -62,7 +63,7 @@ def test_frozen_stays_bit_identical(net: nn.Module, strategy: str) -> None:
     names = trained(strategy, net, _groups(net), has_head=True)
     freeze(net, names)
     still = frozen_norms(net)
-    net.register_forward_pre_hook(KeepEval(still))
+    keep_eval(still)
     before = copy.deepcopy(net.state_dict())
     optimizer = torch.optim.AdamW([p for p in net.parameters() if p.requires_grad], lr=1e-2)
     for _ in range(10):
@@ -79,7 +80,7 @@ def test_frozen_stays_bit_identical(net: nn.Module, strategy: str) -> None:
 
 
 def test_without_the_hook_statistics_drift(net: nn.Module) -> None:
-    """requires_grad=False alone does not keep BatchNorm's statistics: this is what KeepEval is for."""
+    """requires_grad=False alone does not keep BatchNorm's statistics: this is what keep_eval is for."""
     net.requires_grad_(False)
     before = net.bn.running_mean.clone()
     net.train()
@@ -89,12 +90,21 @@ def test_without_the_hook_statistics_drift(net: nn.Module) -> None:
 
 def test_hooks_follow_a_copy(net: nn.Module) -> None:
     """A deep copy keeps its own layers in eval mode, not those of the original."""
-    net.register_forward_pre_hook(KeepEval(tracked_norms(net)))
+    keep_eval(tracked_norms(net))
     twin = copy.deepcopy(net).train()
     net.train()
     twin(torch.randn(2, 3, 16, 16))
     assert not twin.bn.training
     assert net.bn.training
+
+
+def test_parts_called_alone_stay_frozen(net: nn.Module) -> None:
+    """Statistics stay also where a loop calls a part of the model and not the whole."""
+    keep_eval(tracked_norms(net))
+    before = net.blocks[0].bn1.running_mean.clone()
+    net.train()
+    net.blocks(torch.randn(2, 8, 8, 8))
+    assert torch.equal(before, net.blocks[0].bn1.running_mean)
 
 
 def test_frozen_norms_without_weights() -> None:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from neuropt_core.errors import ConfigError
-from neuropt_core.nn.depth import DepthGroup, depth_groups, trace
+from neuropt_core.nn.depth import DepthGroup, depth_groups
+from neuropt_core.nn.graph import trace
 from neuropt_core.nn.groups import layer_rate, parameter_groups
 
 

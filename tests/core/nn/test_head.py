@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from neuropt_core.nn.depth import Trace, trace
+from neuropt_core.nn.graph import Trace, trace
 from neuropt_core.nn.head import find_head
 
 

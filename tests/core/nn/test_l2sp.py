@@ -49,9 +49,6 @@ def test_it_follows_the_model_to_its_device() -> None:
     """The penalty lies where the model lies, also when that changes after the snapshot."""
     model = nn.Linear(2, 2)
     anchor = Anchor(model, ["weight"], 1.0)
-    model.weight = nn.Parameter(model.weight.detach())  # The snapshot holds on to the first parameter.
     assert anchor.penalty().device.type == "cpu"
-    moved = nn.Linear(2, 2)
-    follower = Anchor(moved, ["weight"], 1.0)
-    moved.to("meta")
-    assert follower.penalty().device.type in ("cpu", "meta")
+    model.to("meta")
+    assert anchor.penalty().device.type == "meta"

@@ -1,0 +1,161 @@
+"""The autograd graph of one forward pass: how deep each parameter lies, and what stands in front of the output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from neuropt_core.nn.example import candidates, device_of, kept_generators, shadow, tensors_in
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What one forward pass of a copy of the model showed.
+
+    Attributes:
+        example: The input, on the CPU; None if no guess ran.
+        reason: Why nothing ran, in words; else "".
+        first: Parameter -> depth of its first use: the most parametrised operations on a path from the input to it.
+        last: Parameter -> depth of its last use; differs from `first` for tied and recurrent weights.
+        frontier: Parameters met first when walking back from the output.
+        called: Paths of the modules whose forward ran; a layer used only by its ``.weight`` is not among them.
+    """
+
+    example: torch.Tensor | None = None
+    reason: str = ""
+    first: Mapping[str, int] = field(default_factory=dict)
+    last: Mapping[str, int] = field(default_factory=dict)
+    frontier: tuple[str, ...] = ()
+    called: frozenset[str] = frozenset()
+
+
+def trace(model: nn.Module) -> Trace:
+    """Runs a copy of `model` in eval mode on guessed inputs until one works, and reads the autograd graph.
+
+    The model, its buffers and the random generators stay as they were.
+    """
+    if any(isinstance(p, nn.parameter.UninitializedParameter) or p.is_meta for p in model.parameters()):
+        return Trace(reason="some of its weights have no values yet")
+    try:
+        twin = shadow(model).eval()
+    except Exception as error:  # noqa: BLE001 - copying runs the model's own code; the reason is kept
+        return Trace(reason=f"it cannot be copied ({type(error).__name__}: {error})")
+    complaint, fallback = "no guess fits its first layer", None
+    for example in candidates(twin):
+        try:
+            found = _run(twin.eval(), example)
+        except Exception as error:  # noqa: BLE001 - a wrong guess fails in the model's own way; the last reason is kept
+            complaint = f"it does not run on {tuple(example.shape)} ({type(error).__name__}: {error})".splitlines()[0]
+            continue
+        if _trains(twin, example):
+            return found
+        fallback = fallback or found
+    return fallback or Trace(reason=complaint)
+
+
+def _trains(twin: nn.Module, example: torch.Tensor) -> bool:
+    """Tells whether an input serves in train mode too, where auxiliary heads may ask for larger images."""
+    try:
+        with kept_generators(twin), torch.no_grad():
+            twin.train()(example.to(device_of(twin)))
+    except Exception:  # noqa: BLE001 - the model's own complaint; another input is tried, and this one kept in reserve
+        return False
+    return True
+
+
+def _run(twin: nn.Module, example: torch.Tensor) -> Trace:
+    called: set[str] = set()
+    hooks = [
+        module.register_forward_pre_hook(lambda _module, _args, name=name: called.add(name))
+        for name, module in twin.named_modules(remove_duplicate=False)
+    ]
+    # The input asks for a gradient so that what depends on it can be told from what is made of weights alone.
+    leaf = example.to(device_of(twin), copy=True).requires_grad_(example.is_floating_point())
+    try:
+        with kept_generators(twin), torch.enable_grad():
+            outputs = tensors_in(twin(leaf))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not outputs:
+        raise TypeError("its output holds no tensor of real numbers")
+    names: dict[torch.Tensor, str] = {parameter: name for name, parameter in twin.named_parameters()}
+    first, last, frontier = _Graph(names, leaf).read([out.grad_fn for out in outputs if out.grad_fn is not None])
+    return Trace(example, "", first, last, frontier, frozenset(called))
+
+
+class _Graph:
+    """The backward graph, read once from the outputs to the leaves.
+
+    A node is *active* if it depends on the input. Weights reach active nodes through inactive ones (transposes,
+    expansions, weight normalisation), which count as part of the weight.
+    """
+
+    def __init__(self, names: Mapping[torch.Tensor, str], leaf: torch.Tensor) -> None:
+        self._names, self._leaf = names, leaf
+        self._active: dict[Any, bool] = {}
+        self._depth: dict[Any, int] = {}
+        self._weights: dict[Any, frozenset[str]] = {}
+        self._sizes = {name: (p.ndim, p.numel()) for p, name in names.items()}
+        self.first: dict[str, int] = {}
+        self.last: dict[str, int] = {}
+
+    def read(self, roots: list[Any]) -> tuple[dict[str, int], dict[str, int], tuple[str, ...]]:
+        """Returns first and last depth of every parameter that was reached, and the frontier."""
+        stack = [(root, False) for root in roots]
+        while stack:
+            node, ready = stack.pop()
+            if ready:
+                self._settle(node)
+            elif node not in self._active:
+                stack.append((node, True))
+                stack += [(child, False) for child in _children(node) if child not in self._active]
+        return self.first, self.last, self._frontier(roots)
+
+    def _settle(self, node: Any) -> None:
+        if node in self._active:
+            return
+        variable = getattr(node, "variable", None)
+        if variable is not None:
+            self._active[node] = variable is self._leaf
+            self._depth[node] = 0
+            name = self._names.get(variable)
+            self._weights[node] = frozenset() if name is None else frozenset({name})
+            return
+        children = _children(node)
+        used = frozenset().union(*(self._weights[c] for c in children if not self._active[c]))
+        # Looking up token ids depends on the input, though whole numbers have no gradient to show it.
+        self._active[node] = any(self._active[c] for c in children) or node.name().startswith("Embedding")
+        if not self._active[node]:
+            self._depth[node], self._weights[node] = 0, used
+            return
+        depth = max((self._depth[c] for c in children if self._active[c]), default=0) + bool(used)
+        self._depth[node], self._weights[node] = depth, used
+        for name in used:
+            self.first[name] = min(depth, self.first.get(name, depth))
+            self.last[name] = max(depth, self.last.get(name, depth))
+
+    def _frontier(self, roots: list[Any]) -> tuple[str, ...]:
+        found: dict[str, None] = {}
+        seen, stack = set(roots), list(roots)
+        while stack:
+            node = stack.pop()
+            if not self._active[node]:
+                continue
+            used = self._weights[node]
+            found.update(dict.fromkeys(sorted(name for name in used if self._sizes[name][1] > 1)))
+            # A norm or a temperature after the classifier is part of the head, not the whole of it: walk on.
+            if any(self._sizes[name][0] >= 2 for name in used):
+                continue
+            fresh = [child for child in _children(node) if child not in seen]
+            seen.update(fresh)
+            stack += fresh
+        return tuple(found)
+
+
+def _children(node: Any) -> list[Any]:
+    return [child for child, _ in node.next_functions if child is not None]
