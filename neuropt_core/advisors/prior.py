@@ -115,6 +115,17 @@ def _scale(role: str, factor: float) -> Callable[[SearchSpace, Base], dict[str, 
     return change
 
 
+def _onward(space: SearchSpace, base: Base) -> dict[str, Value]:
+    """Moves the rate by another factor of 3 away from the user's own, if the best so far has left that."""
+    parameter = space.by_role("lr")
+    if not isinstance(parameter, Float) or not isinstance(parameter.default, float):
+        return {}
+    value = base.get(parameter.name)
+    if not isinstance(value, float) or value == parameter.default:
+        return {}
+    return _scale("lr", 3 if value > parameter.default else 1 / 3)(space, base)
+
+
 def _set(**values: Value) -> Callable[[SearchSpace, Base], dict[str, Value]]:
     """Sets roles; says nothing where the first role is absent or cannot take its value."""
 
@@ -144,6 +155,7 @@ _RULES = (
     ),
     Move("A third of the learning rate: does the present one overshoot?", _scale("lr", 1 / 3)),
     Move("Three times the learning rate: is the present one too timid?", _scale("lr", 3)),
+    Move("The changed learning rate helped: go on in that direction.", _onward),
     Move(
         "Unfreeze only the last third and the head: a good default for medium data, and cheaper.",
         _set(freeze_strategy="gradual_unfreeze", lr_layer_decay=1.0, l2sp_regularization=False),
@@ -162,6 +174,7 @@ _RULES = (
     ),
     Move("Pull towards the loaded weights (L2-SP), against forgetting.", _set(l2sp_regularization=True)),
     Move("Ten times the weight decay, against overfitting.", _scale("wd", 10)),
+    Move("The learning rate once more in the direction that helped.", _onward),
     Move("Some dropout, against overfitting.", _set(dropout=0.2)),
     Move("GELU in place of the present activation.", _set(activation="gelu")),
 )

@@ -90,6 +90,14 @@ def test_what_hurt_is_dropped() -> None:
     assert all(t.params["neuropt.bn_mode"] != "recalibrate" for t in later)
 
 
+def test_a_rate_that_helped_is_followed() -> None:
+    """When a third of the rate was better, a ninth is tried too, and not three times the first."""
+    trials = _study(10, lambda params: params["optimizer.lr"])
+    rates = [t.params["optimizer.lr"] for t in trials]
+    assert 0.000333 in rates
+    assert 0.000111 in rates
+
+
 def test_head_only_comes_with_a_higher_rate_and_without_layer_decay() -> None:
     """Training the head alone takes ten times the rate, and what then has no meaning is left out."""
     trials = _study(12, lambda params: 2.0)
