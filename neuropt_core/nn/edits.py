@@ -163,23 +163,24 @@ def check(plan: EditPlan, model: nn.Module, seen: Trace, head: tuple[str, ...], 
     """
     if seen.example is None:
         return f"cannot be proved, since {seen.reason}"
-    plain, edited = shadow(model).eval(), shadow(model).eval()
-    known = {name for name, _ in plain.named_parameters()}
+    edited = shadow(model).eval()
+    known = {name for name, _ in model.named_parameters()}
     try:
         if not apply(plan, edited, head):
             return "there is no place for it"
-        if plan.dropout and not find_sites(plain).dropouts and not any(path in seen.called for path in head):
+        if plan.dropout and not find_sites(model).dropouts and not any(path in seen.called for path in head):
             return "the head is used only by its weights, so that nothing in front of it can be reached"
-        return _compare(plain, edited, seen.example, known, preserving)
+        return _compare(edited, seen, known, preserving)
     except Exception as error:  # noqa: BLE001 - an edit that breaks the model fails in its own way; the reason is kept
         return f"the edited model fails ({type(error).__name__}: {error})".splitlines()[0]
 
 
-def _compare(plain: nn.Module, edited: nn.Module, example: torch.Tensor, known: set[str], preserving: bool) -> str:
-    example = example.to(device_of(plain))
-    with kept_generators(plain):
+def _compare(edited: nn.Module, seen: Trace, known: set[str], preserving: bool) -> str:
+    assert seen.example is not None  # `check` has seen to it.
+    example, before = seen.example.to(device_of(edited)), seen.outputs
+    with kept_generators(edited):
         with torch.no_grad():
-            before, after = tensors_in(plain(example)), tensors_in(edited(example))
+            after = tensors_in(edited(example))
         if [t.shape for t in before] != [t.shape for t in after]:
             return "its outputs have other shapes"
         if preserving and not all(

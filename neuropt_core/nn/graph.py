@@ -23,6 +23,7 @@ class Trace:
         last: Parameter -> depth of its last use; differs from `first` for tied and recurrent weights.
         frontier: Parameters met first when walking back from the output.
         called: Paths of the modules whose forward ran; a layer used only by its ``.weight`` is not among them.
+        outputs: What came out, without a graph, to compare edited models with.
     """
 
     example: torch.Tensor | None = None
@@ -31,6 +32,7 @@ class Trace:
     last: Mapping[str, int] = field(default_factory=dict)
     frontier: tuple[str, ...] = ()
     called: frozenset[str] = frozenset()
+    outputs: tuple[torch.Tensor, ...] = ()
 
 
 def trace(model: nn.Module) -> Trace:
@@ -85,7 +87,7 @@ def _run(twin: nn.Module, example: torch.Tensor) -> Trace:
         raise TypeError("its output holds no tensor of real numbers")
     names: dict[torch.Tensor, str] = {parameter: name for name, parameter in twin.named_parameters()}
     first, last, frontier = _Graph(names, leaf).read([out.grad_fn for out in outputs if out.grad_fn is not None])
-    return Trace(example, "", first, last, frontier, frozenset(called))
+    return Trace(example, "", first, last, frontier, frozenset(called), tuple(t.detach() for t in outputs))
 
 
 class _Graph:
