@@ -14,7 +14,7 @@ from torch import nn
 
 import neuropt_core
 from neuropt_core.errors import ConfigError
-from neuropt_core.runtime.build import Settings, Tuning, build
+from neuropt_core.runtime.build import Tuning, build
 
 
 def _layer(kind: str, *args: Any) -> dict[str, Any]:
@@ -188,20 +188,6 @@ def test_wrong_configs_are_told(cfg: dict[str, Any], text: str) -> None:
     assert text in str(caught.value)
 
 
-@pytest.mark.parametrize("progress", [-0.1, 1.0, float("nan"), "half"])
-def test_progress_is_checked(progress: Any) -> None:
-    """Progress runs from 0 up to, but not including, 1."""
-    with pytest.raises(ConfigError, match="epoch / epochs"):
-        Tuning(nn.Linear(2, 2)).step(progress)
-
-
-@pytest.mark.parametrize(("lr", "weight_decay"), [(0.0, 0.0), (float("nan"), 0.0), (0.1, -1.0)])
-def test_rates_are_checked(lr: float, weight_decay: float) -> None:
-    """A learning rate of 0 and a negative weight decay are refused."""
-    with pytest.raises(ConfigError, match="param_groups"):
-        Tuning(nn.Linear(2, 2)).param_groups(lr=lr, weight_decay=weight_decay)
-
-
 def test_trained_models_travel() -> None:
     """A tuned model can be copied and its state loaded into a plain one: edits keep the names of loaded weights."""
     model, _ = build(_cfg({"dropout": 0.2, "bn_mode": "frozen", "head": ["8"]}))
@@ -218,9 +204,3 @@ def test_a_job_stays_light() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     assert neuropt_core.build is build
-
-
-def test_settings_say_what_they_hold() -> None:
-    """Settings are equal by content and their default changes nothing."""
-    assert Settings.read({}) == Settings()
-    assert Settings.read({"head": ["fc"]}).head == ("fc",)

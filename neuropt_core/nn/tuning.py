@@ -1,0 +1,224 @@
+"""A trial's settings at work on a model, and the helpers that a training loop needs for them."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import Module as Module
+
+from neuropt_core.errors import ConfigError
+from neuropt_core.nn.depth import DepthGroup, depth_groups
+from neuropt_core.nn.edits import EditPlan, apply
+from neuropt_core.nn.freeze import (
+    BN_MODES,
+    STRATEGIES,
+    freeze,
+    frozen_norms,
+    keep_eval,
+    recalibrate,
+    tracked_norms,
+    trained,
+)
+from neuropt_core.nn.graph import Trace, trace
+from neuropt_core.nn.groups import parameter_groups
+from neuropt_core.nn.head import find_head
+from neuropt_core.nn.l2sp import Anchor
+
+_EDITS = tuple(f.name for f in fields(EditPlan))
+_FOR_THE_LOOP = ("lr", "wd", "optimizer", "momentum")
+"""Keys that the sweep may put here for a config that has no place of its own for them; the training code reads them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the node `neuropt` of a job's config may hold; every default changes nothing.
+
+    Attributes:
+        edits: Changes of the architecture.
+        freeze_strategy: One of `STRATEGIES`.
+        lr_layer_decay: Factor of the learning rate from one depth group to the one before it, in (0, 1].
+        l2sp_regularization: Whether `Tuning.penalty` pulls towards the loaded weights.
+        l2sp_strength: Its factor alpha, 0 or more.
+        bn_mode: What becomes of BatchNorm's running statistics, one of `BN_MODES`.
+        head: Module paths of the head; None looks for it.
+        fresh: Tensors that were not loaded; None takes the head's.
+    """
+
+    edits: EditPlan = field(default_factory=EditPlan)
+    freeze_strategy: str = "full"
+    lr_layer_decay: float = 1.0
+    l2sp_regularization: bool = False
+    l2sp_strength: float = 0.01
+    bn_mode: str = "train"
+    head: tuple[str, ...] | None = None
+    fresh: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for name, choices in (("freeze_strategy", STRATEGIES), ("bn_mode", BN_MODES)):
+            if getattr(self, name) not in choices:
+                raise ConfigError(f"neuropt.{name}", f"must be one of {list(choices)}", got=getattr(self, name))
+        if not isinstance(self.l2sp_regularization, bool):
+            raise ConfigError("neuropt.l2sp_regularization", "must be true or false", got=self.l2sp_regularization)
+        if not _is_number(self.lr_layer_decay) or not 0 < self.lr_layer_decay <= 1:
+            raise ConfigError("neuropt.lr_layer_decay", "must satisfy 0 < value <= 1", got=self.lr_layer_decay)
+        if not _is_number(self.l2sp_strength) or self.l2sp_strength < 0:
+            raise ConfigError("neuropt.l2sp_strength", "must be a finite number of 0 or more", got=self.l2sp_strength)
+
+    @classmethod
+    def read(cls, node: Mapping[str, Any]) -> Settings:
+        """Makes the settings that a plain mapping holds.
+
+        Raises:
+            ConfigError: A key is unknown or a value illegal.
+        """
+        own = [f.name for f in fields(cls) if f.name != "edits"]
+        known = [*own, *_EDITS, *_FOR_THE_LOOP]
+        for key in node:
+            if key not in known:
+                near = difflib.get_close_matches(str(key), known, n=1)
+                mend = f"Did you mean {near[0]}?" if near else f"Known keys: {', '.join(known)}."
+                raise ConfigError(f"neuropt.{key}", "is not a setting of neuropt", got=node[key], mend=mend)
+        values = {key: node[key] for key in own if key in node}
+        for key in ("head", "fresh"):
+            if values.get(key) is not None:
+                values[key] = _names(key, values[key])
+        return cls(edits=EditPlan(**{key: node[key] for key in _EDITS if key in node}), **values)
+
+
+class Tuning:
+    """The trial's settings at work; each helper does the plain thing where nothing was set.
+
+    Args:
+        model: The model, just built and owned by the caller; it is edited and frozen here.
+        settings: What to do with it.
+
+    Raises:
+        ConfigError: It is no module, or a setting does not fit it.
+    """
+
+    def __init__(self, model: nn.Module, settings: Settings | None = None) -> None:
+        if not isinstance(model, nn.Module):
+            raise ConfigError("model", "must build a torch.nn.Module", got=type(model).__name__)
+        self._model, self._settings = model, settings or Settings()
+        self._known = frozenset(name for name, _ in model.named_parameters())
+        _check_head(model, self._settings.head)
+        if self._settings.edits != EditPlan():
+            apply(self._settings.edits, model, self.head if self._settings.edits.dropout else ())
+        self._anchor = self._make_anchor()
+        self._freeze()
+        self._recalibrated = self._set_norms()
+
+    def param_groups(self, *, lr: float, weight_decay: float = 0.0) -> list[dict[str, Any]]:
+        """Returns parameter groups for any torch optimizer, with absolute ``lr`` and ``weight_decay`` in each.
+
+        The head learns at `lr`, earlier depth groups at less if ``neuropt.lr_layer_decay`` is below 1; norms and biases
+        have no weight decay; frozen parameters are left out.
+
+        Args:
+            lr: The learning rate of the head, above 0.
+            weight_decay: For weight matrices and kernels, 0 or more.
+        """
+        for name, value, legal in (("lr", lr, lr > 0), ("weight_decay", weight_decay, weight_decay >= 0)):
+            if not math.isfinite(value) or not legal:
+                raise ConfigError(f"param_groups: {name}", "must be finite and positive", got=value)
+        decay = self._settings.lr_layer_decay
+        groups = (
+            self._groups if decay < 1 else (DepthGroup("all", tuple(n for n, _ in self._model.named_parameters())),)
+        )
+        return parameter_groups(self._model, groups, lr=lr, weight_decay=weight_decay, decay=decay)
+
+    def penalty(self) -> torch.Tensor:
+        """Returns what to add to the loss: L2-SP if it is on, else a zero on the model's device."""
+        if self._anchor is not None:
+            return self._anchor.penalty()
+        return torch.zeros((), device=next((p.device for p in self._model.parameters()), None))
+
+    def step(self, progress: float) -> None:
+        """Tells how far training is; call it at the START of each epoch, before its first batch.
+
+        Args:
+            progress: ``epoch / epochs``, in [0, 1).
+        """
+        if not _is_number(progress) or not 0 <= progress < 1:
+            raise ConfigError(
+                "tuning.step",
+                "needs 0 <= progress < 1, at each epoch's start",
+                got=progress,
+                mend="Use epoch / epochs.",
+            )
+        recalibrate(self._recalibrated)
+
+    @property
+    def pretrained_weights(self) -> dict[str, torch.Tensor]:
+        """The loaded weights by name while L2-SP is on, else nothing."""
+        return self._anchor.weights if self._anchor is not None else {}
+
+    @functools.cached_property
+    def head(self) -> tuple[str, ...]:
+        """Module paths of the head."""
+        given = self._settings.head
+        return given if given is not None else find_head(self._model, self._seen, self._settings.fresh or ())
+
+    @functools.cached_property
+    def _seen(self) -> Trace:
+        return trace(self._model)
+
+    @functools.cached_property
+    def _groups(self) -> tuple[DepthGroup, ...]:
+        return depth_groups(self._model, self._seen, self.head)
+
+    def _make_anchor(self) -> Anchor | None:
+        if not self._settings.l2sp_regularization:
+            return None
+        fresh = self._settings.fresh
+        names = [n for n, _ in self._model.named_parameters() if n in self._known]
+        if fresh is None:
+            fresh = tuple(n for n in names if any(n.startswith(f"{path}.") for path in self.head))
+        return Anchor(self._model, [n for n in names if n not in fresh], self._settings.l2sp_strength)
+
+    def _freeze(self) -> None:
+        strategy = self._settings.freeze_strategy
+        if strategy != "full":
+            names = trained(strategy, self._model, self._groups, has_head=bool(self.head))
+            # What an edit put in (the slopes of a PReLU) was never trained: it learns whatever is frozen around it.
+            new = {n for n, _ in self._model.named_parameters() if n not in self._known}
+            freeze(self._model, names | new)
+
+    def _set_norms(self) -> Sequence[Any]:
+        """Sets the BatchNorm policy and returns the layers to recalibrate."""
+        tracked, mode = tracked_norms(self._model), self._settings.bn_mode
+        if mode == "frozen":
+            still = tracked
+        else:
+            still = frozen_norms(self._model) if self._settings.freeze_strategy != "full" else []
+        keep_eval(still)
+        if mode != "recalibrate":
+            return ()
+        moving = [norm for norm in tracked if norm not in still]
+        recalibrate(moving)
+        return moving
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _names(key: str, value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not all(isinstance(item, str) for item in value):
+        raise ConfigError(f"neuropt.{key}", "must be a list of names", got=value)
+    return tuple(value)
+
+
+def _check_head(model: nn.Module, head: tuple[str, ...] | None) -> None:
+    paths = {path for path, _ in model.named_modules() if path}
+    for path in head or ():
+        if path not in paths:
+            near = difflib.get_close_matches(path, sorted(paths), n=1)
+            raise ConfigError("neuropt.head", "must name modules of the model", got=path, mend=f"Near: {near}.")

@@ -1,0 +1,58 @@
+"""Tests of a trial's settings and of the helpers; `tests/core/runtime/test_build.py` holds those that need a config."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from neuropt_core.errors import ConfigError
+from neuropt_core.nn.edits import EditPlan
+from neuropt_core.nn.tuning import Settings, Tuning
+
+
+def test_helpers_work_without_a_config(net: nn.Module) -> None:
+    """A model object and settings are enough: frozen parameters are left out, the rest is given once."""
+    tuning = Tuning(net, Settings(freeze_strategy="last_blocks", lr_layer_decay=0.5))
+    placed = {id(p) for group in tuning.param_groups(lr=0.1) for p in group["params"]}
+    assert placed == {id(p) for n, p in net.named_parameters() if n.startswith(("blocks.5.", "fc."))}
+    assert tuning.head == ("fc",)
+
+
+def test_snapshots_are_taken_only_when_asked_for(net: nn.Module) -> None:
+    """Without L2-SP there is no copy of the weights, and the penalty is a zero that adds to any loss."""
+    tuning = Tuning(net)
+    assert tuning.pretrained_weights == {}
+    assert (torch.ones(()) + tuning.penalty()).item() == 1
+
+
+def test_removed_norms_do_not_disturb_l2sp(net: nn.Module) -> None:
+    """Weights that an edit took out are not anchored, and those that it put in are not either."""
+    settings = Settings(
+        EditPlan(activation="prelu", use_batchnorm=False), l2sp_regularization=True, fresh=("fc.weight", "fc.bias")
+    )
+    names = set(Tuning(net, settings).pretrained_weights)
+    assert "blocks.0.conv1.weight" in names
+    assert not any("bn" in name or "act" in name or name.startswith("fc") for name in names)
+
+
+@pytest.mark.parametrize("progress", [-0.1, 1.0, float("nan"), "half"])
+def test_progress_is_checked(progress: Any) -> None:
+    """Progress runs from 0 up to, but not including, 1."""
+    with pytest.raises(ConfigError, match="epoch / epochs"):
+        Tuning(nn.Linear(2, 2)).step(progress)
+
+
+@pytest.mark.parametrize(("lr", "weight_decay"), [(0.0, 0.0), (float("nan"), 0.0), (0.1, -1.0)])
+def test_rates_are_checked(lr: float, weight_decay: float) -> None:
+    """A learning rate of 0 and a negative weight decay are refused."""
+    with pytest.raises(ConfigError, match="param_groups"):
+        Tuning(nn.Linear(2, 2)).param_groups(lr=lr, weight_decay=weight_decay)
+
+
+def test_settings_say_what_they_hold() -> None:
+    """Settings are equal by content and their default changes nothing."""
+    assert Settings.read({}) == Settings()
+    assert Settings.read({"head": ["fc"]}).head == ("fc",)
