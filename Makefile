@@ -9,6 +9,8 @@ FOLDERS := neuropt_core hydra_plugins tests examples
 
 # Without byte code every process of a sweep compiles torch's sources again.
 unexport PYTHONDONTWRITEBYTECODE
+# Threads that wait must sleep: where anything else runs on the machine, spinning ones made a trial ten times slower.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: demo test test-next lint format clean
 
@@ -47,5 +49,5 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)-next/.dev: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-next
 	$(VENV)-next/bin/python -m pip install --quiet --disable-pip-version-check -e '.[anthropic,launchers]' \
-		pytest pytest-xdist hypothesis hydra-core==$(HYDRA_NEXT) 
+		pytest pytest-xdist hypothesis hydra-core==$(HYDRA_NEXT)
 	touch $@

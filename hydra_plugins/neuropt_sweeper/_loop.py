@@ -84,7 +84,7 @@ class Loop:
     def _overrides(self, trial: Trial) -> tuple[str, ...]:
         plan = self._parts.plan
         own = () if trial.proposal.source == "default" else plan.overrides(trial.params)
-        return (*self._parts.fixed, *plan.constants, *own)
+        return (*self._parts.fixed, *own, *plan.constants)
 
     def _adopt(self) -> None:
         """Takes over trials that were asked before this process began, and have no outcome yet."""
