@@ -58,6 +58,7 @@ def evaluate(model: nn.Module, split: Split, batch_size: int) -> tuple[float, fl
 @hydra.main(version_base="1.3", config_path="../../conf", config_name="finetune")
 def main(cfg: DictConfig) -> float:
     """Trains as `cfg` says and returns the validation loss after the last epoch; lower is better."""
+    torch.set_num_threads(cfg.threads)
     torch.manual_seed(cfg.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     train, val, name = load(**cfg.data)
