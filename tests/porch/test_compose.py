@@ -1,0 +1,36 @@
+"""The commands that are shown to people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hydra_plugins.neuropt_sweeper._compose import resume_command, script_command
+
+CASES = [
+    (["python", "train.py", "-m", "a=1"], ["train.py", "-m", "a=1"], "python train.py"),
+    (
+        ["python", "-m", "pkg.train", "--multirun", "-cn", "big", "a=1"],
+        ["/x/pkg/train.py", "--multirun", "-cn", "big", "a=1"],
+        "python -m pkg.train -cn big",
+    ),
+    (
+        ["python", "-W", "error", "my train.py", "--config-name=big"],
+        ["my train.py", "--config-name=big"],
+        "python -W error 'my train.py' --config-name=big",
+    ),
+]
+
+
+@pytest.mark.parametrize(("original", "argv", "command"), CASES)
+def test_the_script_is_started_as_it_was(original: list[str], argv: list[str], command: str) -> None:
+    """Python's own options, the script or module, and which config: all but the overrides and --multirun."""
+    assert script_command(original, argv) == command
+
+
+def test_a_study_goes_on_with_its_own_command_and_folder() -> None:
+    """The command that resumes is the one that began, with the folder named once."""
+    argv = ["train.py", "-m", "hydra/sweeper=neuropt", "hydra.sweep.dir=old", "a=choice(1,2)"]
+    line = resume_command(Path("/s w"), ["python", *argv], argv)
+    assert line == "python train.py -m hydra/sweeper=neuropt 'a=choice(1,2)' 'hydra.sweep.dir=/s w'"

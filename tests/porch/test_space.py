@@ -1,0 +1,102 @@
+"""The space that is written for a study."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hydra_plugins.neuropt_sweeper._overrides import parse_arguments, parse_params
+from hydra_plugins.neuropt_sweeper._roles import bind, role_parameters
+from hydra_plugins.neuropt_sweeper._space import Plan, write_space
+from neuropt_core.errors import ConfigError
+from neuropt_core.profile import ModelProfile, Pretrained
+from neuropt_core.space import Categorical, Float, When
+
+STRATEGY = Categorical(
+    name="neuropt.freeze_strategy",
+    choices=("full", "head_only"),
+    default="full",
+    has_default=True,
+    role="freeze_strategy",
+)
+DECAY = Float(
+    name="neuropt.lr_layer_decay",
+    low=0.5,
+    high=1.0,
+    default=1.0,
+    has_default=True,
+    role="lr_layer_decay",
+    when=(When("neuropt.freeze_strategy", ("full",)),),
+)
+DROPOUT = Float(name="neuropt.dropout", low=0.0, high=0.5, default=0.0, has_default=True, role="dropout")
+PROFILE = ModelProfile(
+    "m.Net", 9, head=("fc",), pretrained=Pretrained(True, fresh=("fc.weight",)), offered=(DROPOUT, STRATEGY, DECAY)
+)
+CONFIG: dict[str, Any] = {"lr": 1e-3, "width": 64, "layers": [1, 2], "neuropt": {}}
+
+
+def _plan(line: tuple[str, ...] = (), params: dict[str, object] | None = None, **change: Any) -> Plan:
+    config = {**CONFIG, **change}
+    return write_space(
+        config=config,
+        choices={"data": "mnist"},
+        profile=PROFILE,
+        roles=role_parameters(config, bind(config, {}), pretrained=True),
+        arguments=parse_arguments(line),
+        params=parse_params((params or {}).items()),
+    )
+
+
+def test_the_order_is_the_models_the_optimizers_and_fine_tunings() -> None:
+    """What people see is the original tool's order, by the names they know; own parameters come last."""
+    assert _plan(("width=choice(32,64)",)).shown == ("dropout", "lr", "freeze_strategy", "lr_layer_decay", "width")
+
+
+def test_a_value_becomes_an_override_with_its_prefix() -> None:
+    """Keys of the config are set plainly, keys that neuropt adds are forced in, new keys as the user wrote them."""
+    plan = _plan(("width=choice(32,64)", "+new=interval(0,1)"))
+    overrides = plan.overrides({"lr": 3e-4, "neuropt.freeze_strategy": "full", "width": 32, "new": 0.5})
+    assert overrides == ("lr=0.0003", "++neuropt.freeze_strategy='full'", "width=32", "+new=0.5")
+
+
+def test_what_the_job_needs_of_introspection_is_an_override_too() -> None:
+    """The head and the fresh tensors travel with every trial, unless the user has set them himself."""
+    assert _plan().constants == ("++neuropt.head=['fc']", "++neuropt.fresh=['fc.weight']")
+    assert _plan(neuropt={"head": ["other"]}).constants == ("++neuropt.fresh=['fc.weight']",)
+
+
+def test_the_command_line_beats_the_config_and_both_beat_what_was_found() -> None:
+    """One override per key: a sweep on the line replaces params, a fixed value removes the dimension."""
+    plan = _plan(("lr=interval(0.1,0.2)",), {"lr": "interval(0.3,0.4)", "width": "choice(1,2)"})
+    assert plan.space["lr"] == Float(name="lr", low=0.1, high=0.2, default=1e-3, has_default=True, role="lr")
+    assert "width" in plan.space
+    assert "lr" not in _plan(("lr=0.5",), {"lr": "interval(0.3,0.4)"}).space
+    assert "lr" not in _plan((), {"lr": 0.5}).space
+    assert "lr=0.5" in _plan((), {"lr": 0.5}).constants
+
+
+def test_a_fixed_condition_settles_what_depends_on_it() -> None:
+    """With the strategy fixed, layer decay is searched where it has a meaning and left out where not."""
+    full = _plan(("++neuropt.freeze_strategy=full",), neuropt={"freeze_strategy": "full"})
+    assert full.space["neuropt.lr_layer_decay"].when == ()
+    head = _plan(("++neuropt.freeze_strategy=head_only",), neuropt={"freeze_strategy": "head_only"})
+    assert "neuropt.lr_layer_decay" not in head.space
+
+
+def test_the_users_values_are_the_defaults() -> None:
+    """A parameter's default is what the config says now, or the chosen option of a group."""
+    plan = _plan(("width=choice(1,2)", "data=choice(mnist,cifar)"))
+    assert plan.space["width"].default == 64
+    assert plan.space["data"].default == "mnist"
+    assert not _plan(("layers=choice(1,2)",)).space["layers"].has_default
+
+
+def test_an_unknown_key_and_an_empty_space_are_refused() -> None:
+    """A typing error gets a hint; nothing to search ends before anything is launched."""
+    with pytest.raises(ConfigError, match="Did you mean width"):
+        _plan(("widht=choice(1,2)",))
+    with pytest.raises(ConfigError, match="is empty"):
+        write_space(
+            config={}, choices={}, profile=None, roles=[], arguments=parse_arguments([]), params=parse_params([])
+        )
