@@ -109,6 +109,14 @@ class Ticket:
         here = data["host"] == os.uname().nodename and pid != os.getpid()
         return here and not self.result_path.exists() and _born(pid) is not None and _born(pid) == data["born"]
 
+    def mark(self, helper: str) -> None:
+        """Says that the job has called one of neuropt's helpers, e.g. ``param_groups``; called by the job."""
+        (self.folder / f"called-{helper}").touch()
+
+    def called(self) -> frozenset[str]:
+        """Returns the helpers that the job has called."""
+        return frozenset(path.name.removeprefix("called-") for path in self.folder.glob("called-*"))
+
     def append(self, point: Point) -> None:
         """Adds a point to the curve; called by the job."""
         append_line(self.curve_path, point.to_json())

@@ -151,6 +151,24 @@ class Loop:
         for job, outcome in self._parts.backend.poll():
             del self._running[job.trial.number]
             self._tell(job.trial.number, outcome)
+            if job.trial.number == 0 and outcome.state is TrialState.COMPLETE:
+                self._check_readers(job.ticket)
+
+    def _check_readers(self, ticket: Ticket) -> None:
+        """Looks whether trial 0 read what is searched: hours of varying what nothing reads teach nothing.
+
+        Raises:
+            ConfigError: It did not call `neuropt_core.build`, though the space counts on it.
+        """
+        unread = self._parts.plan.unread(ticket.called())
+        if "build" in unread:
+            raise ConfigError(
+                "trial 0",
+                f"did not call neuropt_core.build, so nothing reads {', '.join(unread['build'])}",
+                mend="Build the model with it (README, step 2), or set hydra.sweeper.introspect=false.",
+            )
+        for helper, names in unread.items():
+            _log.warning("Trial 0 did not call tuning.%s, so nothing reads %s.", helper, ", ".join(names))
 
     def _tell(self, number: int, outcome: Outcome) -> None:
         trial = self._study.tell(number, outcome)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 
 from neuropt_core.errors import ConfigError
@@ -78,8 +78,13 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def role_parameters(config: Mapping[str, object], bound: Mapping[str, str], *, pretrained: bool) -> list[Parameter]:
+def role_parameters(
+    config: Mapping[str, object], bound: Mapping[str, str], *, pretrained: bool, unbound: Collection[str] = ()
+) -> list[Parameter]:
     """Returns the parameters of the bound roles, the user's present values as their defaults.
+
+    A role in `unbound` has no key in the config, but a script that calls `Tuning.param_groups`, which reads
+    ``neuropt.lr`` and ``neuropt.wd`` in place of what the script passes; they have no default.
 
     Ranges: for AdamW 1e-5 to 1e-2 where weights were loaded (above 3e-3 fine-tuning collapsed in our measurements)
     and to 1e-1 from scratch; ten times more at the top where SGD is in play; always widened to a factor of ten
@@ -94,8 +99,12 @@ def role_parameters(config: Mapping[str, object], bound: Mapping[str, str], *, p
     if "lr" in bound:
         top = 1e-2 if pretrained else 1e-1
         parameters.append(_rate("lr", bound["lr"], keys, 1e-5, top * 10 if optimizer and pretrained else top))
+    elif "lr" in unbound:
+        parameters.append(Float(name="neuropt.lr", low=1e-5, high=1e-2 if pretrained else 1e-1, log=True, role="lr"))
     if "wd" in bound:
         parameters.append(_decay(bound["wd"], keys))
+    elif "wd" in unbound:
+        parameters.append(Float(name="neuropt.wd", low=1e-5, high=3e-1, log=True, role="wd"))
     return parameters + optimizer
 
 

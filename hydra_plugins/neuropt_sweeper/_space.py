@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from hydra_plugins.neuropt_sweeper._overrides import Arguments, Written, override
@@ -11,6 +11,14 @@ from neuropt_core.errors import ConfigError
 from neuropt_core.profile import ModelProfile
 from neuropt_core.space import Parameter, SearchSpace, Value
 
+_READERS = {
+    "lr": "param_groups",
+    "wd": "param_groups",
+    "lr_layer_decay": "param_groups",
+    "l2sp_regularization": "penalty",
+    "bn_mode": "step",
+}
+"""Role -> the helper of `neuropt_core.Tuning` through which a job reads it; all others are read by `build`."""
 _FINE_TUNING = ("freeze_strategy", "lr_layer_decay", "l2sp_regularization", "bn_mode")
 
 
@@ -32,6 +40,15 @@ class Plan:
         """Returns the overrides that set `params`, in the space's order."""
         names = [name for name in self.space.names if name in params]
         return tuple(override(name, params[name], self.prefixes[name]) for name in names)
+
+    def unread(self, called: Collection[str]) -> dict[str, tuple[str, ...]]:
+        """Returns helper -> parameters that nothing reads, since the job did not call that helper."""
+        missing: dict[str, tuple[str, ...]] = {}
+        for parameter in self.space.parameters:
+            helper = _READERS.get(parameter.role, "build")
+            if parameter.name.startswith("neuropt.") and helper not in called:
+                missing[helper] = (*missing.get(helper, ()), parameter.name)
+        return missing
 
     @property
     def shown(self) -> tuple[str, ...]:

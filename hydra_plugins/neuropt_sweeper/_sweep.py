@@ -33,7 +33,6 @@ from neuropt_core.spec import StudySpec
 from neuropt_core.study import Study
 from neuropt_core.trial import Trial
 
-
 _CORE = "neuropt_core"
 
 
@@ -140,8 +139,14 @@ def _plan(
     choices = {k: str(v) for k, v in base.hydra.runtime.choices.items()}
     config = composer.plain(base)
     profile = _profile(conf, composer.resolved(base, conf.model), config, task_function, console)
-    pretrained = profile is not None and profile.pretrained.verdict
-    roles = role_parameters(config, bind(config, vars(conf.bind)), pretrained=pretrained)
+    wished = vars(conf.bind)
+    helped = profile is not None and _reads_neuropt(config, task_function)
+    roles = role_parameters(
+        config,
+        bind(config, wished),
+        pretrained=profile is not None and profile.pretrained.verdict,
+        unbound=[role for role in ("lr", "wd") if helped and wished[role] == "auto"],
+    )
     plan = write_space(config=config, choices=choices, profile=profile, roles=roles, arguments=line, params=params)
     console.say(profile.summary(plan.shown) if profile is not None else f"  Search space: {list(plan.shown)}")
     return plan, profile
@@ -171,14 +176,16 @@ def _profile(
     except IntrospectionError as error:
         console.say(f"Introspection failed, and only lr, wd, optimizer and your own parameters are searched. {error}")
         return None
-    if "neuropt" in config or _names_neuropt(task_function):
+    if _reads_neuropt(config, task_function):
         return profile
-    reason = "train.py does not call neuropt_core.build, which applies it"
+    reason = "the script does not call neuropt_core.build, which applies it"
     return replace(profile, offered=(), left_out={p.role or p.name: reason for p in profile.offered})
 
 
-def _names_neuropt(task_function: TaskFunction) -> bool:
-    """Tells whether the task's module, or the task itself, imports neuropt_core; else nothing reads cfg.neuropt."""
+def _reads_neuropt(config: Mapping[str, object], task_function: TaskFunction) -> bool:
+    """Tells whether something may read ``cfg.neuropt``: the config has it, or the task or its module names us."""
+    if "neuropt" in config:
+        return True
     values = getattr(task_function, "__globals__", {}).values()
     code = getattr(task_function, "__code__", None)
     imported = any(str(getattr(v, "__module__", None) or getattr(v, "__name__", "")).startswith(_CORE) for v in values)

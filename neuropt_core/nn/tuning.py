@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -32,8 +32,6 @@ from neuropt_core.nn.head import find_head
 from neuropt_core.nn.l2sp import Anchor
 
 _EDITS = tuple(f.name for f in fields(EditPlan))
-_FOR_THE_LOOP = ("lr", "wd", "optimizer", "momentum")
-"""Keys that the sweep may put here for a config that has no place of its own for them; the training code reads them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +45,8 @@ class Settings:
         l2sp_regularization: Whether `Tuning.penalty` pulls towards the loaded weights.
         l2sp_strength: Its factor alpha, 0 or more.
         bn_mode: What becomes of BatchNorm's running statistics, one of `BN_MODES`.
+        lr: Takes the place of the rate that the script passes to `Tuning.param_groups`; for a config without one.
+        wd: The same for the weight decay.
         head: Module paths of the head; None looks for it.
         fresh: Tensors that were not loaded; None takes the head's.
     """
@@ -57,6 +57,8 @@ class Settings:
     l2sp_regularization: bool = False
     l2sp_strength: float = 0.01
     bn_mode: str = "train"
+    lr: float | None = None
+    wd: float | None = None
     head: tuple[str, ...] | None = None
     fresh: tuple[str, ...] | None = None
 
@@ -68,8 +70,9 @@ class Settings:
             raise ConfigError("neuropt.l2sp_regularization", "must be true or false", got=self.l2sp_regularization)
         if not _is_number(self.lr_layer_decay) or not 0 < self.lr_layer_decay <= 1:
             raise ConfigError("neuropt.lr_layer_decay", "must satisfy 0 < value <= 1", got=self.lr_layer_decay)
-        if not _is_number(self.l2sp_strength) or self.l2sp_strength < 0:
-            raise ConfigError("neuropt.l2sp_strength", "must be a finite number of 0 or more", got=self.l2sp_strength)
+        for name, number in (("l2sp_strength", self.l2sp_strength), ("wd", self.wd or 0.0), ("lr", self.lr or 0.0)):
+            if not _is_number(number) or number < 0:
+                raise ConfigError(f"neuropt.{name}", "must be a finite number of 0 or more", got=number)
 
     @classmethod
     def read(cls, node: Mapping[str, Any]) -> Settings:
@@ -79,7 +82,7 @@ class Settings:
             ConfigError: A key is unknown or a value illegal.
         """
         own = [f.name for f in fields(cls) if f.name != "edits"]
-        known = [*own, *_EDITS, *_FOR_THE_LOOP]
+        known = [*own, *_EDITS]
         for key in node:
             if key not in known:
                 near = difflib.get_close_matches(str(key), known, n=1)
@@ -98,15 +101,21 @@ class Tuning:
     Args:
         model: The model, just built and owned by the caller; it is edited and frozen here.
         settings: What to do with it.
+        used: Is told the name of each helper that the training loop calls.
 
     Raises:
         ConfigError: It is no module, or a setting does not fit it.
     """
 
-    def __init__(self, model: nn.Module, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        settings: Settings | None = None,
+        used: Callable[[str], None] = lambda name: None,
+    ) -> None:
         if not isinstance(model, nn.Module):
             raise ConfigError("model", "must build a torch.nn.Module", got=type(model).__name__)
-        self._model, self._settings = model, settings or Settings()
+        self._model, self._settings, self._used = model, settings or Settings(), used
         self._known = frozenset(name for name, _ in model.named_parameters())
         _check_head(model, self._settings.head)
         if self._settings.edits != EditPlan():
@@ -122,9 +131,12 @@ class Tuning:
         have no weight decay; frozen parameters are left out.
 
         Args:
-            lr: The learning rate of the head, above 0.
-            weight_decay: For weight matrices and kernels, 0 or more.
+            lr: The learning rate of the head, above 0; ``neuropt.lr``, where it is set, takes its place.
+            weight_decay: For weight matrices and kernels, 0 or more; ``neuropt.wd`` takes its place likewise.
         """
+        self._used("param_groups")
+        lr = lr if self._settings.lr is None else self._settings.lr
+        weight_decay = weight_decay if self._settings.wd is None else self._settings.wd
         for name, value, legal in (("lr", lr, lr > 0), ("weight_decay", weight_decay, weight_decay >= 0)):
             if not math.isfinite(value) or not legal:
                 raise ConfigError(f"param_groups: {name}", "must be finite and positive", got=value)
@@ -136,6 +148,7 @@ class Tuning:
 
     def penalty(self) -> torch.Tensor:
         """Returns what to add to the loss: L2-SP if it is on, else a zero on the model's device."""
+        self._used("penalty")
         if self._anchor is not None:
             return self._anchor.penalty()
         return torch.zeros((), device=next((p.device for p in self._model.parameters()), None))
@@ -153,6 +166,7 @@ class Tuning:
                 got=progress,
                 mend="Use epoch / epochs.",
             )
+        self._used("step")
         recalibrate(self._recalibrated)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from neuropt_core.errors import ConfigError
 from neuropt_core.nn.tuning import Module, Settings
 from neuropt_core.nn.tuning import Tuning as Tuning
+from neuropt_core.ticket import Ticket
 
 
 def build(cfg: DictConfig | Mapping[str, Any]) -> tuple[Module, Tuning]:
@@ -36,4 +38,9 @@ def build(cfg: DictConfig | Mapping[str, Any]) -> tuple[Module, Tuning]:
             "model", "must be in the config, with a _target_", mend="Add it, or build the model yourself."
         )
     model = hydra.utils.instantiate(chosen)
-    return model, Tuning(model, settings)
+    ticket = Ticket.current()
+    if ticket is None:
+        return model, Tuning(model, settings)
+    # The sweep wants to know whether anything reads what it searches.
+    ticket.mark("build")
+    return model, Tuning(model, settings, used=functools.cache(ticket.mark))

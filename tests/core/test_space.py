@@ -55,7 +55,11 @@ def test_a_draw_is_legal_and_repeatable(space: SearchSpace, seed: int, number: i
 @pytest.mark.parametrize(
     ("parameter", "legal", "illegal"),
     [
-        (Float(name="p", low=0.1, high=1), [0.1, 1, 1.0, 0.5], [0.0999, 1.01, True, "0.5", None, float("nan"), 10**400]),
+        (
+            Float(name="p", low=0.1, high=1),
+            [0.1, 1, 1.0, 0.5],
+            [0.0999, 1.01, True, "0.5", None, float("nan"), 10**400],
+        ),
         (Int(name="p", low=1, high=9, step=2), [1, 3, 9], [2, 0, 11, 3.0, True, "3"]),
         (Categorical(name="p", choices=(1, "1", True, None)), [1, "1", True, None], [1.0, "x", False, 0]),
     ],

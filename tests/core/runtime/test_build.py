@@ -143,9 +143,14 @@ def test_l2sp_leaves_the_fresh_head_alone() -> None:
     assert "8.weight" in tuning.pretrained_weights
 
 
-def test_keys_for_the_loop_are_let_through() -> None:
-    """Keys that the sweep adds for the training code to read do not disturb the build."""
-    build(_cfg({"lr": 1e-3, "wd": 0.1, "optimizer": "adamw"}))
+def test_a_rate_of_the_sweep_takes_the_place_of_the_scripts() -> None:
+    """For a config without a rate, neuropt.lr and neuropt.wd reach the optimizer in place of what the script passes."""
+    _, tuning = build(_cfg({"lr": 1e-3, "wd": 0.1}))
+    groups = tuning.param_groups(lr=5.0, weight_decay=0.0)
+    assert {group["lr"] for group in groups} == {1e-3}
+    assert max(group["weight_decay"] for group in groups) == 0.1
+    with pytest.raises(ConfigError, match=r"neuropt\.lr: must be a finite number"):
+        build(_cfg({"lr": -1.0}))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,74 @@
+"""Sweeps over a script that hands its model to neuropt, and over ones that only half do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from apps import nets
+from sweeps import Sweep, sweep
+
+NETS = Path(nets.__file__)
+
+
+def _sweep(folder: Path, calls: str, *arguments: str, trained: bool = False) -> Sweep:
+    words = ["+model._target_=nets.small", f"+calls=[{calls}]", "hydra.sweeper.n_trials=3", *arguments]
+    if trained:
+        torch.manual_seed(7)
+        torch.save(nets.small().state_dict(), folder / "weights.pt")
+        words.append(f"+model.weights={folder / 'weights.pt'}")
+    return sweep(folder / "s", *words, script=NETS)
+
+
+def test_a_network_from_scratch_is_offered_its_edits(tmp_path: Path) -> None:
+    """Introspection writes the space of a fresh network, and a script without a rate in its config gets one."""
+    done = _sweep(tmp_path, "build,groups,step")
+    assert done.code == 0, done.stderr
+    assert "Introspected PyTorch model (267 params):" in done.stdout
+    assert "Pretrained: no" in done.stdout
+    (space,) = [line for line in done.stdout.splitlines() if "Search space" in line]
+    assert all(f"'{name}'" in space for name in ("activation", "use_batchnorm", "pool_type", "lr", "wd"))
+    assert "freeze_strategy" not in space
+    asked = [r["proposal"]["params"] for r in done.journal if r["op"] == "ask"]
+    told = done.told()
+    assert "neuropt.lr" not in asked[0]
+    assert [told[n]["value"] for n in (1, 2)] == [asked[n]["neuropt.lr"] for n in (1, 2)]
+    assert [len(outcome["curve"]) for outcome in told.values()] == [3, 3, 3]
+
+
+def test_a_loaded_network_is_offered_fine_tuning_and_no_edit_that_destroys_it(tmp_path: Path) -> None:
+    """Two builds under two seeds tell what was loaded; the fresh head travels to the job by name."""
+    done = _sweep(tmp_path, "build,groups,step", trained=True)
+    assert done.code == 0, done.stderr
+    assert "Pretrained: yes (fine-tuning strategies enabled" in done.stdout
+    (space,) = [line for line in done.stdout.splitlines() if "Search space" in line]
+    assert "'bn_mode'" in space
+    assert "'activation'" not in space
+    assert "Left out: activation (would destroy the loaded weights" in done.stdout
+    config = (done.folder / "1" / ".hydra" / "overrides.yaml").read_text()
+    assert "++neuropt.head=['5']" in config
+
+
+def test_a_script_that_does_not_build_its_model_with_us_is_told_after_trial_0(tmp_path: Path) -> None:
+    """If nothing reads what is searched, the study ends after one trial with a sentence that says what to do."""
+    done = _sweep(tmp_path, "")
+    assert done.code == 1
+    assert "trial 0: did not call neuropt_core.build, so nothing reads neuropt." in done.stderr
+    assert sorted(done.told()) == [0]
+
+
+def test_a_helper_that_is_not_called_is_named(tmp_path: Path) -> None:
+    """Parameters that a forgotten helper would apply are named in a warning."""
+    done = _sweep(tmp_path, "build", trained=True)
+    assert "did not call tuning.param_groups, so nothing reads neuropt.lr" in done.stdout
+
+
+def test_a_curve_that_turns_nan_prunes_the_trial(tmp_path: Path) -> None:
+    """A job whose loss is nan is told to stop, keeps its curve, and is neither a failure nor a score."""
+    done = _sweep(tmp_path, "build,groups,step", "+nan_at=1")
+    assert [o["state"] for o in done.told().values()] == ["PRUNED"] * 3
+    assert done.told()[0]["reason"] == "val_loss is nan at step 1"
+    assert json.dumps(done.told()[0]["curve"]).count("step") == 2
+    assert done.code == 1
+    assert "no trial got a score" in done.stderr
