@@ -46,8 +46,8 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -c constraints.txt -e '.[dev]'
 	touch $@
 
-$(VENV)-next/.dev: pyproject.toml
+$(VENV)-next/.dev: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)-next
-	$(VENV)-next/bin/python -m pip install --quiet --disable-pip-version-check -e '.[anthropic,launchers]' \
-		pytest pytest-xdist hypothesis hydra-core==$(HYDRA_NEXT)
+	$(VENV)-next/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' \
+		hydra-core==$(HYDRA_NEXT) $$(grep ^torch constraints.txt)
 	touch $@

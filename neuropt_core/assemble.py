@@ -5,16 +5,18 @@ Not called `build`: a submodule of that name would hide the function `neuropt_co
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from neuropt_core.advice import Advisor
-from neuropt_core.errors import ConfigError
+from neuropt_core.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
     from neuropt_core.llm.client import LLMSettings
     from neuropt_core.sinks.wandb import WandbSink
 
+_log = logging.getLogger(__name__)
 ADVISORS = ("auto", "llm", "prior", "random")
 
 
@@ -54,7 +56,15 @@ def make_advisor(kind: str, llm: Mapping[str, object], environ: Mapping[str, str
     from neuropt_core.advisors.stand_in import WithStandIn
     from neuropt_core.llm.client import make_client
 
-    return WithStandIn(LLMAdvisor(make_client(settings, environ)), prior, source="llm")
+    try:
+        client = make_client(settings, environ)
+    except MissingExtraError as error:
+        if kind == "llm":
+            raise
+        # A key in the environment may be there for other tools; `auto` does not fail for want of a package.
+        _log.warning("A key for %s is set, but the prior advises: %s", settings.provider, error)
+        return prior
+    return WithStandIn(LLMAdvisor(client), prior, source="llm")
 
 
 def _llm_settings(llm: Mapping[str, object], environ: Mapping[str, str]) -> LLMSettings | None:

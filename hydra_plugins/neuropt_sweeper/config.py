@@ -50,7 +50,9 @@ class WandbConf:
     mode: str = "auto"
     """auto, online, offline or disabled; auto is online with a key, offline with wandb installed, else off."""
     project: str = "neuropt"
+    """The project's name."""
     entity: str | None = None
+    """The user or team; null takes the account's default."""
 
 
 @dataclass

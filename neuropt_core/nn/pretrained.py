@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from neuropt_core.errors import IntrospectionError
+from neuropt_core.errors import IntrospectionError, NeuroptError
 from neuropt_core.nn.evidence import look_for_training
 from neuropt_core.profile import Pretrained
 
@@ -133,6 +133,8 @@ def _build(make: Callable[[], nn.Module], target: str, seed: int) -> nn.Module:
     _seed(seed)
     try:
         model = make()
+    except NeuroptError:
+        raise  # The caller's own word on what is wrong is better than ours.
     except Exception as error:
         raise IntrospectionError(
             target, f"cannot be built ({type(error).__name__}: {error})", mend="Try it alone: hydra.utils.instantiate."

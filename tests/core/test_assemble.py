@@ -1,0 +1,59 @@
+"""Settings become parts."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from neuropt_core.advisors.chance import RandomAdvisor
+from neuropt_core.advisors.prior import PriorAdvisor
+from neuropt_core.advisors.stand_in import WithStandIn
+from neuropt_core.assemble import make_advisor, make_wandb_sink
+from neuropt_core.errors import ConfigError, MissingExtraError
+
+KEY = {"ANTHROPIC_API_KEY": "test-key"}
+
+
+def test_auto_takes_the_llm_exactly_when_a_key_is_set() -> None:
+    """With a key the LLM advises and the prior stands in; without one the prior advises, and says it is no LLM."""
+    assert isinstance(make_advisor("auto", {}, KEY), WithStandIn)
+    prior = make_advisor("auto", {}, {})
+    assert isinstance(prior, PriorAdvisor)
+    assert "not an LLM" in prior.name
+    assert "anthropic" in make_advisor("auto", {}, KEY).name
+
+
+def test_the_other_names_mean_what_they_say() -> None:
+    """Prior and random ignore a key; llm without one, and an unknown name, are refused."""
+    assert isinstance(make_advisor("prior", {}, KEY), PriorAdvisor)
+    assert isinstance(make_advisor("random", {}, KEY), RandomAdvisor)
+    with pytest.raises(ConfigError, match="neither ANTHROPIC_API_KEY nor OPENAI_API_KEY"):
+        make_advisor("llm", {}, {})
+    with pytest.raises(ConfigError, match="must be one of auto, llm, prior, random, got 'gpt'"):
+        make_advisor("gpt", {}, {})
+    with pytest.raises(ConfigError, match=r"needs hydra\.sweeper\.llm\.provider beside it"):
+        make_advisor("auto", {"api_key_env": "MY_KEY"}, {"MY_KEY": "x"})
+
+
+def test_a_missing_package_ends_llm_but_not_auto(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A key that is there for other tools does not stop a sweep; whoever asks for the LLM is told what to install.
+
+    The package is hidden by a None in sys.modules, which is how Python marks a module that cannot be imported.
+    """
+    monkeypatch.setitem(sys.modules, "anthropic", None)
+    monkeypatch.delitem(sys.modules, "neuropt_core.llm.anthropic", raising=False)
+    assert isinstance(make_advisor("auto", {}, KEY), PriorAdvisor)
+    assert "the prior advises" in caplog.text
+    with pytest.raises(MissingExtraError, match=r"pip install 'hydra-neuropt-sweeper\[anthropic\]'"):
+        make_advisor("llm", {}, KEY)
+
+
+def test_wandb_may_be_off() -> None:
+    """The mode disabled makes no sink, and a wrong setting is refused."""
+    assert make_wandb_sink({"mode": "disabled"}, {}) is None
+    assert make_wandb_sink({"mode": "offline"}, {}) is not None
+    with pytest.raises(ConfigError, match=r"hydra\.sweeper\.wandb\.mode"):
+        make_wandb_sink({"mode": "sideways"}, {})
