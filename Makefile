@@ -5,7 +5,7 @@ TRIALS ?= 8
 HYDRA_NEXT ?= 1.4.0rc3
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-FOLDERS := neuropt_core hydra_plugins tests examples
+FOLDERS := neuropt_core hydra_plugins tests examples benchmarks docs
 
 # Without byte code every process of a sweep compiles torch's sources again.
 unexport PYTHONDONTWRITEBYTECODE

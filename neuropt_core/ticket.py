@@ -6,8 +6,10 @@ to `curve.jsonl` there and, when it ends, writes `result.json`. Each file has th
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,6 +110,12 @@ class Ticket:
         pid = data["pid"]
         here = data["host"] == os.uname().nodename and pid != os.getpid()
         return here and not self.result_path.exists() and _born(pid) is not None and _born(pid) == data["born"]
+
+    def kill(self) -> None:
+        """Ends the job's process, if it runs on this machine and is not this one."""
+        if self.is_running():
+            with contextlib.suppress(ProcessLookupError):  # It may end by itself in between.
+                os.kill(json.loads(self.started_path.read_text(encoding="utf-8"))["pid"], signal.SIGKILL)
 
     def mark(self, helper: str) -> None:
         """Says that the job has called one of neuropt's helpers, e.g. ``param_groups``; called by the job."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -53,8 +54,14 @@ class _WithoutTicket(logging.Filter):
 class BatchBackend:
     """Plain `Launcher.launch(batch)`: an honest barrier, and the only thing that every launcher can do."""
 
-    def __init__(self, launcher: Launcher, capacity: int) -> None:
-        self._launcher = launcher
+    def __init__(
+        self,
+        launcher: Launcher,
+        capacity: int,
+        around: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        """`around` is entered around each launch."""
+        self._launcher, self._around = launcher, around
         self._waiting: list[Job] = []
         self.capacity = capacity
         package = type(launcher).__module__.rpartition(".")[0]
@@ -79,7 +86,8 @@ class BatchBackend:
         try:
             # What it returns is not kept: with several launchers one dead job loses the results of the whole batch,
             # and a failed one would keep its model alive through its traceback.
-            self._launcher.launch([job.overrides for job in batch], initial_job_idx=batch[0].trial.number)
+            with self._around():
+                self._launcher.launch([job.overrides for job in batch], initial_job_idx=batch[0].trial.number)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - told to the study as the failure of what it lost
             told = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             _log.debug("The launcher raised", exc_info=True)

@@ -77,6 +77,11 @@ class Loop:
             advisor=parts.advisor.name,
         )
 
+    def cancel(self) -> None:
+        """Ends the jobs that run on this machine; the same command launches their trials again."""
+        for job in self._running.values():
+            job.ticket.kill()
+
     def finish(self, reason: str) -> None:
         """Tells the sinks that this process launches no more trials."""
         self._tell_sinks(lambda sink, scene: sink.study_finished(scene, reason))

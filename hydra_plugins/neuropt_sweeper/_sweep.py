@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.plugins import Plugins
 from hydra.errors import CompactHydraException
 from hydra.types import HydraContext, TaskFunction
@@ -88,10 +90,12 @@ def _run(
         capacity = _capacity(conf, launcher, console)
         console.say(_opening(conf, composer, advisor, study, f"{type(launcher).__name__}, {capacity} at a time"))
         with Interrupt(console.say) as interrupt:
+            # Where jobs run in this process, Ctrl-C must reach the training code itself.
+            around = nullcontext if isinstance(launcher, BasicLauncher) else interrupt.sparing_children
             parts = Parts(
                 study=study,
                 advisor=advisor,
-                backend=BatchBackend(launcher, capacity),
+                backend=BatchBackend(launcher, capacity, around),
                 composer=composer,
                 plan=plan,
                 sinks=[ResultsSink(composer.sweep_dir), console, *([wandb] if wandb else [])],
@@ -113,7 +117,7 @@ def _end(parts: Parts, console: ConsoleSink) -> None:
     try:
         reason = loop.run()
     except KeyboardInterrupt:
-        pass
+        loop.cancel()
     except BaseException as error:
         reason = f"it ended with {type(error).__name__}: {error}"
         raise
@@ -193,7 +197,7 @@ def _reads_neuropt(config: Mapping[str, object], task_function: TaskFunction) ->
 
 
 def _capacity(conf: NeuroptSweeperConf, launcher: object, console: ConsoleSink) -> int:
-    if type(launcher).__name__ != "BasicLauncher":
+    if not isinstance(launcher, BasicLauncher):
         return conf.max_parallel
     if conf.max_parallel > 1:
         console.say("Hydra's basic launcher runs one trial at a time; max_parallel needs another hydra/launcher.")

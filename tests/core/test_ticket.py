@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -60,8 +61,11 @@ Ticket(Path({str(tmp_path)!r}), 0).write_started(); print('up', flush=True); tim
         started = json.loads(ticket.started_path.read_text())
         ticket.started_path.write_text(json.dumps({**started, "born": "1"}))
         assert not ticket.is_running()
+        ticket.kill()  # Spares a process that merely has the number.
+        assert job.poll() is None
         ticket.started_path.write_text(json.dumps(started))
-        job.kill()
+        ticket.kill()
+        assert job.wait(10) == -signal.SIGKILL
     assert not ticket.is_running()
     ticket.started_path.write_text(json.dumps({**started, "pid": os.getpid()}))
     assert not ticket.is_running()

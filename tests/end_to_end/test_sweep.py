@@ -194,26 +194,65 @@ def test_a_changed_study_is_refused(tmp_path: Path) -> None:
     assert other.ran() == [0, 1]
 
 
-def test_ctrl_c_finishes_the_trial_and_says_how_to_go_on(tmp_path: Path) -> None:
-    """One Ctrl-C lets the running trial end, writes the results, and prints the command that continues."""
+@pytest.mark.parametrize(
+    ("launcher", "workers"),
+    [
+        ("basic", 1),
+        pytest.param("joblib", 2, marks=pytest.mark.slow),
+        pytest.param("submitit_local", 2, marks=pytest.mark.slow),
+    ],
+)
+def test_ctrl_c_finishes_what_runs_and_says_how_to_go_on(tmp_path: Path, launcher: str, workers: int) -> None:
+    """One Ctrl-C, which a terminal sends to all processes, lets running trials end and prints how to continue."""
     folder = tmp_path / "s"
     folder.mkdir()
-    words = ("hydra.sweeper.n_trials=6", "seconds=1.5")
+    words = ("hydra.sweeper.n_trials=6", "seconds=1.5", f"hydra/launcher={launcher}")
     with subprocess.Popen(
-        command(folder, *words), env=environment(), cwd=folder, stdout=subprocess.PIPE, text=True
+        command(folder, *words, f"hydra.sweeper.max_parallel={workers}"),
+        env=environment(),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as running:
-        _wait_for(lambda: _ran(folder) == 2)
-        running.send_signal(signal.SIGINT)
+        _wait_for(lambda: _ran(folder) == 2 * workers)
+        os.killpg(running.pid, signal.SIGINT)
         stdout, _ = running.communicate(timeout=60)
     assert running.returncode == 130
     done = Sweep(folder, 130, stdout, "")
-    assert [o["state"] for o in done.told().values()] == ["COMPLETE"] * 2
-    assert done.results["study"]["trials"]["done"] == 2
+    assert [o["state"] for o in done.told().values()] == ["COMPLETE"] * 2 * workers
+    assert done.results["study"]["trials"]["done"] == 2 * workers
     (line,) = [line for line in stdout.splitlines() if line.startswith("Go on with: ")]
     assert f"hydra.sweep.dir={folder}" in line
     goes_on = shlex.split(line.removeprefix("Go on with: "))
     subprocess.run([sys.executable, *goes_on[1:]], env=environment(), cwd=folder, check=True, stdout=subprocess.DEVNULL)
     assert sorted(done.told()) == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["basic", "submitit_local"])
+def test_a_second_ctrl_c_stops_at_once(tmp_path: Path, launcher: str) -> None:
+    """Twice Ctrl-C ends jobs of a minute in seconds, writes the results, and the trial is launched again later."""
+    folder = tmp_path / "s"
+    folder.mkdir()
+    with subprocess.Popen(
+        command(folder, "seconds=60", f"hydra/launcher={launcher}"),
+        env=environment(),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as running:
+        _wait_for(lambda: _ran(folder) == 1)
+        os.killpg(running.pid, signal.SIGINT)
+        time.sleep(0.5)
+        os.killpg(running.pid, signal.SIGINT)
+        stdout, _ = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert "Go on with: " in stdout
+    assert Sweep(folder, 130, stdout, "").told() == {}
+    started = json.loads((folder / "0" / "neuropt" / "started.json").read_text())
+    assert not Path(f"/proc/{started['pid']}").exists()
 
 
 def test_two_sweepers_do_not_share_a_study(tmp_path: Path) -> None:
