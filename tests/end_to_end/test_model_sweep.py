@@ -58,6 +58,14 @@ def test_a_script_that_does_not_build_its_model_with_us_is_told_after_trial_0(tm
     assert sorted(done.told()) == [0]
 
 
+def test_a_model_that_cannot_be_built_ends_before_anything_is_launched(tmp_path: Path) -> None:
+    """What fails in the sweeper would fail in every job, so it is said at once, in one sentence."""
+    done = _sweep(tmp_path, "build", "+model.layers=7")
+    assert done.code == 1
+    assert "neuropt: model: cannot be built (TypeError: " in done.stderr
+    assert not (done.folder / "0").exists()
+
+
 def test_a_helper_that_is_not_called_is_named(tmp_path: Path) -> None:
     """Parameters that a forgotten helper would apply are named in a warning."""
     done = _sweep(tmp_path, "build", trained=True)

@@ -126,7 +126,6 @@ def test_trials_that_all_die_alike_end_the_sweep(tmp_path: Path) -> None:
         (["hydra.sweeper.advisor=llm"], "ANTHROPIC_API_KEY"),
         (["hydra.sweeper.model=width"], "must be the key of a node with a _target_, got 'width'"),
         (["+model._target_=no.such.Net"], "model._target_: must be importable, got 'no.such.Net'"),
-        (["+model._target_=torch.nn.Linear"], "model: cannot be built (TypeError"),
         (["optimizer.lr=0.1", "optimizer.weight_decay=0"], "search space: is empty"),
         (["width=interval(5,1)"], "width: needs two finite bounds, the lower one first, got (5.0, 1.0)"),
         (["width=glob(*)"], "must be choice(), range() or interval()"),
