@@ -6,17 +6,17 @@ import json
 from pathlib import Path
 
 import torch
-from apps import nets
+from apps import small_net
 from sweeps import Sweep, sweep
 
-NETS = Path(nets.__file__)
+NETS = Path(small_net.__file__).with_name("nets.py")
 
 
 def _sweep(folder: Path, calls: str, *arguments: str, trained: bool = False) -> Sweep:
-    words = ["+model._target_=nets.small", f"+calls=[{calls}]", "hydra.sweeper.n_trials=3", *arguments]
+    words = ["+model._target_=small_net.small", f"+calls=[{calls}]", "hydra.sweeper.n_trials=3", *arguments]
     if trained:
         torch.manual_seed(7)
-        torch.save(nets.small().state_dict(), folder / "weights.pt")
+        torch.save(small_net.small().state_dict(), folder / "weights.pt")
         words.append(f"+model.weights={folder / 'weights.pt'}")
     return sweep(folder / "s", *words, script=NETS)
 

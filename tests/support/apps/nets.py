@@ -1,27 +1,12 @@
-"""A small network that a config can name, and a script that trains nothing: it shows what neuropt makes of them."""
+"""A script that trains nothing: it shows what reaches a job of neuropt's settings."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
 
 import hydra
 import torch
 from omegaconf import DictConfig
-from torch import nn
 
 import neuropt_core
-
-
-def small(classes: int = 3, weights: str | None = None) -> nn.Module:
-    """Returns a network of two convolutions; `weights` names a state dict that is loaded into all but the head."""
-    net = nn.Sequential(
-        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, classes)
-    )
-    if weights is not None:
-        state: Mapping[str, Any] = torch.load(weights)
-        net.load_state_dict({k: v for k, v in state.items() if not k.startswith("5.")}, strict=False)
-    return net
 
 
 @hydra.main(version_base="1.3", config_path=None)
