@@ -254,7 +254,7 @@ def _check_bounds(name: str, low: float, high: float, log: bool) -> None:
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ConfigError(name, "needs two finite bounds, the lower one first", got=(low, high))
     if log and low <= 0:
-        raise ConfigError(name, "needs a lower bound above 0 on a log scale", got=low)
+        raise ConfigError(name, "needs a lower bound above 0 on a log scale", got=low, mend="Write 1e-6, for example.")
 
 
 def _check_range(value: float, low: float, high: float) -> str | None:

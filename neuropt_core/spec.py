@@ -35,10 +35,6 @@ class StudySpec:
     profile: ModelProfile | None = field(default=None, compare=False)
     task: str = ""
 
-    def improves(self, value: float, over: float) -> bool:
-        """Tells whether score `value` is better than score `over`."""
-        return value < over if self.direction == "minimize" else value > over
-
     def ranked(self, trials: Iterable[Trial]) -> tuple[Trial, ...]:
         """Returns the trials that have a score, best first, the earlier of equals first."""
         sign = 1.0 if self.direction == "minimize" else -1.0

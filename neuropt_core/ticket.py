@@ -117,6 +117,21 @@ class Ticket:
             with contextlib.suppress(ProcessLookupError):  # It may end by itself in between.
                 os.kill(json.loads(self.started_path.read_text(encoding="utf-8"))["pid"], signal.SIGKILL)
 
+    def stop(self, reason: str) -> None:
+        """Keeps that the job was told to stop, whatever its script makes of that; called by the job."""
+        write_whole(self._stopped_path, reason)
+
+    def stopped(self) -> str | None:
+        """Returns why the job was told to stop, or None if it was not."""
+        try:
+            return self._stopped_path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+
+    @property
+    def _stopped_path(self) -> Path:
+        return self.folder / f"stopped{self._suffix}.txt"
+
     def mark(self, helper: str) -> None:
         """Says that the job has called one of neuropt's helpers, e.g. ``param_groups``; called by the job."""
         (self.folder / f"called-{helper}").touch()

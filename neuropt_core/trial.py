@@ -119,6 +119,11 @@ class Outcome:
     reason: str = ""
     """Why a pruned trial was stopped."""
 
+    @property
+    def ended_because(self) -> str:
+        """Why there is no score, in one line; "" if there is one."""
+        return self.reason if self.failure is None else self.failure.message
+
     def __post_init__(self) -> None:
         scored = self.value is not None and math.isfinite(self.value)
         legal = {

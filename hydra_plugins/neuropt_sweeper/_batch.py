@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -15,6 +18,8 @@ from neuropt_core.ticket import VARIABLE, Ticket
 from neuropt_core.trial import Failure, Outcome, Trial, TrialState
 
 _log = logging.getLogger(__name__)
+_LEAST_FREE = 64 * 1024
+"""Bytes; a result with its curve takes a few thousand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +101,16 @@ class BatchBackend:
 
 
 def outcome_of(ticket: Ticket, error: str = "") -> Outcome:
-    """Returns what a job that has ended left on disk; a job that left nothing was killed."""
+    """Returns what a job that has ended left on disk; a job that left nothing was killed.
+
+    Raises:
+        OSError: It left nothing and the disk is full: then the trial is not at fault, and is launched again later.
+    """
     outcome = ticket.result()
     if outcome is not None:
         return outcome
+    if shutil.disk_usage(ticket.folder).free < _LEAST_FREE:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(ticket.folder))
     message = "the job left no result: it was killed, or its launcher could not start it"
     if error:
         message += f" ({error})"

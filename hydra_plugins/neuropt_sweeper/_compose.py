@@ -69,9 +69,14 @@ class Composer:
         Interpolations are resolved one by one; what cannot be resolved here, or reads the environment and may be a
         secret, stays as it is written.
         """
-        raw = OmegaConf.to_container(cfg, resolve=False)
         with _hydra_config(cfg):
-            return {str(k): _resolved(cfg, v, str(k)) for k, v in dict(raw).items() if k != "hydra"}  # type: ignore[arg-type]
+            return {key: _resolved(cfg, value, key) for key, value in Composer.raw(cfg).items()}
+
+    @staticmethod
+    def raw(cfg: DictConfig) -> dict[str, object]:
+        """Returns the user's part of a job's config with its interpolations as they are written."""
+        raw = OmegaConf.to_container(cfg, resolve=False)
+        return {str(k): v for k, v in dict(raw).items() if k != "hydra"}  # type: ignore[arg-type]
 
     def save(self) -> None:
         """Writes `multirun.yaml` into the sweep folder, as Hydra's own sweeper does."""

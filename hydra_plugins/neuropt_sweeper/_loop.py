@@ -19,6 +19,8 @@ from neuropt_core.ticket import VARIABLE, Ticket
 from neuropt_core.trial import Failure, Outcome, Proposal, Trial, TrialState
 
 _log = logging.getLogger(__name__)
+_ATTEMPTS = 3
+"""How often a trial is launched that takes the sweeper with it, or whose sweeper was killed."""
 _ALIKE = 3
 """A study whose first trials, this many, all die of the same thing is ended: the rest would too."""
 
@@ -88,8 +90,9 @@ class Loop:
 
     def _overrides(self, trial: Trial) -> tuple[str, ...]:
         plan = self._parts.plan
-        own = () if trial.proposal.source == "default" else plan.overrides(trial.params)
-        return (*self._parts.fixed, *own, *plan.constants)
+        if trial.proposal.source == "default":
+            return self._parts.fixed
+        return (*self._parts.fixed, *plan.overrides(trial.params), *plan.constants)
 
     def _adopt(self) -> None:
         """Takes over trials that were asked before this process began, and have no outcome yet."""
@@ -100,7 +103,8 @@ class Loop:
             if ticket is not None and self._study.attempts(trial.number):
                 while ticket.is_running():  # It outlived the sweeper that launched it; it must not run twice.
                     time.sleep(1)
-                if ticket.result() is not None:
+                # Under the basic launcher a job that kills its process kills the sweeper: it must not do so for ever.
+                if ticket.result() is not None or self._study.attempts(trial.number) >= _ATTEMPTS:
                     self._tell(trial.number, outcome_of(ticket))
                     continue
             self._launch(trial)
@@ -150,7 +154,14 @@ class Loop:
                 raise
             self._tell(trial.number, Outcome(TrialState.FAIL, failure=Failure("config", str(error))))
             return None
-        return Ticket(folder / "neuropt", trial.number, attempt)
+        ticket = Ticket(folder / "neuropt", trial.number, attempt)
+        if ticket.path.exists() and (other := Ticket.read(ticket.path).number) != trial.number:
+            raise ConfigError(
+                "hydra.sweep.subdir",
+                f"must give every job a folder of its own, got {folder} for trials {other} and {trial.number}",
+                mend="Add ${hydra.job.num} to it.",
+            )
+        return ticket
 
     def _collect(self) -> None:
         for job, outcome in self._parts.backend.poll():
@@ -186,9 +197,9 @@ class Loop:
         failed = [t for t in finished if t.state is TrialState.FAIL]
         if len(finished) >= parts.n_trials:
             return f"all {parts.n_trials} trials are done"
-        alike = {t.outcome.failure.message for t in failed if t.outcome is not None and t.outcome.failure is not None}
-        if len(finished) == len(failed) == _ALIKE and len(alike) == 1:
-            return f"the first {_ALIKE} trials all failed alike: {alike.pop()}"
+        alike = {t.outcome.ended_because for t in finished if t.outcome is not None}
+        if len(finished) == _ALIKE and len(alike) == 1 and all(alike):
+            return f"the first {_ALIKE} trials all ended alike: {alike.pop()}"
         if len(failed) > parts.max_failures:
             return f"{len(failed)} trials failed, more than hydra.sweeper.max_failure_rate allows"
         if parts.stop_requested():

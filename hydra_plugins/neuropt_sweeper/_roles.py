@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 
@@ -26,24 +27,44 @@ def leaves(config: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str
             yield f"{prefix}{key}", value
 
 
-def bind(config: Mapping[str, object], wished: Mapping[str, str | None]) -> dict[str, str]:
-    """Returns role -> key. `wished` is ``hydra.sweeper.bind``: a key, None to leave the role out, or ``auto``.
+def bind(
+    config: Mapping[str, object],
+    wished: Mapping[str, str | None],
+    *,
+    raw: Mapping[str, object] | None = None,
+    own: Collection[str] = (),
+) -> dict[str, str]:
+    """Returns role -> key.
+
+    Args:
+        config: The job's config as plain data, interpolations resolved.
+        wished: ``hydra.sweeper.bind``: a key, None to leave the role out, or ``auto``.
+        raw: The same with interpolations as written: a role whose value is ``${base_lr}`` is bound to ``base_lr``,
+            so that everything else that reads it moves along.
+        own: Keys that the user searches or fixes himself; those are not looked through.
 
     Raises:
         ConfigError: A wish names a key that the config does not have, or several keys could be meant.
     """
-    keys = dict(leaves(config))
+    keys, written = dict(leaves(config)), dict(leaves(raw or {}))
     bound: dict[str, str] = {}
     for role in ROLES:
         key = wished.get(role, "auto")
         if key == "auto":
             key = _find(role, keys)
+            while key is not None and key not in own and (source := _source(written.get(key))) in keys:
+                key = source
         elif key is not None and key not in keys:
             where = f"hydra.sweeper.bind.{role}"
             raise ConfigError(where, "must be a key of the config", got=key, mend=near(key, keys))
         if key is not None:
             bound[role] = key
     return bound
+
+
+def _source(value: object) -> str:
+    """Returns ``a.b`` for the text ``${a.b}``, else an empty string."""
+    return value[2:-1] if isinstance(value, str) and re.fullmatch(r"\$\{[\w.]+\}", value) else ""
 
 
 def near(name: object, names: Mapping[str, object]) -> str:

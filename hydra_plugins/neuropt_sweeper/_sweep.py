@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
@@ -16,26 +15,21 @@ from omegaconf import DictConfig
 from hydra_plugins.neuropt_sweeper._batch import BatchBackend
 from hydra_plugins.neuropt_sweeper._compose import Composer, resume_command, script_command
 from hydra_plugins.neuropt_sweeper._interrupt import Interrupt
-from hydra_plugins.neuropt_sweeper._introspect import introspect
 from hydra_plugins.neuropt_sweeper._loop import Loop, Parts
-from hydra_plugins.neuropt_sweeper._overrides import Arguments, parse_arguments, parse_params
-from hydra_plugins.neuropt_sweeper._roles import bind, role_parameters
-from hydra_plugins.neuropt_sweeper._settings import PRETRAINED, environment, read_settings
-from hydra_plugins.neuropt_sweeper._space import Plan, write_space
+from hydra_plugins.neuropt_sweeper._overrides import parse_arguments, parse_params
+from hydra_plugins.neuropt_sweeper._plan import make_plan
+from hydra_plugins.neuropt_sweeper._settings import environment, read_settings
 from hydra_plugins.neuropt_sweeper.config import NeuroptSweeperConf
 from neuropt_core.advice import Advisor
 from neuropt_core.assemble import make_advisor, make_wandb_sink
-from neuropt_core.errors import ConfigError, IntrospectionError, NeuroptError
+from neuropt_core.errors import NeuroptError
 from neuropt_core.journal import Journal
-from neuropt_core.profile import ModelProfile
 from neuropt_core.runtime.job import RecordedTask
 from neuropt_core.sinks.console import ConsoleSink
 from neuropt_core.sinks.results import ResultsSink
 from neuropt_core.spec import StudySpec
 from neuropt_core.study import Study
 from neuropt_core.trial import Trial
-
-_CORE = "neuropt_core"
 
 
 class SweepError(CompactHydraException):
@@ -61,6 +55,8 @@ def run_sweep(
         raise SweepError(f"neuropt: {error}") from error
     except OSError as error:
         mend = "What was told before is kept; the same command goes on."
+        if isinstance(error, (FileExistsError, NotADirectoryError, PermissionError)):
+            mend = "Choose another hydra.sweep.dir."
         raise SweepError(f"neuropt: {error.filename or 'disk'}: {error.strerror or error}. {mend}") from error
 
 
@@ -78,12 +74,14 @@ def _run(
     wandb = make_wandb_sink(vars(conf.wandb), environ)
     console = ConsoleSink(log_path=composer.sweep_dir / "neuropt.log")
     line, params = parse_arguments(arguments), parse_params(conf.params.items())
-    plan, profile = _plan(conf, composer, task_function, line, params, console)
-    spec = StudySpec(name, plan.space, conf.direction, conf.seed, line.fixed, profile, conf.task)  # type: ignore[arg-type]
-    composer.save()
-    journal = Journal(composer.sweep_dir / "neuropt" / "journal.jsonl")
+    journal = Journal(composer.sweep_dir / "neuropt" / "journal.jsonl")  # Held first: a refused sweep writes nothing.
     try:
+        found = make_plan(conf, composer, task_function, line, params)
+        plan = found.plan
+        spec = StudySpec(name, plan.space, conf.direction, conf.seed, line.fixed, found.profile, conf.task)  # type: ignore[arg-type]
         study = Study(spec, journal)
+        composer.save()
+        console.say("\n".join(found.said))
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=RecordedTask(task_function), config=config
         )
@@ -128,72 +126,6 @@ def _end(parts: Parts, console: ConsoleSink) -> None:
         raise SystemExit(130)
     if parts.study.best is None:
         raise SweepError(f"neuropt: no trial got a score: {reason}. See {parts.composer.sweep_dir / 'results.yaml'}.")
-
-
-def _plan(
-    conf: NeuroptSweeperConf,
-    composer: Composer,
-    task_function: TaskFunction,
-    line: Arguments,
-    params: Arguments,
-    console: ConsoleSink,
-) -> tuple[Plan, ModelProfile | None]:
-    """Introspects, binds the roles and writes the space; says what was found."""
-    base = composer.job((*line.fixed, *params.fixed), number=0)
-    choices = {k: str(v) for k, v in base.hydra.runtime.choices.items()}
-    config = composer.plain(base)
-    profile = _profile(conf, composer.resolved(base, conf.model), config, task_function, console)
-    wished = vars(conf.bind)
-    helped = profile is not None and _reads_neuropt(config, task_function)
-    roles = role_parameters(
-        config,
-        bind(config, wished),
-        pretrained=profile is not None and profile.pretrained.verdict,
-        unbound=[role for role in ("lr", "wd") if helped and wished[role] == "auto"],
-    )
-    plan = write_space(config=config, choices=choices, profile=profile, roles=roles, arguments=line, params=params)
-    console.say(profile.summary(plan.shown) if profile is not None else f"  Search space: {list(plan.shown)}")
-    return plan, profile
-
-
-def _profile(
-    conf: NeuroptSweeperConf,
-    node: object,
-    config: Mapping[str, object],
-    task_function: TaskFunction,
-    console: ConsoleSink,
-) -> ModelProfile | None:
-    """Returns what introspection found; None, and a line that says why, where there is nothing to look into."""
-    if not conf.introspect:
-        return None
-    if node is None and conf.model == "model":
-        console.say("No model is introspected: the config has no `model` (hydra.sweeper.model names another key).")
-        return None
-    if not isinstance(node, Mapping):
-        raise ConfigError("hydra.sweeper.model", "must be the key of a node with a _target_", got=conf.model)
-    current = config.get("neuropt")
-    scalars = {k: v for k, v in current.items() if not isinstance(v, (list, dict))} if isinstance(current, dict) else {}
-    try:
-        profile = introspect(
-            node, where=conf.model, space=conf.space, pretrained=PRETRAINED[conf.pretrained], current=scalars
-        )
-    except IntrospectionError as error:
-        console.say(f"Introspection failed, and only lr, wd, optimizer and your own parameters are searched. {error}")
-        return None
-    if _reads_neuropt(config, task_function):
-        return profile
-    reason = "the script does not call neuropt_core.build, which applies it"
-    return replace(profile, offered=(), left_out={p.role or p.name: reason for p in profile.offered})
-
-
-def _reads_neuropt(config: Mapping[str, object], task_function: TaskFunction) -> bool:
-    """Tells whether something may read ``cfg.neuropt``: the config has it, or the task or its module names us."""
-    if "neuropt" in config:
-        return True
-    values = getattr(task_function, "__globals__", {}).values()
-    code = getattr(task_function, "__code__", None)
-    imported = any(str(getattr(v, "__module__", None) or getattr(v, "__name__", "")).startswith(_CORE) for v in values)
-    return imported or (code is not None and _CORE in code.co_names)
 
 
 def _capacity(conf: NeuroptSweeperConf, launcher: object, console: ConsoleSink) -> int:

@@ -64,7 +64,8 @@ class PriorAdvisor:
 def _moves(request: Request, made: frozenset[str], count: int) -> tuple[Proposal, ...]:
     space = request.space
     base = _base(request)
-    taken = [dict(trial.params) for trial in request.trials]
+    # Trial 0 may lack a parameter that has no value in the config; filled up, it can be compared.
+    taken = [_complete(space, trial.params) or dict(trial.params) for trial in request.trials]
     found: list[Proposal] = []
     for move in _RULES:
         if len(found) == count:
@@ -81,7 +82,9 @@ def _moves(request: Request, made: frozenset[str], count: int) -> tuple[Proposal
 
 def _base(request: Request) -> dict[str, Value]:
     best = next(iter(request.ranked), None)
-    return dict(best.params) if best is not None else request.space.defaults()
+    values = dict(best.params) if best is not None else request.space.defaults()
+    # The user's own value may lie outside the bounds that he gave: no rule can move from there.
+    return {name: value for name, value in values.items() if request.space[name].check(value) is None}
 
 
 def _complete(space: SearchSpace, wanted: Base) -> dict[str, Value] | None:
@@ -92,7 +95,7 @@ def _complete(space: SearchSpace, wanted: Base) -> dict[str, Value] | None:
             continue
         if parameter.name in wanted:
             params[parameter.name] = wanted[parameter.name]
-        elif parameter.has_default:
+        elif parameter.has_default and parameter.check(parameter.default) is None:
             params[parameter.name] = parameter.default
         elif isinstance(parameter, Categorical):
             params[parameter.name] = parameter.choices[0]
@@ -104,10 +107,14 @@ def _complete(space: SearchSpace, wanted: Base) -> dict[str, Value] | None:
     return None if space.check(params) else params
 
 
-def _scale(role: str, factor: float) -> Callable[[SearchSpace, Base], dict[str, Value]]:
+def _scale(role: str, factor: float, own: bool = False) -> Callable[[SearchSpace, Base], dict[str, Value]]:
+    """Multiplies a role's value of the best so far, or the user's own."""
+
     def change(space: SearchSpace, base: Base) -> dict[str, Value]:
         parameter = space.by_role(role)
         value = None if parameter is None else base.get(parameter.name)
+        if own and parameter is not None and parameter.has_default:
+            value = parameter.default
         if not isinstance(parameter, Float) or isinstance(value, (bool, str, type(None))) or not value:
             return {}
         return {role: float(f"{value * factor:.3g}")}
@@ -153,9 +160,9 @@ _RULES = (
         "Recompute BatchNorm's statistics in each epoch: on little data the running ones lag behind the weights.",
         _set(bn_mode="recalibrate"),
     ),
-    Move("A third of the learning rate: does the present one overshoot?", _scale("lr", 1 / 3)),
-    Move("Three times the learning rate: is the present one too timid?", _scale("lr", 3)),
-    Move("The changed learning rate helped: go on in that direction.", _onward),
+    Move("A third of your learning rate: does it overshoot?", _scale("lr", 1 / 3, own=True)),
+    Move("Three times your learning rate: is it too timid?", _scale("lr", 3, own=True)),
+    Move("The best so far has another learning rate than yours: further in that direction.", _onward),
     Move(
         "Unfreeze only the last third and the head: a good default for medium data, and cheaper.",
         _set(freeze_strategy="gradual_unfreeze", lr_layer_decay=1.0, l2sp_regularization=False),
@@ -174,7 +181,7 @@ _RULES = (
     ),
     Move("Pull towards the loaded weights (L2-SP), against forgetting.", _set(l2sp_regularization=True)),
     Move("Ten times the weight decay, against overfitting.", _scale("wd", 10)),
-    Move("The learning rate once more in the direction that helped.", _onward),
+    Move("The learning rate once more in the direction of the best so far.", _onward),
     Move("Some dropout, against overfitting.", _set(dropout=0.2)),
     Move("GELU in place of the present activation.", _set(activation="gelu")),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -49,7 +50,11 @@ class RecordedTask:
         ticket.write_started()
         began = time.monotonic()
         returned, outcome = _run(self.task, cfg)
-        if outcome is None:
+        stopped = ticket.stopped()
+        if stopped is not None and outcome is None:
+            # The script caught TrialPruned and went on; the order to stop stands all the same.
+            outcome = Outcome(TrialState.PRUNED, reason=f"{stopped} (the script went on)")
+        elif outcome is None:
             outcome = _scored(returned)
         outcome = _completed(outcome, ticket.curve(), time.monotonic() - began)
         ticket.write_result(outcome)
@@ -73,7 +78,7 @@ def _failure(error: BaseException) -> Failure:
     out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     lines = traceback.format_exception(error)
     text = "".join(lines).strip().splitlines()[-_TRACEBACK_LINES:]
-    first = next(iter(str(error).strip().splitlines()), "")[:300]
+    first = " ".join(str(error).split())[:300]
     return Failure(
         kind="out_of_memory" if out_of_memory else "exception",
         message=f"{type(error).__name__}: {first}" if first else type(error).__name__,
@@ -92,6 +97,8 @@ def _scored(returned: Any) -> Outcome:
         got = f"{value!r:.60}"
         message = f"the task function must return a number, got {got} ({type(value).__name__})"
         return Outcome(TrialState.FAIL, failure=Failure("no_number", message))
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
+        return Outcome(TrialState.FAIL, failure=Failure("non_finite", "the task function returned a number too large"))
     if not math.isfinite(value):
         message = f"the task function must return a finite number, got {float(value)}"
         return Outcome(TrialState.FAIL, failure=Failure("non_finite", message))

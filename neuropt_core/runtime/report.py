@@ -39,6 +39,7 @@ def report(step: int, **metrics: float) -> None:
     if reason is None and (ticket.folder / "stop").exists():
         reason = "the sweep asked it to stop"
     if reason is not None:
+        ticket.stop(reason)
         raise TrialPruned(reason)
 
 

@@ -124,6 +124,7 @@ def _study(scene: Scene, status: str) -> dict[str, Any]:
         "direction": scene.spec.direction,
         "advisor": _scalar(scene.advisor),
         "seed": _scalar(scene.spec.seed),
+        "proposed_by": _proposed_by(scene),
         "trials": {
             "done": sum(state is not TrialState.RUNNING for state in states),
             "of": _scalar(scene.n_trials),
@@ -159,7 +160,19 @@ def _comparison(scene: Scene) -> dict[str, Any]:
 
 
 def _without_score(scene: Scene, state: TrialState) -> list[dict[str, Any]]:
-    return [{"number": t.number, "reason": reason(t)} for t in scene.trials if t.state is state]
+    return [{"number": t.number, "reason": reason(t)} | _traceback(t) for t in scene.trials if t.state is state]
+
+
+def _traceback(trial: Trial) -> dict[str, str]:
+    failure = None if trial.outcome is None else trial.outcome.failure
+    return {"traceback": plain(failure.traceback)} if failure is not None and failure.traceback else {}
+
+
+def _proposed_by(scene: Scene) -> dict[str, int]:
+    """Counts the trials by who proposed them, stand-ins by their own name: no study passes for an LLM's that is not."""
+    marks = [(t.proposal.source, t.proposal.stands_in_for) for t in scene.trials]
+    names = [f"{source} standing in for {absent}" if absent else source for source, absent in marks]
+    return {name: names.count(name) for name in dict.fromkeys(names)}
 
 
 def _scalars(params: Mapping[str, Value]) -> dict[str, Value]:

@@ -268,6 +268,45 @@ def test_two_sweepers_do_not_share_a_study(tmp_path: Path) -> None:
     assert "is in use by another sweeper" in second.stderr
 
 
+def test_jobs_that_would_share_a_folder_are_refused(tmp_path: Path) -> None:
+    """Two jobs in one output folder would read each other's results, so a subdir without the number is refused."""
+    words = ("hydra.sweep.subdir=same", "hydra/launcher=joblib", "hydra.sweeper.max_parallel=2")
+    done = sweep(tmp_path / "s", "hydra.sweeper.n_trials=4", *words)
+    assert done.code == 1
+    assert "hydra.sweep.subdir: must give every job a folder of its own" in done.stderr
+    assert not (done.folder / "ran").exists()
+
+
+def test_a_job_that_kills_the_sweeper_does_so_three_times_at_most(tmp_path: Path) -> None:
+    """Under the basic launcher a killed job is a killed sweeper; the same command goes on, and at last past it."""
+    words = ("hydra.sweeper.n_trials=3", "bad.numbers=[1]", "bad.how=kill")
+    codes = [sweep(tmp_path / "s", *words).code for _ in range(4)]
+    assert codes == [-signal.SIGKILL] * 3 + [0]
+    told = Sweep(tmp_path / "s", 0, "", "").told()
+    assert [told[n]["state"] for n in range(3)] == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert told[1]["failure"]["kind"] == "lost"
+
+
+def test_a_refused_sweep_changes_no_file(tmp_path: Path) -> None:
+    """A sweep that is refused leaves the files of the study that lies there as they are."""
+    folder = tmp_path / "s"
+    sweep(folder, "hydra.sweeper.n_trials=2")
+    names = ("multirun.yaml", "neuropt.log", "results.yaml", "neuropt/journal.jsonl")
+    before = {name: (folder / name).read_bytes() for name in names}
+    assert sweep(folder, "hydra.sweeper.n_trials=2", "hydra.sweeper.direction=maximize").code == 1
+    assert {name: (folder / name).read_bytes() for name in names} == before
+
+
+def test_a_present_value_outside_the_interval_is_said_and_the_rules_still_move(tmp_path: Path) -> None:
+    """Trial 0 runs with the user's value all the same; the rules of thumb start inside what he asked to search."""
+    done = sweep(tmp_path / "s", "hydra.sweeper.n_trials=3", "width=choice(32,64)")
+    assert done.code == 0, done.stderr
+    assert "width: its present value 16 is not among those searched" in done.stdout
+    asked = [r["proposal"] for r in done.journal if r["op"] == "ask"]
+    assert [p["source"] for p in asked] == ["default", "prior", "prior"]
+    assert all(p["params"]["width"] in (32, 64) for p in asked[1:])
+
+
 def test_a_fixed_value_is_not_searched(tmp_path: Path) -> None:
     """What the command line fixes keeps its value in every trial and leaves the space."""
     done = sweep(tmp_path / "s", "hydra.sweeper.n_trials=3", "optimizer.lr=0.02")

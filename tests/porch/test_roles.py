@@ -81,3 +81,13 @@ def test_an_optimizer_is_offered_only_where_its_arguments_fit_another() -> None:
     assert plain[3].when[0].values == ("torch.optim.SGD",)
     betas = {"optimizer": {**ADAMW, "betas": [0.9, 0.99]}}
     assert [p.role for p in role_parameters(betas, bind(betas, {}), pretrained=False)] == ["lr", "wd"]
+
+
+def test_a_role_is_bound_where_its_value_comes_from() -> None:
+    """If optimizer.lr is ${base_lr}, base_lr is searched and all that reads it moves along, unless the user says so."""
+    config = {"base_lr": 0.1, "optimizer": {"lr": 0.1}}
+    raw = {"base_lr": 0.1, "optimizer": {"lr": "${base_lr}"}}
+    assert bind(config, {}, raw=raw) == {"lr": "base_lr"}
+    assert bind(config, {}, raw=raw, own={"optimizer.lr"}) == {"lr": "optimizer.lr"}
+    assert bind(config, {"lr": "optimizer.lr"}, raw=raw) == {"lr": "optimizer.lr"}
+    assert bind(config, {}, raw={**raw, "optimizer": {"lr": "${oc.env:LR}"}}) == {"lr": "optimizer.lr"}

@@ -106,11 +106,18 @@ def test_head_only_comes_with_a_higher_rate_and_without_layer_decay() -> None:
     assert "neuropt.lr_layer_decay" not in head.params
 
 
+def test_a_rate_that_did_not_change_is_not_followed() -> None:
+    """While the best has the user's own rate, nothing is said of a direction."""
+    trials = _study(14, lambda params: 0.5 if params["optimizer.lr"] == 1e-3 else 2.0)
+    assert len([t for t in trials if t.proposal.source == "prior"]) >= 6
+    assert not [t for t in trials if "direction" in t.proposal.rationale]
+
+
 def test_it_hands_over_to_the_next_advisor() -> None:
     """At most half of the budget, or six trials, goes to rules; the rest is the other advisor's."""
-    sources = [t.proposal.source for t in _study(20, lambda params: 2.0)]
-    assert sources.count("prior") <= 10
-    assert sources[-1] == "random"
+    sources = [t.proposal.source for t in _study(14, lambda params: 2.0)]
+    assert sources == ["default"] + ["prior"] * 7 + ["random"] * 6
+    assert [t.proposal.source for t in _study(9, lambda params: 2.0)].count("prior") == 6
 
 
 def test_several_are_proposed_at_once_for_parallel_workers() -> None:

@@ -13,6 +13,7 @@ import cloudpickle
 import numpy as np
 import pytest
 
+import neuropt_core
 from neuropt_core.curve import Point
 from neuropt_core.errors import TrialPruned
 from neuropt_core.runtime.job import JobFailed, RecordedTask
@@ -64,6 +65,7 @@ def test_scalars_of_arrays_are_numbers(ticket: Ticket, value: Any) -> None:
         (np.zeros(3), "no_number"),
         (float("nan"), "non_finite"),
         (float("-inf"), "non_finite"),
+        (10**400, "non_finite"),
     ],
 )
 def test_what_is_no_score_fails_and_says_what_it_was(ticket: Ticket, value: Any, kind: str) -> None:
@@ -76,7 +78,7 @@ def test_what_is_no_score_fails_and_says_what_it_was(ticket: Ticket, value: Any,
 @pytest.mark.parametrize(
     ("error", "kind", "text"),
     [
-        (ValueError("bad\nsecond line"), "exception", "ValueError: bad"),
+        (ValueError("bad\nsecond line"), "exception", "ValueError: bad second line"),
         (MemoryError(), "out_of_memory", "MemoryError"),
         (type("OutOfMemoryError", (RuntimeError,), {})("CUDA"), "out_of_memory", "OutOfMemoryError: CUDA"),
         (SystemExit(3), "exception", "SystemExit: 3"),
@@ -103,6 +105,19 @@ def test_a_pruned_trial_is_not_a_failure(ticket: Ticket) -> None:
 
     outcome = _run(task, ticket)
     assert (outcome.state, outcome.reason, len(outcome.curve)) == (TrialState.PRUNED, "val_loss is nan at step 0", 1)
+
+
+def test_an_order_to_stop_that_the_script_catches_still_stands(ticket: Ticket) -> None:
+    """A script that swallows TrialPruned does not turn a trial that should have stopped into one with a score."""
+
+    def task(cfg: Any) -> float:
+        with contextlib.suppress(Exception):
+            neuropt_core.report(0, val_loss=float("nan"))
+        return 0.1
+
+    outcome = _run(task, ticket)
+    assert outcome.state is TrialState.PRUNED
+    assert outcome.reason == "val_loss is nan at step 0 (the script went on)"
 
 
 def test_a_failed_job_frees_its_model(ticket: Ticket) -> None:

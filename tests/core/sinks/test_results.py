@@ -107,7 +107,10 @@ def test_failures_and_pruned_trials_keep_their_reasons(story: Story) -> None:
     story.run("pruned:val_loss is nan at step 3")
     story.ask()
     loaded = yaml.safe_load(results_yaml(story.scene))
-    assert loaded["failures"] == [{"number": 1, "reason": "exception: CUDA out of memory more"}]
+    (failure,) = loaded["failures"]
+    assert (failure["number"], failure["reason"]) == (1, "exception: CUDA out of memory more")
+    assert failure["traceback"].startswith("Traceback")
+    assert sum(loaded["study"]["proposed_by"].values()) == 4
     assert loaded["pruned"] == [{"number": 2, "reason": "val_loss is nan at step 3"}]
     counts = {"done": 3, "of": 6, "running": 1, "complete": 1, "pruned": 1, "fail": 1}
     assert loaded["study"]["trials"] == counts

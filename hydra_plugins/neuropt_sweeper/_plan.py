@@ -1,0 +1,107 @@
+"""From the composed config to what will be searched, and the lines that say so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from hydra.types import TaskFunction
+
+from hydra_plugins.neuropt_sweeper._compose import Composer
+from hydra_plugins.neuropt_sweeper._introspect import introspect
+from hydra_plugins.neuropt_sweeper._overrides import Arguments
+from hydra_plugins.neuropt_sweeper._roles import bind, role_parameters
+from hydra_plugins.neuropt_sweeper._settings import PRETRAINED
+from hydra_plugins.neuropt_sweeper._space import Plan, write_space
+from hydra_plugins.neuropt_sweeper.config import NeuroptSweeperConf
+from neuropt_core.errors import ConfigError, IntrospectionError
+from neuropt_core.profile import ModelProfile
+
+_CORE = "neuropt_core"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a sweep will search, and why.
+
+    Attributes:
+        plan: The space, and how a point of it becomes overrides.
+        profile: What introspection found; None where there was nothing to look into.
+        said: Lines for people.
+    """
+
+    plan: Plan
+    profile: ModelProfile | None
+    said: tuple[str, ...]
+
+
+def make_plan(
+    conf: NeuroptSweeperConf, composer: Composer, task_function: TaskFunction, line: Arguments, params: Arguments
+) -> Found:
+    """Introspects the model, binds the roles and writes the space.
+
+    Raises:
+        ConfigError: Something in the config or on the command line must be mended first.
+    """
+    base = composer.job((*line.fixed, *params.fixed), number=0)
+    choices = {k: str(v) for k, v in base.hydra.runtime.choices.items()}
+    config = composer.plain(base)
+    profile, said = _profile(conf, composer.resolved(base, conf.model), config, task_function)
+    wished = vars(conf.bind)
+    own = {w.parameter.name for w in (*line.searched, *params.searched)} | line.fixed_names | params.fixed_names
+    bound = bind(config, wished, raw=composer.raw(base), own=own)
+    helped = profile is not None and _reads_neuropt(config, task_function)
+    roles = role_parameters(
+        config,
+        bound,
+        pretrained=profile is not None and profile.pretrained.verdict,
+        unbound=[role for role in ("lr", "wd") if helped and wished[role] == "auto"],
+    )
+    plan = write_space(config=config, choices=choices, profile=profile, roles=roles, arguments=line, params=params)
+    said.append(profile.summary(plan.shown) if profile is not None else f"  Search space: {list(plan.shown)}")
+    if bound:
+        said.append("  Bound: " + ", ".join(f"{role} = {key}" for role, key in bound.items()))
+    if "optimizer" in bound and all(p.role != "optimizer" for p in roles):
+        said.append(f"  Left out: optimizer (the other arguments beside {bound['optimizer']} fit one class only)")
+    said += [
+        f"  {p.name}: its present value {p.default} is not among those searched; trial 0 runs with it all the same"
+        for p in plan.space.parameters
+        if p.has_default and p.check(p.default) is not None
+    ]
+    return Found(plan, profile, tuple(said))
+
+
+def _profile(
+    conf: NeuroptSweeperConf, node: object, config: Mapping[str, object], task_function: TaskFunction
+) -> tuple[ModelProfile | None, list[str]]:
+    """Returns what introspection found; None, and a line that says why, where there is nothing to look into."""
+    if not conf.introspect:
+        return None, []
+    if node is None and conf.model == "model":
+        why = "No model is introspected: the config has no `model` (hydra.sweeper.model names another key)."
+        return None, [why]
+    if not isinstance(node, Mapping):
+        raise ConfigError("hydra.sweeper.model", "must be the key of a node with a _target_", got=conf.model)
+    current = config.get("neuropt")
+    scalars = {k: v for k, v in current.items() if not isinstance(v, (list, dict))} if isinstance(current, dict) else {}
+    try:
+        profile = introspect(
+            node, where=conf.model, space=conf.space, pretrained=PRETRAINED[conf.pretrained], current=scalars
+        )
+    except IntrospectionError as error:
+        why = "Introspection failed, and only lr, wd, optimizer and your own parameters are searched."
+        return None, [f"{why} {error}"]
+    if _reads_neuropt(config, task_function):
+        return profile, []
+    reason = "no call of neuropt_core.build was seen in the script; if there is one, put `neuropt: {}` into the config"
+    return replace(profile, offered=(), left_out={p.role or p.name: reason for p in profile.offered}), []
+
+
+def _reads_neuropt(config: Mapping[str, object], task_function: TaskFunction) -> bool:
+    """Tells whether something may read ``cfg.neuropt``: the config has it, or the task or its module names us."""
+    if "neuropt" in config:
+        return True
+    values = getattr(task_function, "__globals__", {}).values()
+    code = getattr(task_function, "__code__", None)
+    imported = any(str(getattr(v, "__module__", None) or getattr(v, "__name__", "")).startswith(_CORE) for v in values)
+    return imported or (code is not None and _CORE in code.co_names)
