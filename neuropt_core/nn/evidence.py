@@ -1,18 +1,31 @@
-"""Evidence of training in the weights themselves: what no independent draw at the start looks like."""
+"""Evidence of training in the weights themselves: what no independent draw at the start looks like.
+
+A backbone with a fresh head shows it, since a fifth of the norms or of the weights is enough. Running statistics are
+not looked at: a random net that has seen one batch has them, and converted checkpoints may lack them.
+"""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-_SURE = 6.0
+from neuropt_core.nn._exchange import FEWEST_ENTRIES, Finding, examine, median
+from neuropt_core.nn._laws import kurtosis, one_law
+
+SURE = 6.0
 """Standard deviations from which a tensor counts as uneven; random ones reach about 4."""
 
+_LOOSE, _STRICT = 4.5, 9.0  # Bars between which a verdict must not change to be called certain.
+_NORM_SHARE, _WEIGHT_SHARE, _WEIGHT_SHARE_WITH_NORMS = 0.2, 0.2, 0.3
+_SEVERAL = 4  # Weight tensors from which one alone proves nothing.
 _MOST_TENSORS = 32
-_MOST_ROWS, _MOST_COLUMNS = 384, 768
+_FEWEST_LAYERS = 8  # From so many norms on, it can be told whether their biases are draws of one law.
+_ONE_LAW = 3.0  # Draws of one law give about 1; trained nets of so many layers mostly 10 and more.
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,80 +33,191 @@ class Evidence:
     """How many weight tensors and norm layers look trained.
 
     Attributes:
-        uneven: Weight tensors whose rows or columns differ more in energy than independent entries can.
-        weights: Weight tensors looked at, at most 32.
-        moved: Norm layers whose weight or bias is no constant any more.
+        findings: One for each weight tensor on which the tests could say something, at most 32.
+        silent: Weight tensors on which they could not: constant, sparse, tiny, not finite, quantised.
+        moved: Norm layers whose bias (or weight, where there is none) is no constant any more.
         norms: Norm layers looked at.
+        drawn: Norm layers that are no constant, yet look like draws of one law; not counted as moved.
+        variance: Median of the weights' variance over that of torch's default init: the rule of loevlie/neuropt, which
+            calls a model pretrained below 0.5. It is right about as often as not, and decides nothing here.
     """
 
-    uneven: int = 0
-    weights: int = 0
+    findings: tuple[Finding, ...] = ()
+    silent: int = 0
     moved: int = 0
     norms: int = 0
+    drawn: int = 0
+    variance: float = 0.0
+
+    @property
+    def weights(self) -> int:
+        """Weight tensors on which the tests could say something."""
+        return len(self.findings)
+
+    @property
+    def uneven(self) -> int:
+        """Weight tensors beyond the bar."""
+        return self._beyond(SURE)
 
     @property
     def trained(self) -> bool:
         """True from a fifth of the norms, or of the weights (three tenths where there are norms), upwards."""
-        by_weights = self.weights > 0 and self.uneven / self.weights >= (0.3 if self.norms else 0.2)
-        by_norms = self.norms > 0 and self.moved / self.norms >= 0.2
-        return by_weights or by_norms
+        return self._judge(SURE, 1.0)
+
+    @property
+    def certain(self) -> bool:
+        """True if a lower and a higher bar give the same verdict, and there was something to look at."""
+        if not (self.weights or self.norms) or 0 < self.drawn < _FEWEST_LAYERS:
+            return False
+        return self._judge(_LOOSE, 0.5) == self._judge(_STRICT, 1.2)
+
+    @property
+    def variance_text(self) -> str:
+        """The variance ratio in words."""
+        ratio = f"{self.variance:.1f}" if self.variance >= 0.1 else f"{self.variance:.2g}"
+        return f"variance against the default init: {ratio}x; reported since people know it, decides nothing"
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The evidence in words."""
+        lines = [str(self)]
+        if self.variance > 0:
+            lines.append(self.variance_text)
+        if self.silent:
+            lines.append(f"{self.silent} weight tensors say nothing (constant, sparse, tiny, quantised or not finite)")
+        return tuple(lines)
 
     def __str__(self) -> str:
-        text = f"{self.uneven} of {self.weights} weight tensors are uneven"
-        return f"{text}, {self.moved} of {self.norms} norms have moved" if self.norms else text
+        tests = Counter(finding.test for finding in self.findings if finding.score > SURE)
+        most = f" (most by {', '.join(name for name, _ in tests.most_common(2))})" if tests else ""
+        text = f"{self.uneven} of {self.weights} weight tensors are uneven{most}"
+        if self.norms:
+            text += f", {self.moved} of {self.norms} norms have moved"
+        return f"{text} ({self.drawn} look drawn from one law)" if self.drawn else text
+
+    def _beyond(self, bar: float) -> int:
+        return sum(finding.score > bar for finding in self.findings)
+
+    def _judge(self, bar: float, factor: float) -> bool:
+        share = factor * (_WEIGHT_SHARE_WITH_NORMS if self.norms else _WEIGHT_SHARE)
+        # One structured tensor among several may be a designed stem, such as a bank of Gabor filters.
+        fewest = 2 if self.weights >= _SEVERAL and factor >= 1 else 1
+        by_weights = self._beyond(bar) >= max(fewest, share * self.weights)
+        return by_weights or (self.norms > 0 and self.moved >= factor * _NORM_SHARE * self.norms)
 
 
-def look_for_training(model: nn.Module) -> Evidence:
+def look_for_training(model: nn.Module, among: Collection[str] | None = None) -> Evidence:
     """Returns what the weights say, without knowing which law they were drawn from.
 
-    Whatever the law, entries of a fresh tensor are exchangeable, and training makes some rows or columns larger than
-    others. Norms start at one constant.
-    """
-    weights = [p for p in model.parameters() if _is_matrix(p)]
-    step = max(1, len(weights) // _MOST_TENSORS)
-    sample = weights[::step][:_MOST_TENSORS]
-    norms = [m for m in model.modules() if "Norm" in type(m).__name__ and _vectors(m)]
-    return Evidence(
-        uneven=sum(unevenness(p) > _SURE for p in sample),
-        weights=len(sample),
-        moved=sum(any(_varies(v) for v in _vectors(m)) for m in norms),
-        norms=len(norms),
-    )
-
-
-def unevenness(weight: torch.Tensor) -> float:
-    """Returns by how many standard deviations rows or columns differ more in energy than chance lets them.
-
-    The mean square of m exchangeable entries has variance (k - 1) * s^4 / m, where s^2 is the entries' variance and
-    k their kurtosis about zero; the ratio of the observed variance to this one is chi-square over its degrees of
-    freedom, here in standard deviations. Constant tensors give 0.
-
     Args:
-        weight: A tensor of two or more dimensions, ``(out, in, ...)``.
+        model: Any module; not run, not changed.
+        among: Names of the parameters to look at; None for all.
     """
-    table = weight.detach().float().cpu().flatten(1)[:_MOST_ROWS, :_MOST_COLUMNS]
-    energy = table.square()
-    mean, spread = float(energy.mean()), float(energy.var())
-    if not (math.isfinite(spread) and spread > 1e-12 * mean * mean):
-        return 0.0
-    scores = []
-    for axis in (0, 1):
-        lines, entries = table.shape[1 - axis], table.shape[axis]
-        if lines < 8 or entries < 8:  # Too few for the normal limit to hold.
+    norms, shifted = _norms(model, among)
+    candidates, silent = _candidates(model, among)
+    ratios, findings = [], []
+    for owner, weight in _spread(candidates):
+        kernel = _is_kernel(owner, weight)
+        finding = examine(weight, kernel=kernel, centred=kernel or isinstance(owner, nn.Linear))
+        if finding is None:
+            silent += 1
             continue
-        ratio = float(energy.mean(dim=axis).var()) * entries / spread
-        scores.append((ratio - 1) * math.sqrt((lines - 1) / 2))
-    return max(scores, default=0.0)
+        if not norms and _bias_left_its_bound(owner, weight):
+            finding = max(finding, Finding(2 * SURE, "biases beyond their bound"), key=lambda f: f.score)
+        findings.append(finding)
+        ratios.append(_variance_ratio(weight))
+    moved, drawn = len(shifted), 0
+    if _look_drawn(shifted, findings):
+        moved, drawn = 0, moved
+    return Evidence(tuple(findings), silent, moved, norms, drawn, median(ratios))
 
 
-def _is_matrix(p: torch.Tensor) -> bool:
-    return p.ndim >= 2 and p.is_floating_point() and not p.is_meta and p.numel() >= 64
+def _candidates(model: nn.Module, among: Collection[str] | None) -> tuple[list[tuple[nn.Module, torch.Tensor]], int]:
+    found, silent, seen = [], 0, set()
+    for path, module in model.named_modules():
+        for name, p in module.named_parameters(path, recurse=False):
+            if id(p) in seen or (among is not None and name not in among):
+                continue
+            seen.add(id(p))
+            if not _readable(p) or not p.is_floating_point():
+                silent += 1
+            elif sum(length > 1 for length in p.shape) >= 2 and p.numel() >= FEWEST_ENTRIES:
+                found.append((module, p.detach()))
+    return found, silent
 
 
-def _vectors(norm: nn.Module) -> list[torch.Tensor]:
-    return [p for p in norm.parameters(recurse=False) if p.ndim == 1 and p.numel() > 1 and not p.is_meta]
+def _spread(found: list[tuple[nn.Module, torch.Tensor]]) -> list[tuple[nn.Module, torch.Tensor]]:
+    count = min(len(found), _MOST_TENSORS)
+    return [found[i * len(found) // count] for i in range(count)]
 
 
-def _varies(values: torch.Tensor) -> bool:
-    flat = values.detach().float()
-    return bool((flat != flat[0]).any())
+def _readable(p: torch.Tensor) -> bool:
+    lazy = nn.parameter.is_lazy(p)
+    return not lazy and not p.is_meta and p.layout is torch.strided
+
+
+def _is_kernel(owner: nn.Module, weight: torch.Tensor) -> bool:
+    convolution = isinstance(owner, nn.modules.conv._ConvNd)
+    return weight.ndim >= 3 and (convolution or (weight.ndim >= 4 and max(weight.shape[2:]) <= 16))
+
+
+def _variance_ratio(weight: torch.Tensor) -> float:
+    """Returns the variance over 1 / (3 fan_in), torch's default; the sample is loevlie/neuropt's, thinned."""
+    rows = weight[:: max(1, weight.shape[0] // 64)].float()
+    return float(rows.var()) * 3 * math.prod(weight.shape[1:])
+
+
+def _bias_left_its_bound(owner: nn.Module, weight: torch.Tensor) -> bool:
+    """Says whether a layer that began by torch's default has biases that this default cannot draw.
+
+    The default draws weight and bias from one uniform law on +-1 / sqrt(fan_in). Only where the weight still has this
+    law in bulk is the bias held against it: other starts choose their biases freely.
+    """
+    bias = getattr(owner, "bias", None)
+    if not isinstance(owner, (nn.Linear, nn.modules.conv._ConvNd)) or not isinstance(bias, torch.Tensor):
+        return False
+    fan_in = math.prod(weight.shape[1:])
+    if not _readable(bias) or kurtosis(weight.flatten()[:65536].float()) > 2.1:
+        return False
+    by_default = 0.8 < _variance_ratio(weight) < 1.5
+    return by_default and float(bias.detach().abs().max()) > 1.05 / math.sqrt(fan_in)
+
+
+def _norms(model: nn.Module, among: Collection[str] | None) -> tuple[int, list[torch.Tensor]]:
+    """Returns the count of norm layers, and the biases (weights where there are none) of those off their constant."""
+    shifts = []
+    for path, module in model.named_modules():
+        vectors = _vectors(module, path, among) if "Norm" in type(module).__name__ else {}
+        if vectors:
+            shifts.append(vectors.get("bias", next(iter(vectors.values()))))
+    return len(shifts), [values for values in shifts if bool((values != values[0]).any())]
+
+
+def _look_drawn(shifted: list[torch.Tensor], findings: list[Finding]) -> bool:
+    """Says whether the norms were drawn at the start, as RepVGG's and "all parameters from N(0, 0.02)" are.
+
+    Then all layers show one law. Training mostly leaves it, but small nets may not: the weights must be even, too.
+    """
+    finite = [values for values in shifted if bool(torch.isfinite(values).all())]
+    if len(finite) < 2 or one_law(finite) > _ONE_LAW:
+        return False
+    stirred = sum(finding.score > _LOOSE for finding in findings)
+    if len(finite) >= _FEWEST_LAYERS:
+        return stirred <= 0.1 * len(findings)
+    return stirred == 0 and len(findings) >= 2
+
+
+def _vectors(norm: nn.Module, path: str, among: Collection[str] | None) -> dict[str, torch.Tensor]:
+    """Returns weight and bias; those of a frozen norm are buffers."""
+    named: list[tuple[str, torch.Tensor]] = [*norm.named_parameters(recurse=False)]
+    named += [(name, b) for name, b in norm.named_buffers(recurse=False) if name in ("weight", "bias")]
+    prefix = f"{path}." if path else ""
+    return {
+        name: p.detach().float().cpu()
+        for name, p in named
+        if _readable(p)
+        and p.ndim == 1
+        and p.numel() > 1
+        and p.is_floating_point()
+        and (among is None or prefix + name in among or not isinstance(p, nn.Parameter))
+    }

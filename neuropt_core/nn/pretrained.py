@@ -105,15 +105,18 @@ def _settle(model: nn.Module, compared: Comparison, loads: list[str], said: bool
         fresh = compared.fresh if compared.same else ()
         return Pretrained(True, ("hydra.sweeper.pretrained says so", text), fresh=fresh)
     if not compared.loaded:
-        return Pretrained(False, (f"{text}: drawn at random",))
-    evidence = look_for_training(model)
-    fresh_text = f"; fresh: {_modules(compared.fresh)}" if compared.fresh else ""
+        return Pretrained(False, (f"{text}: drawn at random", look_for_training(model).variance_text))
+    # What was drawn afresh, a large new decoder say, must not thin out what the others show.
+    evidence = look_for_training(model, among=compared.same)
+    text_loaded = f"{text}: loaded" + (f"; fresh: {_modules(compared.fresh)}" if compared.fresh else "")
     if loads:
-        return Pretrained(True, (f"{text}: loaded{fresh_text}", f"seen: {loads[0]}"), fresh=compared.fresh)
+        return Pretrained(True, (text_loaded, f"seen: {loads[0]}", *evidence.reasons), fresh=compared.fresh)
     if evidence.trained:
-        return Pretrained(True, (f"{text}: loaded{fresh_text}", str(evidence)), fresh=compared.fresh)
-    reason = f"{text}, but nothing was seen to load them and {evidence}: a fixed start"
-    return Pretrained(False, (reason,), certain=False)
+        # Nothing random stays the same under two seeds; only a designed start could be mistaken for training here.
+        return Pretrained(True, (text_loaded, *evidence.reasons), certain=evidence.certain, fresh=compared.fresh)
+    first, *others = evidence.reasons
+    reason = f"{text}, but nothing was seen to load them and {first}: a fixed start"
+    return Pretrained(False, (reason, *others), certain=False)
 
 
 def _alone(model: nn.Module, loads: list[str], reason: str, said: bool | None) -> Pretrained:
@@ -121,7 +124,8 @@ def _alone(model: nn.Module, loads: list[str], reason: str, said: bool | None) -
         return Pretrained(True, ("hydra.sweeper.pretrained says so", reason))
     evidence = look_for_training(model)
     seen = f"seen: {loads[0]}" if loads else "nothing was seen to load weights"
-    return Pretrained(evidence.trained, (reason, seen, str(evidence)), certain=evidence.trained == bool(loads))
+    certain = evidence.certain and evidence.trained == bool(loads)
+    return Pretrained(evidence.trained, (reason, seen, *evidence.reasons), certain=certain)
 
 
 def _modules(tensors: tuple[str, ...]) -> str:

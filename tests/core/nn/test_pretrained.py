@@ -16,6 +16,37 @@ from neuropt_core.nn.pretrained import compare, judge
 Make = Callable[[], nn.Module]
 
 
+@pytest.fixture
+def trained(make_net: Make) -> dict[str, torch.Tensor]:
+    """The weights of a small network that has learnt which of four corners of an image is bright."""
+    torch.manual_seed(7)
+    model = make_net()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    for _ in range(40):
+        y = torch.randint(4, (32,))
+        x = torch.randn(32, 3, 8, 8)
+        x[torch.arange(32), :, 4 * (y // 2), 4 * (y % 2)] += 6
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+@pytest.fixture
+def make_copied(trained: dict[str, torch.Tensor], make_net: Make) -> Make:
+    """Builds a small network whose trained weights are written into it by hand, but for its head."""
+
+    def make() -> nn.Module:
+        model = make_net()
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if not name.startswith("fc."):
+                    parameter.copy_(trained[name])
+        return model
+
+    return make
+
+
 def test_loaded_weights_with_a_fresh_head(make_loaded: Make) -> None:
     """A backbone from a file is pretrained, and exactly the head's tensors are fresh."""
     _, verdict = judge(make_loaded, target="net")
@@ -73,21 +104,33 @@ def test_a_copy_by_load_state_dict_is_random(make_net: Make) -> None:
     assert not judge(make, target="ema")[1].verdict
 
 
-def test_weights_copied_by_hand_are_recognised(make_loaded: Make, make_net: Make) -> None:
+def test_weights_copied_by_hand_are_recognised(make_copied: Make) -> None:
     """Where no loader is seen, the evidence in the weights speaks for them."""
-    source = make_loaded()
+    _, verdict = judge(make_copied, target="copied")
+    assert verdict.verdict
+    assert verdict.certain
+    assert verdict.fresh == ("fc.weight", "fc.bias")
+    assert "13 of 13 norms have moved" in verdict.reasons[1]
+
+
+def test_a_large_fresh_decoder_does_not_hide_what_was_copied(make_copied: Make) -> None:
+    """The evidence is taken from the weights that are the same under two seeds, however many others there are."""
 
     def make() -> nn.Module:
-        model = make_net()
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                if not name.startswith("fc."):
-                    parameter.copy_(source.get_parameter(name))
-        return model
+        decoder = (nn.Sequential(nn.Linear(16, 16), nn.LayerNorm(16)) for _ in range(60))
+        return nn.Sequential(make_copied(), *decoder)
 
     _, verdict = judge(make, target="copied")
     assert verdict.verdict
-    assert "norms have moved" in verdict.reasons[1]
+    assert "13 of 13 norms have moved" in verdict.reasons[1]
+
+
+def test_the_variance_ratio_stands_among_the_reasons(make_net: Make, make_loaded: Make) -> None:
+    """Whatever the verdict, the number that people know from loevlie/neuropt is reported and said to decide nothing."""
+    for make, expected in ((make_net, False), (make_loaded, True)):
+        _, verdict = judge(make, target="net")
+        assert verdict.verdict == expected
+        assert sum("variance against the default init" in reason for reason in verdict.reasons[:4]) == 1
 
 
 def test_the_users_word_settles_it(make_loaded: Make, make_net: Make) -> None:
@@ -100,19 +143,24 @@ def test_the_users_word_settles_it(make_loaded: Make, make_net: Make) -> None:
     assert verdict.reasons == ("hydra.sweeper.pretrained says so",)
 
 
-def test_a_slow_model_is_built_once(make_loaded: Make) -> None:
-    """Beyond the limit there is no second build, and loader and evidence decide."""
+def test_a_slow_model_is_built_once(trained: dict[str, torch.Tensor], make_copied: Make, make_net: Make) -> None:
+    """Beyond the limit there is no second build; evidence decides, and is sure if a loader was seen to agree."""
     builds = []
 
     def make() -> nn.Module:
         builds.append(1)
-        return make_loaded()
+        model = make_net()
+        model.load_state_dict(trained)
+        return model
 
     _, verdict = judge(make, target="slow", slow=-1)
     assert len(builds) == 1
-    assert verdict.verdict
-    assert verdict.fresh == ()
+    assert (verdict.verdict, verdict.certain, verdict.fresh) == (True, True, ())
     assert "built once only" in verdict.reasons[0]
+    _, verdict = judge(make_copied, target="slow", slow=-1)
+    assert (verdict.verdict, verdict.certain) == (True, False)
+    _, verdict = judge(make_net, target="slow", slow=-1)
+    assert (verdict.verdict, verdict.certain) == (False, True)
 
 
 def test_generators_and_patches_are_put_back(make_loaded: Make) -> None:
