@@ -8,6 +8,7 @@ Prints a Markdown table by family. timm and transformers are used where they are
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import math
 import statistics
@@ -15,6 +16,7 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 
 import pretrained_zoo as zoo
@@ -144,6 +146,15 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
     yield from (learnt, barely)
 
 
+def versions() -> str:
+    """Returns the versions of the libraries whose models were asked about."""
+    found = []
+    for name in ("torch", "torchvision", "timm", "transformers"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found.append(f"{name} {metadata.version(name)}")
+    return ", ".join(found)
+
+
 def main() -> None:
     """Prints the table, and writes it where it is asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -168,6 +179,7 @@ def main() -> None:
     if options.out:
         command = f"    python benchmarks/pretrained_detection.py --timm {options.timm} --transformers"
         command += f" {options.transformers} --millions {options.millions:g}"
+        command += f"\n\n{versions()}; one thread, CPU."
         options.out.write_text("\n".join([command, "", *lines, *tail]) + "\n")
 
 
