@@ -39,7 +39,7 @@ class Evidence:
         norms: Norm layers looked at.
         drawn: Norm layers that are no constant, yet look like draws of one law; not counted as moved.
         variance: Median of the weights' variance over that of torch's default init: the rule of loevlie/neuropt, which
-            calls a model pretrained below 0.5. It is right about as often as not, and decides nothing here.
+            calls a model pretrained below 0.5. It misses nearly all trained nets, and decides nothing here.
     """
 
     findings: tuple[Finding, ...] = ()

@@ -114,6 +114,18 @@ def test_some_tensors_say_nothing(weight: torch.Tensor) -> None:
     assert examine(weight) is None
 
 
+def test_a_heavy_tail_needs_a_witness() -> None:
+    """A tail that no usual law has counts where the rows stir a little, too; alone it is a start like any other."""
+    torch.manual_seed(0)
+    weight = torch.distributions.StudentT(5.0).sample((384, 384))
+    alone, stirred = examine(weight), examine(weight + 0.12 * _wave(384)[:, None])
+    assert alone is not None
+    assert alone.score < 6
+    assert stirred is not None
+    assert stirred.score > 6
+    assert stirred.test == "tail"
+
+
 def test_tables_and_padding_are_even() -> None:
     """A fixed table of sinusoids, and an embedding whose padding row is zero, are no sign of training."""
     angles = torch.arange(100.0)[:, None] * torch.exp(-torch.arange(32) / 4)
