@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -60,6 +60,12 @@ def depth_groups(model: nn.Module, seen: Trace, head: tuple[str, ...]) -> tuple[
     if in_head:
         found.append(DepthGroup(head[0], tuple(n for n in names if n in in_head)))
     return tuple(found)
+
+
+def ends_in_head(groups: Sequence[DepthGroup], head: Iterable[str]) -> bool:
+    """Tells whether the last group is the head; a head whose weights are all an embedding's has no group of its own."""
+    paths = tuple(head)
+    return bool(groups) and all(within(n, paths) for n in groups[-1].tensors)
 
 
 def _order(names: list[str], seen: Trace) -> dict[str, tuple[int, int]]:

@@ -7,12 +7,16 @@ from collections.abc import Sequence
 
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.utils.hooks import RemovableHandle
 
 from neuropt_core.errors import ConfigError
 from neuropt_core.nn.depth import DepthGroup
 
-STRATEGIES = ("full", "head_only", "gradual_unfreeze", "last_blocks", "all_but_embeddings")
+SEED_STRATEGIES = ("full", "head_only", "gradual_unfreeze", "last_blocks", "all_but_embeddings")
 """Names as in loevlie/neuropt, whose benchmark also names ``last_blocks``."""
+
+STRATEGIES = (*SEED_STRATEGIES, "norm_and_bias", "schedule")
+_NEED_HEAD = ("head_only", "gradual_unfreeze", "last_blocks", "schedule")
 
 BN_MODES = ("train", "frozen", "recalibrate")
 
@@ -21,8 +25,9 @@ def trained(strategy: str, model: nn.Module, groups: Sequence[DepthGroup], *, ha
     """Returns the names of the parameters that a strategy trains; what the user has frozen stays frozen.
 
     ``full`` trains everything, ``head_only`` the head, ``last_blocks`` the last block and the head,
-    ``gradual_unfreeze`` the last third of the groups before the head and the head, and ``all_but_embeddings``
-    everything but ``nn.Embedding`` layers.
+    ``gradual_unfreeze`` the last third of the groups before the head and the head, ``all_but_embeddings`` everything
+    but ``nn.Embedding`` layers, ``norm_and_bias`` the norms' weights, all biases and the head, and ``schedule``
+    everything in the end (`neuropt_core.nn.schedule` says when).
 
     Args:
         strategy: One of `STRATEGIES`.
@@ -39,6 +44,9 @@ def trained(strategy: str, model: nn.Module, groups: Sequence[DepthGroup], *, ha
     if strategy == "all_but_embeddings":
         embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
         return frozenset(n for n, p in model.named_parameters() if n in free and id(p) not in embeddings)
+    if strategy == "norm_and_bias":
+        head = groups[-1].tensors if has_head else ()
+        return frozenset(n for n in (*head, *_norms_and_biases(model)) if n in free)
     if strategy not in STRATEGIES:
         raise ConfigError("neuropt.freeze_strategy", f"must be one of {list(STRATEGIES)}", got=strategy)
     if not has_head:
@@ -48,25 +56,49 @@ def trained(strategy: str, model: nn.Module, groups: Sequence[DepthGroup], *, ha
             got=strategy,
             mend="Name it, e.g. neuropt.head=[fc], or use full.",
         )
+    if strategy == "schedule":
+        return frozenset(free)
     body = len(groups) - 1
     kept = {"head_only": 0, "last_blocks": 1, "gradual_unfreeze": math.ceil(body / 3)}[strategy]
     return frozenset(n for group in groups[max(0, body - kept) :] for n in group.tensors if n in free)
 
 
-def distinct(
-    model: nn.Module, groups: Sequence[DepthGroup], *, has_head: bool
-) -> tuple[dict[str, frozenset[str]], dict[str, str]]:
-    """Returns the strategies worth trying with what they train, and for the others the reason why not.
+def _norms_and_biases(model: nn.Module) -> list[str]:
+    """Returns the parameters that scale and shift: of layers called norms, whoever wrote them, and all biases.
 
-    A strategy that trains nothing, or the same as an earlier one, is not worth a trial.
+    They are vectors, in whatever shape; a matrix of a layer with "norm" in its name, or a table of biases for relative
+    positions, is a weight like others.
+    """
+    norms = {path for path, module in model.named_modules() if "norm" in type(module).__name__.lower()}
+    found = []
+    for name, parameter in model.named_parameters():
+        place, _, leaf = name.partition(".parametrizations.") if ".parametrizations." in name else name.rpartition(".")
+        leaf = leaf.partition(".")[0]
+        if sum(size > 1 for size in parameter.shape) <= 1 and (
+            place in norms or leaf.startswith("bias") or leaf.endswith("bias")
+        ):
+            found.append(name)
+    return found
+
+
+def distinct(
+    model: nn.Module, groups: Sequence[DepthGroup], *, has_head: bool, strategies: Sequence[str] = STRATEGIES
+) -> tuple[dict[str, frozenset[str]], dict[str, str]]:
+    """Returns those of `strategies` worth trying with what they train, and for the others the reason why not.
+
+    A strategy that trains nothing, or the same as an earlier one, is not worth a trial. ``schedule`` trains what
+    ``full`` trains, but not from the start, so it is worth one wherever there is more than the head to unfreeze.
     """
     kept: dict[str, frozenset[str]] = {}
     merged: dict[str, str] = {}
-    for strategy in STRATEGIES:
-        if not has_head and strategy in ("head_only", "gradual_unfreeze", "last_blocks"):
+    for strategy in strategies:
+        if not has_head and strategy in _NEED_HEAD:
             merged[strategy] = "the model has no head of its own"
             continue
         names = trained(strategy, model, groups, has_head=has_head)
+        if strategy == "schedule" and names - frozenset(groups[-1].tensors):
+            kept[strategy] = names
+            continue
         twin = next((other for other, same in kept.items() if same == names), None)
         if twin is not None:
             merged[strategy] = f"trains the same as {twin}"
@@ -104,15 +136,16 @@ def frozen_norms(model: nn.Module) -> list[_NormBase]:
     return found
 
 
-def keep_eval(norms: Sequence[_NormBase]) -> None:
+def keep_eval(norms: Sequence[_NormBase]) -> list[RemovableHandle]:
     """Makes layers use and keep their running statistics from now on, whatever mode the model is put into.
+
+    The handles, one a layer, end it; the layer's mode is then the caller's to restore.
 
     ``requires_grad=False`` does not stop running statistics, and the ``model.train()`` of every training loop undoes
     an ``eval()``. A hook in front of each layer's forward is what no loop can skip, also one that calls a part of the
     model alone.
     """
-    for norm in norms:
-        norm.register_forward_pre_hook(_put_in_eval)
+    return [norm.register_forward_pre_hook(_put_in_eval) for norm in norms]
 
 
 def _put_in_eval(norm: nn.Module, args: object) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from torch import nn
@@ -33,13 +33,19 @@ def layer_rate(lr: float, decay: float, group: int, last: int) -> float:
 
 
 def parameter_groups(
-    model: nn.Module, groups: Sequence[DepthGroup], *, lr: float, weight_decay: float, decay: float
+    model: nn.Module,
+    groups: Sequence[DepthGroup],
+    *,
+    lr: float,
+    weight_decay: float,
+    decay: float,
+    names: Collection[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Returns one dict for each rate and weight decay, with absolute values that every torch scheduler honours.
 
     (timm's own layer decay writes a key ``lr_scale`` which torch's optimizers and schedulers ignore.)
-    Frozen parameters are in none; all others in exactly one. Norms, biases and other vectors and scalars get no weight
-    decay: pulling them to zero takes away scale and offset without making the function any simpler.
+    Each of `names` is in exactly one, and no other parameter in any. Norms, biases and other vectors and scalars get no
+    weight decay: pulling them to zero takes away scale and offset without making the function any simpler.
 
     Args:
         model: The model.
@@ -47,17 +53,19 @@ def parameter_groups(
         lr: The head's learning rate.
         weight_decay: For weight matrices and kernels.
         decay: The layer decay, in (0, 1].
+        names: What the optimizer gets: all that it is to train at any time. None takes what requires a gradient now.
 
     Raises:
         ConfigError: Nothing is left to train.
     """
     parameters = dict(model.named_parameters())
+    wanted = {n for n, p in parameters.items() if p.requires_grad} if names is None else set(names)
     found: dict[tuple[float, float], dict[str, Any]] = {}
     for index, group in enumerate(groups):
         rate = layer_rate(lr, decay, index, len(groups) - 1)
         for name in group.tensors:
             parameter = parameters[name]
-            if not parameter.requires_grad:
+            if name not in wanted:
                 continue
             strength = weight_decay if parameter.ndim >= 2 else 0.0
             made = found.setdefault((rate, strength), {"params": [], "lr": rate, "weight_decay": strength})
@@ -65,6 +73,5 @@ def parameter_groups(
     if not found:
         raise ConfigError("neuropt.freeze_strategy", "must leave something to train", mend="Use full or name a head.")
     placed = [id(p) for made in found.values() for p in made["params"]]
-    free = [id(p) for p in parameters.values() if p.requires_grad]
-    assert sorted(placed) == sorted(free), "depth groups must partition the parameters"
+    assert sorted(placed) == sorted(id(parameters[n]) for n in wanted), "depth groups must partition the parameters"
     return list(found.values())

@@ -9,9 +9,9 @@ from typing import Literal
 
 from torch import nn
 
-from neuropt_core.nn.depth import DepthGroup, depth_groups
+from neuropt_core.nn.depth import DepthGroup, depth_groups, ends_in_head
 from neuropt_core.nn.edits import ACTIVATIONS, POOLS, EditPlan, check
-from neuropt_core.nn.freeze import BN_MODES, distinct, tracked_norms
+from neuropt_core.nn.freeze import BN_MODES, SEED_STRATEGIES, distinct, tracked_norms
 from neuropt_core.nn.graph import Trace, trace
 from neuropt_core.nn.head import find_head
 from neuropt_core.nn.pretrained import judge
@@ -100,7 +100,9 @@ class _Offer:
         if not verdict.verdict:
             self.left_out["fine-tuning"] = "no weights were loaded"
             return {}
-        strategies, merged = distinct(self.model, groups, has_head=bool(self.head))
+        strategies, merged = distinct(
+            self.model, groups, has_head=ends_in_head(groups, self.head), strategies=SEED_STRATEGIES
+        )
         for name, reason in merged.items():
             self.left_out[f"freeze_strategy={name}"] = reason
         deep = tuple(name for name in strategies if name != "head_only")

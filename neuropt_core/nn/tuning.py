@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import Module as Module
 
 from neuropt_core.errors import ConfigError
-from neuropt_core.nn.depth import DepthGroup, depth_groups
+from neuropt_core.nn.depth import DepthGroup, depth_groups, ends_in_head
 from neuropt_core.nn.edits import EditPlan, apply
 from neuropt_core.nn.freeze import (
     BN_MODES,
@@ -30,6 +30,7 @@ from neuropt_core.nn.graph import Trace, trace
 from neuropt_core.nn.groups import parameter_groups
 from neuropt_core.nn.head import find_head
 from neuropt_core.nn.l2sp import Anchor
+from neuropt_core.nn.schedule import Unfreezing
 
 _EDITS = tuple(f.name for f in fields(EditPlan))
 
@@ -121,14 +122,15 @@ class Tuning:
         if self._settings.edits != EditPlan():
             apply(self._settings.edits, model, self.head if self._settings.edits.dropout else ())
         self._anchor = self._make_anchor()
-        self._freeze()
+        self._unfreezing = self._freeze()
         self._recalibrated = self._set_norms()
 
     def param_groups(self, *, lr: float, weight_decay: float = 0.0) -> list[dict[str, Any]]:
         """Returns parameter groups for any torch optimizer, with absolute ``lr`` and ``weight_decay`` in each.
 
         The head learns at `lr`, earlier depth groups at less if ``neuropt.lr_layer_decay`` is below 1; norms and biases
-        have no weight decay; frozen parameters are left out.
+        have no weight decay; frozen parameters are left out, but for those that ``schedule`` will unfreeze: they are in
+        their groups from the start, without a gradient, so that schedulers and checkpoints see one layout.
 
         Args:
             lr: The learning rate of the head, above 0; ``neuropt.lr``, where it is set, takes its place.
@@ -144,7 +146,8 @@ class Tuning:
         groups = (
             self._groups if decay < 1 else (DepthGroup("all", tuple(n for n, _ in self._model.named_parameters())),)
         )
-        return parameter_groups(self._model, groups, lr=lr, weight_decay=weight_decay, decay=decay)
+        names = self._unfreezing.names if self._unfreezing is not None else None
+        return parameter_groups(self._model, groups, lr=lr, weight_decay=weight_decay, decay=decay, names=names)
 
     def penalty(self) -> torch.Tensor:
         """Returns what to add to the loss: L2-SP if it is on, else a zero on the model's device."""
@@ -155,6 +158,9 @@ class Tuning:
 
     def step(self, progress: float) -> None:
         """Tells how far training is; call it at the START of each epoch, before its first batch.
+
+        ``schedule`` unfreezes by it, and ``recalibrate`` starts its statistics afresh. What was unfrozen stays so, and
+        a second call with the same progress changes nothing more.
 
         Args:
             progress: ``epoch / epochs``, in [0, 1).
@@ -167,6 +173,9 @@ class Tuning:
                 mend="Use epoch / epochs.",
             )
         self._used("step")
+        thawed = self._unfreezing.advance(progress) if self._unfreezing is not None else []
+        if self._settings.bn_mode == "recalibrate":
+            self._recalibrated += thawed
         recalibrate(self._recalibrated)
 
     @property
@@ -197,24 +206,30 @@ class Tuning:
             fresh = tuple(n for n in names if any(n.startswith(f"{path}.") for path in self.head))
         return Anchor(self._model, [n for n in names if n not in fresh], self._settings.l2sp_strength)
 
-    def _freeze(self) -> None:
+    def _freeze(self) -> Unfreezing | None:
         strategy = self._settings.freeze_strategy
-        if strategy != "full":
-            names = trained(strategy, self._model, self._groups, has_head=bool(self.head))
-            # What an edit put in (the slopes of a PReLU) was never trained: it learns whatever is frozen around it.
-            new = {n for n, _ in self._model.named_parameters() if n not in self._known}
-            freeze(self._model, names | new)
+        if strategy == "full":
+            return None
+        names = trained(strategy, self._model, self._groups, has_head=ends_in_head(self._groups, self.head))
+        # What an edit put in (the slopes of a PReLU) was never trained: it learns whatever is frozen around it.
+        new = frozenset(n for n, _ in self._model.named_parameters() if n not in self._known)
+        if strategy == "schedule":
+            return Unfreezing(self._model, self._groups, always=new)
+        freeze(self._model, names | new)
+        return None
 
-    def _set_norms(self) -> Sequence[Any]:
+    def _set_norms(self) -> list[Any]:
         """Sets the BatchNorm policy and returns the layers to recalibrate."""
         tracked, mode = tracked_norms(self._model), self._settings.bn_mode
         if mode == "frozen":
-            still = tracked
-        else:
-            still = frozen_norms(self._model) if self._settings.freeze_strategy != "full" else []
-        keep_eval(still)
+            keep_eval(tracked)
+            return []
+        still = frozen_norms(self._model) if self._settings.freeze_strategy != "full" else []
+        held = keep_eval(still)
+        if self._unfreezing is not None:
+            self._unfreezing.hold(still, held)
         if mode != "recalibrate":
-            return ()
+            return []
         moving = [norm for norm in tracked if norm not in still]
         recalibrate(moving)
         return moving

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from neuropt_core.nn.depth import depth_groups, owner
+from neuropt_core.nn.depth import depth_groups, ends_in_head, owner
 from neuropt_core.nn.graph import trace
 from neuropt_core.nn.head import find_head
 
@@ -117,3 +117,12 @@ def test_model_that_cannot_run_is_ordered_as_registered() -> None:
     assert seen.example is None
     assert "mask" in seen.reason
     assert [name for name, _ in _groups(model)] == ["0", "2"]
+
+
+def test_a_head_without_weights_of_its_own_ends_no_list() -> None:
+    """The last group is the head only if it was named one; with an embedding's weights it is not."""
+    model = Tied()
+    groups = depth_groups(model, trace(model), ("head",))
+    assert not ends_in_head(groups, ("head",))
+    assert ends_in_head(depth_groups(model, trace(model), ("body",)), ("body",))
+    assert not ends_in_head((), ("fc",))

@@ -39,11 +39,50 @@ def _paths(names: frozenset[str]) -> set[str]:
         ("last_blocks", {"fc", "blocks.5"}),
         ("gradual_unfreeze", {"fc", "blocks.5", "blocks.4", "blocks.3"}),
         ("full", {"fc", "stem", "bn", *(f"blocks.{i}" for i in range(6))}),
+        ("schedule", {"fc", "stem", "bn", *(f"blocks.{i}" for i in range(6))}),
     ],
 )
 def test_what_each_strategy_trains(net: nn.Module, strategy: str, expected: set[str]) -> None:
     """head_only trains the head, last_blocks one block more, gradual_unfreeze a third of the groups, full all."""
     assert _paths(trained(strategy, net, _groups(net), has_head=True)) == expected
+
+
+def test_norms_and_biases_are_found_by_what_they_are() -> None:
+    """norm_and_bias trains norms of any make, all biases and the head, and no matrix, table or token."""
+
+    class RMSNorm(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gamma = nn.Parameter(torch.ones(1, 4))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * self.gamma
+
+    class NormedLinear(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(4, 4))
+            self.position_bias = nn.Parameter(torch.zeros(3, 4))
+            self.q_bias = nn.Parameter(torch.zeros(4))
+            self.token = nn.Parameter(torch.zeros(1, 4))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x @ self.weight + self.q_bias + self.position_bias.sum(0) + self.token
+
+    weighty = nn.utils.parametrizations.weight_norm(nn.Linear(4, 4))
+    model = nn.Sequential(NormedLinear(), RMSNorm(), weighty, nn.LSTM(4, 4), nn.Linear(4, 4))
+    model[0].token = nn.Parameter(torch.zeros(1, 2, 4))
+    names = trained("norm_and_bias", model, [DepthGroup("4", ("4.weight", "4.bias"))], has_head=True)
+    lstm = {"3.bias_ih_l0", "3.bias_hh_l0"}
+    assert names == {"0.q_bias", "1.gamma", "2.bias", "4.weight", "4.bias", *lstm}
+    assert names - trained("norm_and_bias", model, [], has_head=False) == {"4.weight"}
+
+
+def test_norms_and_biases_of_a_resnet(net: nn.Module) -> None:
+    """In a network with BatchNorm these are the BatchNorms, the convolutions' biases and the head."""
+    names = trained("norm_and_bias", net, _groups(net), has_head=True)
+    assert {n for n, p in net.named_parameters() if p.ndim == 1} == names - {"fc.weight"}
+    assert "fc.weight" in names
 
 
 def test_resnet18_unfreezes_its_end(models: ModuleType) -> None:
@@ -57,7 +96,7 @@ def test_resnet18_unfreezes_its_end(models: ModuleType) -> None:
     }
 
 
-@pytest.mark.parametrize("strategy", ["head_only", "last_blocks", "gradual_unfreeze"])
+@pytest.mark.parametrize("strategy", ["head_only", "last_blocks", "gradual_unfreeze", "norm_and_bias"])
 def test_frozen_stays_bit_identical(net: nn.Module, strategy: str) -> None:
     """Ten real training steps under model.train() change no frozen parameter and no buffer of a frozen BatchNorm."""
     names = trained(strategy, net, _groups(net), has_head=True)
@@ -130,7 +169,22 @@ def test_coinciding_strategies_are_merged(net: nn.Module) -> None:
     """A network without embeddings has no arm all_but_embeddings; the kept arms all differ."""
     kept, merged = distinct(net, _groups(net), has_head=True)
     assert merged == {"all_but_embeddings": "trains the same as full"}
-    assert len(set(kept.values())) == len(kept) == 4
+    assert kept.pop("schedule") == kept["full"]
+    assert len(set(kept.values())) == len(kept) == 5
+
+
+def test_a_schedule_needs_something_below_the_head() -> None:
+    """Where the head is all there is, unfreezing it bit by bit is no arm; where norms are missing, norms are none."""
+    model = nn.Linear(3, 2, bias=False)
+    kept, merged = distinct(model, [DepthGroup("head", ("weight",))], has_head=True)
+    assert list(kept) == ["full"]
+    assert merged["schedule"] == merged["norm_and_bias"] == "trains the same as full"
+
+
+def test_only_the_strategies_asked_for_are_judged(net: nn.Module) -> None:
+    """A preset's strategies are kept or merged; the others are not spoken of."""
+    kept, merged = distinct(net, _groups(net), has_head=True, strategies=("full", "all_but_embeddings"))
+    assert [*kept, *merged] == ["full", "all_but_embeddings"]
 
 
 def test_embeddings_make_an_arm() -> None:
@@ -157,8 +211,8 @@ def test_a_missing_head_is_told(net: nn.Module) -> None:
     with pytest.raises(ConfigError, match=r"neuropt\.head"):
         trained("head_only", net, _groups(net), has_head=False)
     kept, merged = distinct(net, _groups(net), has_head=False)
-    assert list(kept) == ["full"]
-    assert merged["head_only"] == "the model has no head of its own"
+    assert list(kept) == ["full", "norm_and_bias"]
+    assert merged["schedule"] == merged["head_only"] == "the model has no head of its own"
 
 
 def test_unknown_strategies(net: nn.Module) -> None:

@@ -42,6 +42,18 @@ def test_every_trained_parameter_is_in_one_group(net: nn.Module, decay: float) -
     assert sorted(placed) == sorted(id(p) for p in net.parameters() if p.requires_grad)
 
 
+def test_named_parameters_have_a_place_though_they_are_frozen(net: nn.Module) -> None:
+    """What is to train later is in the groups from the start, under the rate and decay of its own depth."""
+    names = {n for n, _ in net.named_parameters() if not n.startswith("stem")}
+    shapes = []
+    for free in (True, False):
+        net.requires_grad_(free)
+        made = parameter_groups(net, _groups(net), lr=0.1, weight_decay=0.01, decay=0.75, names=names)
+        assert {id(p) for group in made for p in group["params"]} == {id(net.get_parameter(n)) for n in names}
+        shapes.append([(group["lr"], group["weight_decay"], len(group["params"])) for group in made])
+    assert shapes[0] == shapes[1]
+
+
 def test_norms_and_biases_have_no_weight_decay(net: nn.Module) -> None:
     """Weight decay falls on matrices and kernels alone."""
     for group in parameter_groups(net, _groups(net), lr=0.1, weight_decay=0.01, decay=0.9):

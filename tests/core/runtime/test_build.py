@@ -97,6 +97,15 @@ def test_frozen_stays_bit_identical_in_a_real_loop(strategy: str) -> None:
     assert not any(key.startswith(("0.", "1.")) for key in moved)
 
 
+def test_a_schedule_in_a_real_loop() -> None:
+    """In the loop that people write all weights and statistics have moved at the end."""
+    model, tuning = build(_cfg({"freeze_strategy": "schedule"}))
+    before = copy.deepcopy(model.state_dict())
+    _train(model, tuning, steps=2)
+    moved = {key for key, value in model.state_dict().items() if not torch.equal(before[key], value)}
+    assert moved == set(before)
+
+
 def test_frozen_statistics_let_the_weights_learn() -> None:
     """bn_mode=frozen keeps every running statistic through model.train() and still trains the norms' weights."""
     model, tuning = build(_cfg({"bn_mode": "frozen"}))
