@@ -39,6 +39,8 @@ def parameter_groups(
     lr: float,
     weight_decay: float,
     decay: float,
+    head: Collection[str] = (),
+    head_mult: float = 1.0,
     names: Collection[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Returns one dict for each rate and weight decay, with absolute values that every torch scheduler honours.
@@ -50,9 +52,12 @@ def parameter_groups(
     Args:
         model: The model.
         groups: Its depth groups, stem first, head last.
-        lr: The head's learning rate.
+        lr: The last group's learning rate, from which `decay` counts down.
         weight_decay: For weight matrices and kernels.
         decay: The layer decay, in (0, 1].
+        head: The head's parameters.
+        head_mult: Their rate is so many times what it would be, above 0; it changes no other rate. A new layer starts
+            from nothing and bears more than loaded ones: 10 in DAN (Long et al. 2015, arXiv:1502.02791, section 4.1).
         names: What the optimizer gets: all that it is to train at any time. None takes what requires a gradient now.
 
     Raises:
@@ -64,12 +69,12 @@ def parameter_groups(
     for index, group in enumerate(groups):
         rate = layer_rate(lr, decay, index, len(groups) - 1)
         for name in group.tensors:
-            parameter = parameters[name]
             if name not in wanted:
                 continue
-            strength = weight_decay if parameter.ndim >= 2 else 0.0
-            made = found.setdefault((rate, strength), {"params": [], "lr": rate, "weight_decay": strength})
-            made["params"].append(parameter)
+            own = rate * head_mult if name in head else rate
+            strength = weight_decay if parameters[name].ndim >= 2 else 0.0
+            made = found.setdefault((own, strength), {"params": [], "lr": own, "weight_decay": strength})
+            made["params"].append(parameters[name])
     if not found:
         raise ConfigError("neuropt.freeze_strategy", "must leave something to train", mend="Use full or name a head.")
     placed = [id(p) for made in found.values() for p in made["params"]]

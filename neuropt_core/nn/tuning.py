@@ -43,6 +43,7 @@ class Settings:
         edits: Changes of the architecture.
         freeze_strategy: One of `STRATEGIES`.
         lr_layer_decay: Factor of the learning rate from one depth group to the one before it, in (0, 1].
+        head_lr_mult: The head's learning rate is so many times what it would be, above 0.
         l2sp_regularization: Whether `Tuning.penalty` pulls towards the loaded weights.
         l2sp_strength: Its factor alpha, 0 or more.
         bn_mode: What becomes of BatchNorm's running statistics, one of `BN_MODES`.
@@ -55,6 +56,7 @@ class Settings:
     edits: EditPlan = field(default_factory=EditPlan)
     freeze_strategy: str = "full"
     lr_layer_decay: float = 1.0
+    head_lr_mult: float = 1.0
     l2sp_regularization: bool = False
     l2sp_strength: float = 0.01
     bn_mode: str = "train"
@@ -71,6 +73,8 @@ class Settings:
             raise ConfigError("neuropt.l2sp_regularization", "must be true or false", got=self.l2sp_regularization)
         if not _is_number(self.lr_layer_decay) or not 0 < self.lr_layer_decay <= 1:
             raise ConfigError("neuropt.lr_layer_decay", "must satisfy 0 < value <= 1", got=self.lr_layer_decay)
+        if not _is_number(self.head_lr_mult) or self.head_lr_mult <= 0:
+            raise ConfigError("neuropt.head_lr_mult", "must be a finite number above 0", got=self.head_lr_mult)
         for name, number in (("l2sp_strength", self.l2sp_strength), ("wd", self.wd or 0.0), ("lr", self.lr or 0.0)):
             if not _is_number(number) or number < 0:
                 raise ConfigError(f"neuropt.{name}", "must be a finite number of 0 or more", got=number)
@@ -128,12 +132,13 @@ class Tuning:
     def param_groups(self, *, lr: float, weight_decay: float = 0.0) -> list[dict[str, Any]]:
         """Returns parameter groups for any torch optimizer, with absolute ``lr`` and ``weight_decay`` in each.
 
-        The head learns at `lr`, earlier depth groups at less if ``neuropt.lr_layer_decay`` is below 1; norms and biases
-        have no weight decay; frozen parameters are left out, but for those that ``schedule`` will unfreeze: they are in
-        their groups from the start, without a gradient, so that schedulers and checkpoints see one layout.
+        The head learns at `lr` times ``neuropt.head_lr_mult``, each depth group before it at `lr`, or the earlier the
+        slower if ``neuropt.lr_layer_decay`` is below 1. Norms and biases have no weight decay. Frozen parameters are
+        left out, but for those that ``schedule`` will unfreeze: they are in their groups from the start, without a
+        gradient, so that schedulers and checkpoints see one layout.
 
         Args:
-            lr: The learning rate of the head, above 0; ``neuropt.lr``, where it is set, takes its place.
+            lr: The learning rate, above 0; ``neuropt.lr``, where it is set, takes its place.
             weight_decay: For weight matrices and kernels, 0 or more; ``neuropt.wd`` takes its place likewise.
         """
         self._used("param_groups")
@@ -146,8 +151,16 @@ class Tuning:
         groups = (
             self._groups if decay < 1 else (DepthGroup("all", tuple(n for n, _ in self._model.named_parameters())),)
         )
-        names = self._unfreezing.names if self._unfreezing is not None else None
-        return parameter_groups(self._model, groups, lr=lr, weight_decay=weight_decay, decay=decay, names=names)
+        return parameter_groups(
+            self._model,
+            groups,
+            lr=lr,
+            weight_decay=weight_decay,
+            decay=decay,
+            head=self._head_tensors() if self._settings.head_lr_mult != 1 else (),
+            head_mult=self._settings.head_lr_mult,
+            names=self._unfreezing.names if self._unfreezing is not None else None,
+        )
 
     def penalty(self) -> torch.Tensor:
         """Returns what to add to the loss: L2-SP if it is on, else a zero on the model's device."""
@@ -196,6 +209,16 @@ class Tuning:
     @functools.cached_property
     def _groups(self) -> tuple[DepthGroup, ...]:
         return depth_groups(self._model, self._seen, self.head)
+
+    def _head_tensors(self) -> frozenset[str]:
+        if not ends_in_head(self._groups, self.head):
+            raise ConfigError(
+                "neuropt.head_lr_mult",
+                "needs a model with a head of its own, and none was found",
+                got=self._settings.head_lr_mult,
+                mend="Name it, e.g. neuropt.head=[fc], or leave the setting out.",
+            )
+        return frozenset(self._groups[-1].tensors)
 
     def _make_anchor(self) -> Anchor | None:
         if not self._settings.l2sp_regularization:

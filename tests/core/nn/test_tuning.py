@@ -21,6 +21,27 @@ def test_helpers_work_without_a_config(net: nn.Module) -> None:
     assert tuning.head == ("fc",)
 
 
+@pytest.mark.parametrize("decay", [1.0, 0.5])
+def test_the_heads_multiplier_goes_with_decay_and_schedule(net: nn.Module, decay: float) -> None:
+    """Two settings, two effects: the block before the head learns at its own rate, the head at ten times lr."""
+    settings = Settings(head_lr_mult=10.0, lr_layer_decay=decay, freeze_strategy="schedule")
+    groups = Tuning(net, settings).param_groups(lr=0.1, weight_decay=0.01)
+    rates = {id(p): group["lr"] for group in groups for p in group["params"]}
+    assert len(rates) == sum(len(group["params"]) for group in groups) == len(list(net.parameters()))
+    assert rates[id(net.fc.weight)] == rates[id(net.fc.bias)] == pytest.approx(1.0)
+    assert rates[id(net.blocks[5].conv1.weight)] == pytest.approx(0.1 * decay ** (12 / 7))
+    assert rates[id(net.stem.weight)] == pytest.approx(0.1 * decay**12)
+
+
+def test_a_multiplier_without_a_head_is_told() -> None:
+    """A head that shares its weights with an embedding has no rate of its own."""
+    model = nn.ModuleDict({"embed": nn.Embedding(7, 4), "out": nn.Linear(4, 7, bias=False)})
+    model["out"].weight = model["embed"].weight
+    tuning = Tuning(model, Settings(head_lr_mult=2.0, head=("out",)))
+    with pytest.raises(ConfigError, match="head_lr_mult: needs a model with a head of its own"):
+        tuning.param_groups(lr=0.1)
+
+
 def test_snapshots_are_taken_only_when_asked_for(net: nn.Module) -> None:
     """Without L2-SP there is no copy of the weights, and the penalty is a zero that adds to any loss."""
     tuning = Tuning(net)

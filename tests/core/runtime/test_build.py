@@ -171,6 +171,7 @@ def test_a_rate_of_the_sweep_takes_the_place_of_the_scripts() -> None:
         ),
         ({"freeze_strategy": "half"}, "neuropt.freeze_strategy: must be one of"),
         ({"lr_layer_decay": 0}, "neuropt.lr_layer_decay: must satisfy 0 < value <= 1, got 0"),
+        ({"head_lr_mult": 0}, "neuropt.head_lr_mult: must be a finite number above 0, got 0"),
         ({"l2sp_regularization": "yes"}, "neuropt.l2sp_regularization: must be true or false, got 'yes'"),
         ({"l2sp_strength": -1}, "neuropt.l2sp_strength"),
         ({"bn_mode": "eval"}, "neuropt.bn_mode: must be one of"),
