@@ -32,7 +32,11 @@ class Anchor:
         return dict(self._start)
 
     def penalty(self) -> torch.Tensor:
-        """Returns the penalty over the weights that train, a scalar on their device."""
+        """Returns the penalty over the weights that train, a scalar on their device, in float32 or better.
+
+        Squares of half-precision weights overflow (float16) or vanish in their own sum (bfloat16), so they are taken
+        in float32 whatever the model's type, and under autocast too.
+        """
         # Looked up by name at each call: moving a model between devices may put new parameters in place of the old.
         parameters = dict(self._model.named_parameters())
         total = torch.zeros((), device=next((p.device for p in parameters.values()), None))
@@ -42,5 +46,6 @@ class Anchor:
                 continue
             if start.device != parameter.device:
                 start = self._start[name] = start.to(parameter.device)
-            total = total + (parameter - start).square().sum()
+            fine = torch.promote_types(parameter.dtype, torch.float32)
+            total = total + (parameter.to(fine) - start.to(fine)).square().sum()
         return 0.5 * self._strength * total
