@@ -29,7 +29,7 @@ def introspect(
     Args:
         node: The node, interpolations resolved, with its ``_target_``.
         where: The node's key in the config, for errors.
-        space: ``standard`` or ``seed``.
+        space: ``seed``, ``standard`` or ``wide``.
         pretrained: The user's own word on it, or None to find out.
         current: The scalars under ``neuropt`` in the user's config.
 

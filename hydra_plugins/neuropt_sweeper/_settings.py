@@ -31,7 +31,7 @@ def read_settings(settings: Mapping[str, Any]) -> NeuroptSweeperConf:
     _at_least_one("max_parallel", conf.max_parallel)
     _among("direction", conf.direction, ("minimize", "maximize"))
     _among("pretrained", conf.pretrained, tuple(PRETRAINED))
-    _among("space", conf.space, ("standard", "seed"))
+    _among("space", conf.space, ("seed", "standard", "wide"))
     _among("advisor", conf.advisor, ADVISORS)
     if not 0 <= conf.max_failure_rate <= 1:
         raise ConfigError("hydra.sweeper.max_failure_rate", "must be between 0 and 1", got=conf.max_failure_rate)

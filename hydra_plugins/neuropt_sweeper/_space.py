@@ -15,11 +15,21 @@ _READERS = {
     "lr": "param_groups",
     "wd": "param_groups",
     "lr_layer_decay": "param_groups",
+    "head_lr_mult": "param_groups",
     "l2sp_regularization": "penalty",
+    "l2sp_strength": "penalty",
     "bn_mode": "step",
 }
 """Role -> the helper of `neuropt_core.Tuning` through which a job reads it; all others are read by `build`."""
-_FINE_TUNING = ("freeze_strategy", "lr_layer_decay", "l2sp_regularization", "bn_mode")
+_STRATEGY = "neuropt.freeze_strategy"
+_FINE_TUNING = (
+    "freeze_strategy",
+    "lr_layer_decay",
+    "head_lr_mult",
+    "l2sp_regularization",
+    "l2sp_strength",
+    "bn_mode",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,9 @@ class Plan:
             helper = _READERS.get(parameter.role, "build")
             if parameter.name.startswith("neuropt.") and helper not in called:
                 missing[helper] = (*missing.get(helper, ()), parameter.name)
+            # `build` freezes for a schedule, and only `step` unfreezes: without it the head alone would train.
+            if parameter.name == _STRATEGY and parameter.check("schedule") is None and "step" not in called:
+                missing["step"] = (*missing.get("step", ()), f"{parameter.name}=schedule")
         return missing
 
     @property

@@ -83,7 +83,8 @@ class NeuroptSweeperConf:
     pretrained: str = "auto"
     """auto, true or false: whether the model carries trained weights."""
     space: str = "standard"
-    """standard, or seed for loevlie/neuropt's full list, edits that destroy a pretrained network included."""
+    """standard: 6 to 8 parameters; seed: loevlie/neuropt's full list, edits that destroy a pretrained network included;
+    wide: standard, gradual unfreezing, the head's rate and L2-SP's strength, for 50 trials or more."""
     bind: BindConf = field(default_factory=BindConf)
 
     advisor: str = "auto"

@@ -8,6 +8,8 @@ The rules and where they come from:
   scores far better once the statistics are recomputed in each epoch. Frozen statistics want a smaller rate.
 - lr: a factor of 3 either way finds the order of magnitude (Bengio 2012, arXiv:1206.5533, section 3.1).
 - `lr_layer_decay` 0.75: the usual value of BEiT, MAE and ConvNeXt recipes; it mostly buys tolerance of a higher lr.
+- `head_lr_mult` 10: DAN (arXiv:1502.02791, section 4.1), and many since, where a new head meets loaded layers.
+- schedule: ULMFiT's gradual unfreezing.
 - head_only and gradual_unfreeze: Kumar et al. 2022 (arXiv:2202.10054) and ULMFiT (arXiv:1801.06146); safe on
   little data.
 - L2-SP: Li et al. 2018 (arXiv:1802.01483).
@@ -180,6 +182,11 @@ _RULES = (
         _both(_set(bn_mode="frozen"), _scale("lr", 1 / 3)),
     ),
     Move("Pull towards the loaded weights (L2-SP), against forgetting.", _set(l2sp_regularization=True)),
+    Move(
+        "Unfreeze from the head down over the first half of training, so that a raw head shakes no early layer.",
+        _set(freeze_strategy="schedule"),
+    ),
+    Move("Let the new head learn ten times faster than what was loaded.", _set(head_lr_mult=10.0)),
     Move("Ten times the weight decay, against overfitting.", _scale("wd", 10)),
     Move("The learning rate once more in the direction of the best so far.", _onward),
     Move("Some dropout, against overfitting.", _set(dropout=0.2)),

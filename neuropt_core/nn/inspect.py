@@ -11,7 +11,7 @@ from torch import nn
 
 from neuropt_core.nn.depth import DepthGroup, depth_groups, ends_in_head
 from neuropt_core.nn.edits import ACTIVATIONS, POOLS, EditPlan, check
-from neuropt_core.nn.freeze import BN_MODES, SEED_STRATEGIES, distinct, tracked_norms
+from neuropt_core.nn.freeze import BN_MODES, SEED_STRATEGIES, STRATEGIES, distinct, tracked_norms
 from neuropt_core.nn.graph import Trace, trace
 from neuropt_core.nn.head import find_head
 from neuropt_core.nn.pretrained import judge
@@ -19,6 +19,12 @@ from neuropt_core.nn.sites import Sites, count_kinds, find_sites, pool_kind
 from neuropt_core.profile import Group, ModelProfile, Pretrained
 from neuropt_core.space import Categorical, Float, Parameter, Value, When
 
+Preset = Literal["seed", "standard", "wide"]
+_STRATEGIES: dict[Preset, tuple[str, ...]] = {
+    "seed": SEED_STRATEGIES,
+    "standard": (*SEED_STRATEGIES, "norm_and_bias"),
+    "wide": STRATEGIES,
+}
 _DESTROYS = "would destroy the loaded weights; hydra.sweeper.space=seed offers it"
 _FEWEST_GROUPS = 3  # Decay over fewer groups is one more learning rate for the head, not a profile over depth.
 
@@ -27,7 +33,7 @@ def inspect_model(
     make: Callable[[], nn.Module],
     *,
     target: str,
-    space: Literal["standard", "seed"] = "standard",
+    space: Preset = "standard",
     pretrained: bool | None = None,
     current: Mapping[str, Value] | None = None,
 ) -> ModelProfile:
@@ -36,7 +42,8 @@ def inspect_model(
     Args:
         make: Builds the model afresh; called twice.
         target: The `_target_` that builds it, for messages.
-        space: ``seed`` also offers a pretrained model what destroys its weights, as loevlie/neuropt does.
+        space: ``seed`` also offers a pretrained model what destroys its weights, as loevlie/neuropt does; ``wide``
+            adds to ``standard`` what pays off only with a large budget.
         pretrained: The user's word on whether weights were loaded; None asks the weights.
         current: The user's present values under ``neuropt``, by short name, e.g. ``{"freeze_strategy": "head_only"}``.
 
@@ -53,7 +60,7 @@ def inspect_model(
     sizes = {name: p.numel() for name, p in model.named_parameters()}
     offer = _Offer(model, seen, head, {name: value for name, value in (current or {}).items() if value is not None})
     offer.edits(destructive=not verdict.verdict or space == "seed")
-    trainable = offer.fine_tuning(verdict, groups)
+    trainable = offer.fine_tuning(verdict, groups, space)
     return ModelProfile(
         target=target,
         parameters=sum(sizes.values()),
@@ -95,14 +102,15 @@ class _Offer:
         if sites.attentions:
             self._rate("mha_dropout", sites.mha_dropout, len(sites.attentions), 0.3)
 
-    def fine_tuning(self, verdict: Pretrained, groups: tuple[DepthGroup, ...]) -> dict[str, float]:
+    def fine_tuning(self, verdict: Pretrained, groups: tuple[DepthGroup, ...], space: Preset) -> dict[str, float]:
         """Offers what fine-tuning can vary, and returns the share of parameters that each strategy trains."""
         if not verdict.verdict:
             self.left_out["fine-tuning"] = "no weights were loaded"
             return {}
-        strategies, merged = distinct(
-            self.model, groups, has_head=ends_in_head(groups, self.head), strategies=SEED_STRATEGIES
-        )
+        has_head, current = ends_in_head(groups, self.head), self.current.get("freeze_strategy")
+        # What the user has now is compared with the rest, whatever the preset holds.
+        wanted = [name for name in STRATEGIES if name in _STRATEGIES[space] or name == current]
+        strategies, merged = distinct(self.model, groups, has_head=has_head, strategies=wanted)
         for name, reason in merged.items():
             self.left_out[f"freeze_strategy={name}"] = reason
         deep = tuple(name for name in strategies if name != "head_only")
@@ -125,7 +133,12 @@ class _Offer:
             )
         else:
             self.left_out["lr_layer_decay"] = f"there are only {len(groups)} depth groups"
+        if space == "wide" and has_head and deep:
+            self._log("head_lr_mult", 1.0, 30.0, 1.0, "the head's rate is so many times lr", condition)
         self._choose("l2sp_regularization", (False, True), False, "pull towards the loaded weights", condition)
+        if space == "wide":
+            pulled = (*condition, When("neuropt.l2sp_regularization", (True,)))
+            self._log("l2sp_strength", 1e-4, 1.0, 0.01, "how hard it pulls", pulled)
         norms = tracked_norms(self.model)
         if norms:
             self._choose("bn_mode", BN_MODES, "train", f"statistics of {len(norms)} BatchNorm layers", condition)
@@ -184,6 +197,21 @@ class _Offer:
                 high=high,
                 default=self.current.get(name, present or 0.0),
                 has_default=True,
+                role=name,
+                note=note,
+            )
+        )
+
+    def _log(self, name: str, low: float, high: float, default: float, note: str, when: tuple[When, ...]) -> None:
+        self.parameters.append(
+            Float(
+                name=f"neuropt.{name}",
+                low=low,
+                high=high,
+                log=True,
+                default=self.current.get(name, default),
+                has_default=True,
+                when=when,
                 role=name,
                 note=note,
             )

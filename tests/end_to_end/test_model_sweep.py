@@ -50,6 +50,19 @@ def test_a_loaded_network_is_offered_fine_tuning_and_no_edit_that_destroys_it(tm
     assert "++neuropt.head=['5']" in config
 
 
+def test_the_wide_space_runs_a_schedule(tmp_path: Path) -> None:
+    """What space=wide adds is offered and read: a sweep with a schedule fixed ends with a score in every trial."""
+    wide = ("hydra.sweeper.space=wide", "++neuropt.freeze_strategy=schedule")
+    done = _sweep(tmp_path, "build,groups,step", *wide, trained=True)
+    assert done.code == 0, done.stderr
+    (space,) = [line for line in done.stdout.splitlines() if "Search space" in line]
+    assert "'head_lr_mult'" in space
+    assert "'freeze_strategy'" not in space
+    asked = [r["proposal"]["params"] for r in done.journal if r["op"] == "ask"]
+    assert asked[0]["neuropt.head_lr_mult"] == 1.0
+    assert [outcome["state"] for outcome in done.told().values()] == ["COMPLETE"] * 3
+
+
 def test_a_script_that_does_not_build_its_model_with_us_is_told_after_trial_0(tmp_path: Path) -> None:
     """If nothing reads what is searched, the study ends after one trial with a sentence that says what to do."""
     done = _sweep(tmp_path, "")

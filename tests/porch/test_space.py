@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -90,6 +91,27 @@ def test_the_users_values_are_the_defaults() -> None:
     assert plan.space["width"].default == 64
     assert plan.space["data"].default == "mnist"
     assert not _plan(("layers=choice(1,2)",)).space["layers"].has_default
+
+
+def test_a_helper_that_nobody_calls_is_named() -> None:
+    """Each parameter names the helper that reads it; a schedule is frozen by build and unfrozen by step."""
+    found = {
+        name: Float(name=f"neuropt.{name}", low=0.1, high=1.0, default=1.0, has_default=True, role=name)
+        for name in ("head_lr_mult", "l2sp_strength")
+    }
+    strategy = replace(STRATEGY, choices=("full", "schedule"))
+    profile = replace(PROFILE, offered=(strategy, *found.values()))
+    plan = write_space(
+        config=CONFIG, choices={}, profile=profile, roles=[], arguments=parse_arguments([]), params=parse_params([])
+    )
+    assert plan.shown == ("freeze_strategy", "head_lr_mult", "l2sp_strength")
+    assert plan.unread({"build"}) == {
+        "step": ("neuropt.freeze_strategy=schedule",),
+        "param_groups": ("neuropt.head_lr_mult",),
+        "penalty": ("neuropt.l2sp_strength",),
+    }
+    assert plan.unread({"build", "step", "param_groups", "penalty"}) == {}
+    assert "step" not in _plan().unread({"build", "param_groups"})
 
 
 def test_an_unknown_key_and_an_empty_space_are_refused() -> None:

@@ -73,6 +73,42 @@ def test_the_seeds_space_holds_all(make_loaded: Make) -> None:
     assert {"activation", "use_batchnorm", "pool_type", "freeze_strategy"} <= set(_roles(profile))
 
 
+def test_the_standard_space_is_small(make_loaded: Make) -> None:
+    """With lr, weight decay and an optimizer of its own it has no more than eight parameters."""
+    offered = inspect_model(make_loaded, target="net").offered
+    assert 6 <= len(offered) + 3 <= 8
+    (strategy,) = [p for p in offered if p.role == "freeze_strategy"]
+    assert isinstance(strategy, Categorical)
+    assert strategy.choices == ("full", "head_only", "gradual_unfreeze", "last_blocks", "norm_and_bias")
+
+
+def test_the_wide_space_adds_what_wants_more_trials(make_loaded: Make) -> None:
+    """space=wide is standard and the schedule, the head's rate and L2-SP's strength, each under its condition."""
+    standard = inspect_model(make_loaded, target="net")
+    wide = inspect_model(make_loaded, target="net", space="wide")
+    assert set(_roles(wide)) - set(_roles(standard)) == {"head_lr_mult", "l2sp_strength"}
+    assert wide.trainable.keys() - standard.trainable.keys() == {"schedule"}
+    space = SearchSpace(wide.offered)
+    assert space.check(space.defaults()) == ()
+    mult, strength = space["neuropt.head_lr_mult"], space["neuropt.l2sp_strength"]
+    assert isinstance(mult, Float)
+    assert isinstance(strength, Float)
+    assert (mult.low, mult.high, mult.default, mult.log) == (1.0, 30.0, 1.0, True)
+    assert (strength.low, strength.high, strength.default, strength.log) == (1e-4, 1.0, 0.01, True)
+    for strategy, pull, active in (("head_only", True, (False, False)), ("full", False, (True, False)),
+                                   ("schedule", True, (True, True))):  # fmt: skip
+        values = {"neuropt.freeze_strategy": strategy, "neuropt.l2sp_regularization": pull}
+        assert (space.is_active(mult.name, values), space.is_active(strength.name, values)) == active
+
+
+def test_the_seeds_strategies_are_its_own(make_loaded: Make) -> None:
+    """space=seed adds nothing of ours to the original's strategies; what the user has now is among them always."""
+    profile = inspect_model(make_loaded, target="net", space="seed")
+    assert not {"norm_and_bias", "schedule"} & profile.trainable.keys()
+    profile = inspect_model(make_loaded, target="net", current={"freeze_strategy": "schedule"})
+    assert "schedule" in profile.trainable
+
+
 def test_the_profile_is_a_space(make_loaded: Make) -> None:
     """The offers form a search space whose defaults are legal, and survive JSON."""
     profile = inspect_model(make_loaded, target="net")
