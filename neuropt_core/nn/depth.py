@@ -50,8 +50,9 @@ def depth_groups(model: nn.Module, seen: Trace, head: tuple[str, ...]) -> tuple[
     """
     names = [name for name, _ in model.named_parameters()]
     order = _order(names, seen)
-    tied = {n for n in names if seen.first.get(n) != seen.last.get(n)}
-    in_head = {n for n in names if within(n, head) and n not in tied}
+    outside = {id(p) for n, p in model.named_parameters(remove_duplicate=False) if not within(n, head)}
+    tied = {n for n, p in model.named_parameters() if id(p) in outside or n in seen.shared}
+    in_head = {n for n in names if n not in tied}
     body = [n for n in names if n not in in_head]
     paths = block_paths(model)
     members: dict[str, list[str]] = {path: [n for n in body if within(n, (path,))] for path in paths}

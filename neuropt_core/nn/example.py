@@ -75,9 +75,12 @@ def _hinted_sides(model: nn.Module) -> Iterator[int]:
 
 
 def tensors_in(output: object) -> list[torch.Tensor]:
-    """Returns the floating-point tensors of a model's output, in order; of an output with ``logits`` only these."""
+    """Returns the floating-point tensors of a model's output, in order; of an output with ``logits`` only these.
+
+    Of a named tuple all: torchvision's holds the logits of auxiliary classifiers beside those of the last one.
+    """
     logits = getattr(output, "logits", None)
-    if isinstance(logits, torch.Tensor):
+    if isinstance(logits, torch.Tensor) and not isinstance(output, tuple):
         return [logits]
     if isinstance(output, torch.Tensor):
         return [output] if output.is_floating_point() else []

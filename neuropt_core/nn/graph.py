@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -21,7 +21,9 @@ class Trace:
         reason: Why nothing ran, in words; else "".
         first: Parameter -> depth of its first use: the most parametrised operations on a path from the input to it.
         last: Parameter -> depth of its last use; differs from `first` for tied and recurrent weights.
-        frontier: Parameters met first when walking back from the output.
+        frontier: Parameters met first when walking back from the output, in train mode where that has outputs of its
+            own (auxiliary heads). Where one feeds another it is none: features beside the logits have no head.
+        shared: Those of the frontier that are used elsewhere in the model too, as a head tied to an embedding is.
         called: Paths of the modules whose forward ran; a layer used only by its ``.weight`` is not among them.
         outputs: What came out, without a graph, to compare edited models with.
     """
@@ -31,6 +33,7 @@ class Trace:
     first: Mapping[str, int] = field(default_factory=dict)
     last: Mapping[str, int] = field(default_factory=dict)
     frontier: tuple[str, ...] = ()
+    shared: frozenset[str] = frozenset()
     called: frozenset[str] = frozenset()
     outputs: tuple[torch.Tensor, ...] = ()
 
@@ -53,20 +56,34 @@ def trace(model: nn.Module) -> Trace:
         except Exception as error:  # noqa: BLE001 - a wrong guess fails in the model's own way; the last reason is kept
             complaint = f"it does not run on {tuple(example.shape)} ({type(error).__name__}: {error})".splitlines()[0]
             continue
-        if _trains(twin, example):
-            return found
+        trained = _in_training(twin, example)
+        if trained is not None:
+            return _joined(found, trained)
         fallback = fallback or found
     return fallback or Trace(reason=complaint)
 
 
-def _trains(twin: nn.Module, example: torch.Tensor) -> bool:
-    """Tells whether an input serves in train mode too, where auxiliary heads may ask for larger images."""
+def _in_training(twin: nn.Module, example: torch.Tensor) -> Trace | None:
+    """Returns what a pass in train mode shows; None if the input does not serve there (auxiliary heads want more)."""
     try:
-        with kept_generators(twin), torch.no_grad():
-            twin.train()(example.to(device_of(twin)))
+        return _run(twin.train(), example)
     except Exception:  # noqa: BLE001 - the model's own complaint; another input is tried, and this one kept in reserve
-        return False
-    return True
+        return None
+
+
+def _joined(found: Trace, trained: Trace) -> Trace:
+    """Adds to a pass in eval mode what runs only in training."""
+    if all(name in found.first for name in trained.frontier):
+        frontier, shared = found.frontier, found.shared
+    else:
+        frontier, shared = trained.frontier, trained.shared
+    return replace(
+        found,
+        first={**trained.first, **found.first},
+        last={**trained.last, **found.last},
+        frontier=frontier,
+        shared=shared,
+    )
 
 
 def _run(twin: nn.Module, example: torch.Tensor) -> Trace:
@@ -86,8 +103,13 @@ def _run(twin: nn.Module, example: torch.Tensor) -> Trace:
     if not outputs:
         raise TypeError("its output holds no tensor of real numbers")
     names: dict[torch.Tensor, str] = {parameter: name for name, parameter in twin.named_parameters()}
-    first, last, frontier = _Graph(names, leaf).read([out.grad_fn for out in outputs if out.grad_fn is not None])
-    return Trace(example, "", first, last, frontier, frozenset(called), tuple(t.detach() for t in outputs))
+    graph = _Graph(names, leaf)
+    frontier, elsewhere = graph.read([out.grad_fn for out in outputs if out.grad_fn is not None])
+    # One layer that goes over its own output again, step by step, shares its weights with nobody.
+    recurrent = {p for module in twin.modules() if isinstance(module, nn.RNNBase) for p in module.parameters()}
+    shared = elsewhere - {names[p] for p in recurrent}
+    ran = frozenset(called)
+    return Trace(example, "", graph.first, graph.last, frontier, shared, ran, tuple(t.detach() for t in outputs))
 
 
 class _Graph:
@@ -106,8 +128,8 @@ class _Graph:
         self.first: dict[str, int] = {}
         self.last: dict[str, int] = {}
 
-    def read(self, roots: list[Any]) -> tuple[dict[str, int], dict[str, int], tuple[str, ...]]:
-        """Returns first and last depth of every parameter that was reached, and the frontier."""
+    def read(self, roots: list[Any]) -> tuple[tuple[str, ...], frozenset[str]]:
+        """Returns the frontier and those of it that are used elsewhere too; fills `first` and `last`."""
         stack = [(root, False) for root in roots]
         while stack:
             node, ready = stack.pop()
@@ -116,7 +138,7 @@ class _Graph:
             elif node not in self._active:
                 stack.append((node, True))
                 stack += [(child, False) for child in _children(node) if child not in self._active]
-        return self.first, self.last, self._frontier(roots)
+        return self._frontier(roots)
 
     def _settle(self, node: Any) -> None:
         if node in self._active:
@@ -141,22 +163,40 @@ class _Graph:
             self.first[name] = min(depth, self.first.get(name, depth))
             self.last[name] = max(depth, self.last.get(name, depth))
 
-    def _frontier(self, roots: list[Any]) -> tuple[str, ...]:
-        found: dict[str, None] = {}
+    def _frontier(self, roots: list[Any]) -> tuple[tuple[str, ...], frozenset[str]]:
+        met: list[Any] = []
+        stops: list[Any] = []
         seen, stack = set(roots), list(roots)
         while stack:
             node = stack.pop()
             if not self._active[node]:
                 continue
-            used = self._weights[node]
-            found.update(dict.fromkeys(sorted(name for name in used if self._sizes[name][1] > 1)))
+            met.append(node)
             # A norm or a temperature after the classifier is part of the head, not the whole of it: walk on.
-            if any(self._sizes[name][0] >= 2 for name in used):
+            if any(self._sizes[name][0] >= 2 for name in self._weights[node]):
+                stops.append(node)
                 continue
             fresh = [child for child in _children(node) if child not in seen]
             seen.update(fresh)
             stack += fresh
-        return tuple(found)
+        below = _below(stops)
+        kept = dict.fromkeys(node for node in met if node not in below)
+        names = (name for node in kept for name in sorted(self._weights[node]) if self._sizes[name][1] > 1)
+        frontier = tuple(dict.fromkeys(names))
+        others = (node for node, active in self._active.items() if active and node not in kept)
+        elsewhere = frozenset(name for node in others for name in self._weights[node])
+        return frontier, elsewhere.intersection(frontier)
+
+
+def _below(nodes: list[Any]) -> set[Any]:
+    """Returns all that some of `nodes` are computed from."""
+    found: set[Any] = set()
+    stack = list(nodes)
+    while stack:
+        fresh = [child for child in _children(stack.pop()) if child not in found]
+        found.update(fresh)
+        stack += fresh
+    return found
 
 
 def _children(node: Any) -> list[Any]:

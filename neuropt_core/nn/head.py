@@ -11,9 +11,9 @@ from neuropt_core.nn.graph import Trace
 def find_head(model: nn.Module, seen: Trace, fresh: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Returns the module paths of the head, outermost, in order of registration; empty if there is none of its own.
 
-    Fresh layers and the first layers met when walking back from the output, together. Where nothing ran, the last
-    registered layer with a weight matrix or kernel stands for the latter. A classifier that shares its weights with
-    an embedding is no head of its own.
+    Fresh layers and the first layers met when walking back from the outputs, auxiliary ones included, together. Where
+    nothing ran, the last registered layer with a weight matrix or kernel stands for the latter. A classifier that
+    shares its weights with an embedding is no head of its own, also if it has a bias of its own.
 
     Args:
         model: The model.
@@ -21,11 +21,19 @@ def find_head(model: nn.Module, seen: Trace, fresh: tuple[str, ...] = ()) -> tup
         fresh: Names of the tensors that were not loaded; empty when nothing was loaded or all was.
     """
     if seen.frontier:
-        last = [owner(n) for n in seen.frontier if seen.first[n] == seen.last[n]]
+        last = [owner(n) for n in seen.frontier if n not in seen.shared]
+        own = [n for n, p in model.named_parameters() if p.ndim >= 2 and n not in seen.shared]
+        last = last if any(within(n, last) for n in own) else []
     else:
-        last = [owner(n) for n, p in model.named_parameters() if p.ndim >= 2][-1:]
+        last = _last_registered(model)
     found = {path for path in (*last, *_fresh_modules(model, frozenset(fresh))) if path}
     return tuple(path for path, _ in model.named_modules() if path in found and not within(path, found))
+
+
+def _last_registered(model: nn.Module) -> list[str]:
+    weights = [(n, p) for n, p in model.named_parameters(remove_duplicate=False) if p.ndim >= 2]
+    tied = sum(p is weights[-1][1] for _, p in weights) > 1 if weights else False
+    return [] if tied else [owner(n) for n, _ in weights[-1:]]
 
 
 def _fresh_modules(model: nn.Module, fresh: frozenset[str]) -> list[str]:

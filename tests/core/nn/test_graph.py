@@ -23,7 +23,7 @@ def test_depth_counts_parametrised_operations() -> None:
 
     seen = trace(Shared())
     assert (seen.first["a.weight"], seen.first["b.weight"], seen.last["a.weight"]) == (1, 2, 3)
-    assert set(seen.frontier) == {"a.weight", "a.bias"}
+    assert set(seen.frontier) == seen.shared == {"a.weight", "a.bias"}
     assert seen.called == {"", "a", "b"}
 
 
