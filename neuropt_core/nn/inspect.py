@@ -116,7 +116,10 @@ class _Offer:
         deep = tuple(name for name in strategies if name != "head_only")
         condition: tuple[When, ...] = ()
         if len(strategies) > 1:
-            self._choose("freeze_strategy", tuple(strategies), "full", f"head: {', '.join(self.head) or 'none'}")
+            note = f"head: {', '.join(self.head) or 'none'}"
+            if "schedule" in strategies:  # The one whose name does not say to an advisor what it does.
+                note = f"{note}; schedule: head first, then block by block, all from half of training on"
+            self._choose("freeze_strategy", tuple(strategies), "full", note)
             condition = (When("neuropt.freeze_strategy", deep),) if len(deep) < len(strategies) else ()
         if len(groups) >= _FEWEST_GROUPS:
             self.parameters.append(

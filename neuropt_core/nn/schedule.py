@@ -76,8 +76,8 @@ class Unfreezing:
 
     def advance(self, progress: float) -> list[_NormBase]:
         """Unfreezes what `progress` allows, and returns the layers whose statistics move from now on."""
-        now = max(self._done, reached(len(self._stages), progress))
-        if now == self._done:
+        now = reached(len(self._stages), progress)
+        if now <= self._done:
             return []
         # By name, since moving a model between devices may put new parameters in place of the old.
         parameters = dict(self._model.named_parameters())

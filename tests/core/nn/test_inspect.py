@@ -90,6 +90,7 @@ def test_the_wide_space_adds_what_wants_more_trials(make_loaded: Make) -> None:
     assert wide.trainable.keys() - standard.trainable.keys() == {"schedule"}
     space = SearchSpace(wide.offered)
     assert space.check(space.defaults()) == ()
+    assert "all from half of training on" in space["neuropt.freeze_strategy"].note
     mult, strength = space["neuropt.head_lr_mult"], space["neuropt.l2sp_strength"]
     assert isinstance(mult, Float)
     assert isinstance(strength, Float)
