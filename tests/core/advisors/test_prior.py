@@ -142,3 +142,25 @@ def test_the_stand_in_says_for_whom_it_stands() -> None:
         ("random", "llm"),
         ("random", "llm"),
     ]
+
+
+def test_a_wide_space_has_moves_of_its_own() -> None:
+    """Where a schedule and a rate of the head's own are searched, each is tried once."""
+    strategy = Categorical(
+        name="neuropt.freeze_strategy",
+        choices=("full", "schedule"),
+        default="full",
+        has_default=True,
+        role="freeze_strategy",
+    )
+    mult = Float(
+        name="neuropt.head_lr_mult", low=1.0, high=30.0, log=True, default=1.0, has_default=True, role="head_lr_mult"
+    )
+    space = SearchSpace((strategy, mult))
+    start = Trial(0, own_configuration(space), Outcome(TrialState.COMPLETE, 1.0))
+    advice = PriorAdvisor(then=RandomAdvisor()).propose(Request(StudySpec("s", space), (start,), 1, 2, 20))
+    assert [p.params for p in advice.proposals] == [
+        {"neuropt.freeze_strategy": "schedule", "neuropt.head_lr_mult": 1.0},
+        {"neuropt.freeze_strategy": "full", "neuropt.head_lr_mult": 10.0},
+    ]
+    assert [p.source for p in advice.proposals] == ["prior", "prior"]
