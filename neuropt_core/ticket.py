@@ -111,6 +111,19 @@ class Ticket:
         here = data["host"] == os.uname().nodename and pid != os.getpid()
         return here and not self.result_path.exists() and _born(pid) is not None and _born(pid) == data["born"]
 
+    def may_run_on(self) -> str | None:
+        """Returns the other machine on which the job began and may still run, or None.
+
+        A job that shared its process with the sweeper is dead with it, on whichever machine that was.
+        """
+        try:
+            data: Any = json.loads(self.started_path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        apart = data["pid"] != Ticket.read(self.path).sweeper
+        elsewhere = data["host"] != os.uname().nodename and not self.result_path.exists()
+        return str(data["host"]) if elsewhere and apart else None
+
     def kill(self) -> None:
         """Ends the job's process, if it runs on this machine and is not this one."""
         if self.is_running():

@@ -12,7 +12,7 @@ from hydra_plugins.neuropt_sweeper._compose import Composer
 from hydra_plugins.neuropt_sweeper._overrides import override
 from hydra_plugins.neuropt_sweeper._space import Plan
 from neuropt_core.advice import Advisor, own_configuration
-from neuropt_core.errors import ConfigError
+from neuropt_core.errors import ConfigError, StudyError
 from neuropt_core.sinks.base import Scene, Sink
 from neuropt_core.study import Study
 from neuropt_core.ticket import VARIABLE, Ticket
@@ -55,6 +55,7 @@ class Loop:
         """Returns why it ended, in words.
 
         Raises:
+            StudyError: A trial that was left running may still run on another machine.
             ConfigError: Trial 0 shows that the script and the study do not fit together.
         """
         self._tell_sinks(lambda sink, scene: sink.study_started(scene))
@@ -103,6 +104,12 @@ class Loop:
             if ticket is not None and self._study.attempts(trial.number):
                 while ticket.is_running():  # It outlived the sweeper that launched it; it must not run twice.
                     time.sleep(1)
+                if host := ticket.may_run_on():
+                    raise StudyError(
+                        f"trial {trial.number}",
+                        f"began on {host}, has left no result yet, and may still run there",
+                        mend=f"Run the same command when it has ended, or delete {ticket.started_path} if it is dead.",
+                    )
                 # Under the basic launcher a job that kills its process kills the sweeper: it must not do so for ever.
                 if ticket.result() is not None or self._study.attempts(trial.number) >= _ATTEMPTS:
                     self._tell(trial.number, outcome_of(ticket))

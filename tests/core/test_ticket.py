@@ -69,3 +69,17 @@ Ticket(Path({str(tmp_path)!r}), 0).write_started(); print('up', flush=True); tim
     assert not ticket.is_running()
     ticket.started_path.write_text(json.dumps({**started, "pid": os.getpid()}))
     assert not ticket.is_running()
+
+
+def test_a_job_on_another_machine_is_not_taken_for_dead(tmp_path: Path) -> None:
+    """What began elsewhere may run there, unless it shared the sweeper's process or has left its result."""
+    ticket = Ticket(tmp_path, 0, sweeper=41)
+    ticket.write()
+    assert ticket.may_run_on() is None
+    ticket.started_path.write_text(json.dumps({"pid": 42, "host": "far-away", "born": "1"}))
+    assert ticket.may_run_on() == "far-away"
+    ticket.started_path.write_text(json.dumps({"pid": 41, "host": "far-away", "born": "1"}))
+    assert ticket.may_run_on() is None
+    ticket.started_path.write_text(json.dumps({"pid": 42, "host": "far-away", "born": "1"}))
+    ticket.write_result(Outcome(TrialState.COMPLETE, 0.5))
+    assert ticket.may_run_on() is None

@@ -287,6 +287,21 @@ def test_a_job_that_kills_the_sweeper_does_so_three_times_at_most(tmp_path: Path
     assert told[1]["failure"]["kind"] == "lost"
 
 
+def test_a_trial_that_may_run_on_another_machine_is_not_run_twice(tmp_path: Path) -> None:
+    """A job that began elsewhere and has no result ends the resumed sweep with a sentence, until its word is gone."""
+    folder = tmp_path / "s"
+    sweep(folder, "hydra.sweeper.n_trials=2", "bad.numbers=[1]", "bad.how=kill")
+    started = folder / "1" / "neuropt" / "started.json"
+    started.write_text(json.dumps({**json.loads(started.read_text()), "host": "far-away", "pid": 1}))
+    refused = sweep(folder, "hydra.sweeper.n_trials=2", "bad.numbers=[1]", "bad.how=kill")
+    assert refused.code == 1
+    assert "trial 1: began on far-away" in refused.stderr
+    assert refused.ran() == [0, 1]
+    started.unlink()
+    sweep(folder, "hydra.sweeper.n_trials=2", "bad.numbers=[1]", "bad.how=kill")
+    assert refused.ran() == [0, 1, 1]
+
+
 def test_a_refused_sweep_changes_no_file(tmp_path: Path) -> None:
     """A sweep that is refused leaves the files of the study that lies there as they are."""
     folder = tmp_path / "s"
