@@ -100,8 +100,11 @@ class Loop:
         for trial in self._study.trials:
             if trial.outcome is not None:
                 continue
-            ticket = self._ticket(trial, max(self._study.attempts(trial.number) - 1, 0))
-            if ticket is not None and self._study.attempts(trial.number):
+            attempts = self._study.attempts(trial.number)
+            ticket = self._ticket(trial, max(attempts - 1, 0))
+            if ticket is None:  # Hydra refuses the configuration by now, and that was told.
+                continue
+            if attempts:
                 while ticket.is_running():  # It outlived the sweeper that launched it; it must not run twice.
                     time.sleep(1)
                 if host := ticket.may_run_on():
@@ -111,7 +114,7 @@ class Loop:
                         mend=f"Run the same command when it has ended, or delete {ticket.started_path} if it is dead.",
                     )
                 # Under the basic launcher a job that kills its process kills the sweeper: it must not do so for ever.
-                if ticket.result() is not None or self._study.attempts(trial.number) >= _ATTEMPTS:
+                if ticket.result() is not None or attempts >= _ATTEMPTS:
                     self._tell(trial.number, outcome_of(ticket))
                     continue
             self._launch(trial)
