@@ -5,8 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,8 +16,6 @@ from neuropt_core.errors import ConfigError
 from neuropt_core.nn.depth import DepthGroup, depth_groups, ends_in_head
 from neuropt_core.nn.edits import EditPlan, apply
 from neuropt_core.nn.freeze import (
-    BN_MODES,
-    STRATEGIES,
     freeze,
     frozen_norms,
     keep_eval,
@@ -31,73 +28,8 @@ from neuropt_core.nn.groups import parameter_groups
 from neuropt_core.nn.head import find_head
 from neuropt_core.nn.l2sp import Anchor
 from neuropt_core.nn.schedule import Unfreezing
-
-_EDITS = tuple(f.name for f in fields(EditPlan))
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the node `neuropt` of a job's config may hold; every default changes nothing.
-
-    Attributes:
-        edits: Changes of the architecture.
-        freeze_strategy: One of `STRATEGIES`.
-        lr_layer_decay: Factor of the learning rate from one depth group to the one before it, in (0, 1].
-        head_lr_mult: The head's learning rate is so many times what it would be, above 0.
-        l2sp_regularization: Whether `Tuning.penalty` pulls towards the loaded weights.
-        l2sp_strength: Its factor alpha, 0 or more.
-        bn_mode: What becomes of BatchNorm's running statistics, one of `BN_MODES`.
-        lr: Takes the place of the rate that the script passes to `Tuning.param_groups`; for a config without one.
-        wd: The same for the weight decay.
-        head: Module paths of the head; None looks for it.
-        fresh: Tensors that were not loaded; None takes the head's.
-    """
-
-    edits: EditPlan = field(default_factory=EditPlan)
-    freeze_strategy: str = "full"
-    lr_layer_decay: float = 1.0
-    head_lr_mult: float = 1.0
-    l2sp_regularization: bool = False
-    l2sp_strength: float = 0.01
-    bn_mode: str = "train"
-    lr: float | None = None
-    wd: float | None = None
-    head: tuple[str, ...] | None = None
-    fresh: tuple[str, ...] | None = None
-
-    def __post_init__(self) -> None:
-        for name, choices in (("freeze_strategy", STRATEGIES), ("bn_mode", BN_MODES)):
-            if getattr(self, name) not in choices:
-                raise ConfigError(f"neuropt.{name}", f"must be one of {list(choices)}", got=getattr(self, name))
-        if not isinstance(self.l2sp_regularization, bool):
-            raise ConfigError("neuropt.l2sp_regularization", "must be true or false", got=self.l2sp_regularization)
-        if not _is_number(self.lr_layer_decay) or not 0 < self.lr_layer_decay <= 1:
-            raise ConfigError("neuropt.lr_layer_decay", "must satisfy 0 < value <= 1", got=self.lr_layer_decay)
-        if not _is_number(self.head_lr_mult) or self.head_lr_mult <= 0:
-            raise ConfigError("neuropt.head_lr_mult", "must be a finite number above 0", got=self.head_lr_mult)
-        for name, number in (("l2sp_strength", self.l2sp_strength), ("wd", self.wd or 0.0), ("lr", self.lr or 0.0)):
-            if not _is_number(number) or number < 0:
-                raise ConfigError(f"neuropt.{name}", "must be a finite number of 0 or more", got=number)
-
-    @classmethod
-    def read(cls, node: Mapping[str, Any]) -> Settings:
-        """Makes the settings that a plain mapping holds.
-
-        Raises:
-            ConfigError: A key is unknown or a value illegal.
-        """
-        own = [f.name for f in fields(cls) if f.name != "edits"]
-        known = [*own, *_EDITS]
-        for key in node:
-            if key not in known:
-                near = difflib.get_close_matches(str(key), known, n=1)
-                mend = f"Did you mean {near[0]}?" if near else f"Known keys: {', '.join(known)}."
-                raise ConfigError(f"neuropt.{key}", "is not a setting of neuropt", got=node[key], mend=mend)
-        values = {key: node[key] for key in own if key in node}
-        for key in ("head", "fresh"):
-            if values.get(key) is not None:
-                values[key] = _names(key, values[key])
-        return cls(edits=EditPlan(**{key: node[key] for key in _EDITS if key in node}), **values)
+from neuropt_core.nn.settings import Settings as Settings
+from neuropt_core.nn.settings import is_number
 
 
 class Tuning:
@@ -178,7 +110,7 @@ class Tuning:
         Args:
             progress: ``epoch / epochs``, in [0, 1).
         """
-        if not _is_number(progress) or not 0 <= progress < 1:
+        if not is_number(progress) or not 0 <= progress < 1:
             raise ConfigError(
                 "tuning.step",
                 "needs 0 <= progress < 1, at each epoch's start",
@@ -256,16 +188,6 @@ class Tuning:
         moving = [norm for norm in tracked if norm not in still]
         recalibrate(moving)
         return moving
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _names(key: str, value: Any) -> tuple[str, ...]:
-    if isinstance(value, str) or not all(isinstance(item, str) for item in value):
-        raise ConfigError(f"neuropt.{key}", "must be a list of names", got=value)
-    return tuple(value)
 
 
 def _check_head(model: nn.Module, head: tuple[str, ...] | None) -> None:
