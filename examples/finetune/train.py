@@ -33,11 +33,12 @@ def train_epoch(
     for batch in batches:
         images, labels = train.images[batch], train.labels[batch]
         with torch.autocast(images.device.type, enabled=images.is_cuda):
-            loss = cross_entropy(model(images), labels)
+            loss = tuning.cross_entropy(model(images), labels)  # (neuropt) smooths labels
         optimizer.zero_grad()
         scaler.scale(loss + tuning.penalty()).backward()  # (neuropt) zero unless L2-SP is on
         scaler.step(optimizer)
         scaler.update()
+        tuning.update()  # (neuropt) averages weights
         total += loss.detach() * len(batch)
     return float(total / len(train.labels))
 
@@ -68,7 +69,7 @@ def main(cfg: DictConfig) -> float:
     model.to(device, memory_format=torch.channels_last)  # Faster for convolutions, harmless for the rest.
     groups = tuning.param_groups(lr=cfg.optimizer.lr, weight_decay=cfg.optimizer.weight_decay)  # (neuropt)
     optimizer = instantiate(cfg.optimizer)(groups)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, cfg.epochs)
+    schedule = tuning.scheduler(optimizer, cfg.epochs)  # (neuropt) warm-up, then a cosine
     scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
     order = torch.Generator().manual_seed(cfg.seed)  # Its own, so that every trial sees the same batches.
     log.info("%s: %d images to train on, %d to validate, on %s", name, len(train.labels), len(val.labels), device.type)
@@ -79,7 +80,7 @@ def main(cfg: DictConfig) -> float:
         batches = torch.randperm(len(train.labels), generator=order).to(device).split(cfg.batch_size)
         train_loss = train_epoch(model, train, optimizer, tuning, scaler, batches)
         schedule.step()
-        val_loss, val_accuracy = evaluate(model, val, batch_size=256)
+        val_loss, val_accuracy = evaluate(tuning.averaged, val, batch_size=256)  # (neuropt)
         log.info(
             "epoch %d: train_loss %.3f  val_loss %.3f  val_accuracy %.3f", epoch, train_loss, val_loss, val_accuracy
         )

@@ -12,15 +12,18 @@ from neuropt_core.profile import ModelProfile
 from neuropt_core.space import Parameter, SearchSpace, Value
 
 _READERS = {
-    "lr": "param_groups",
-    "wd": "param_groups",
-    "lr_layer_decay": "param_groups",
-    "head_lr_mult": "param_groups",
-    "l2sp_regularization": "penalty",
-    "l2sp_strength": "penalty",
-    "bn_mode": "step",
+    "lr": ("param_groups",),
+    "wd": ("param_groups",),
+    "lr_layer_decay": ("param_groups",),
+    "head_lr_mult": ("param_groups",),
+    "l2sp_regularization": ("penalty",),
+    "l2sp_strength": ("penalty",),
+    "bn_mode": ("step",),
+    "label_smoothing": ("cross_entropy",),
+    "warmup_share": ("scheduler",),
+    "ema_decay": ("update", "averaged"),
 }
-"""Role -> the helper of `neuropt_core.Tuning` through which a job reads it; all others are read by `build`."""
+"""Role -> the helpers of `neuropt_core.Tuning` that a job must all use to read it; the others are read by `build`."""
 _STRATEGY = "neuropt.freeze_strategy"
 _FINE_TUNING = (
     "freeze_strategy",
@@ -30,6 +33,7 @@ _FINE_TUNING = (
     "l2sp_strength",
     "bn_mode",
 )
+_TRAINING = ("label_smoothing", "warmup_share", "ema_decay")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +59,9 @@ class Plan:
         """Returns helper -> parameters that nothing reads, since the job did not call that helper."""
         missing: dict[str, tuple[str, ...]] = {}
         for parameter in self.space.parameters:
-            helper = _READERS.get(parameter.role, "build")
-            if parameter.name.startswith("neuropt.") and helper not in called:
-                missing[helper] = (*missing.get(helper, ()), parameter.name)
+            for helper in _READERS.get(parameter.role, ("build",)):
+                if parameter.name.startswith("neuropt.") and helper not in called:
+                    missing[helper] = (*missing.get(helper, ()), parameter.name)
             # `build` freezes for a schedule, and only `step` unfreezes: without it the head alone would train.
             if parameter.name == _STRATEGY and parameter.check("schedule") is None and "step" not in called:
                 missing["step"] = (*missing.get("step", ()), f"{parameter.name}=schedule")
@@ -116,7 +120,7 @@ def write_space(
 
 def _in_order(offered: list[Parameter], roles: list[Parameter]) -> list[Parameter]:
     # The order in which the original tool names them: the model's, the optimizer's, fine-tuning's.
-    tuning = [p for p in offered if p.role in _FINE_TUNING]
+    tuning = [p for p in offered if p.role in (*_FINE_TUNING, *_TRAINING)]
     return [p for p in offered if p not in tuning] + roles + tuning
 
 

@@ -12,6 +12,7 @@ from neuropt_core.nn.depth import depth_groups
 from neuropt_core.nn.graph import trace
 from neuropt_core.nn.head import find_head
 from neuropt_core.nn.offer_edits import offer_edits
+from neuropt_core.nn.offer_training import offer_training
 from neuropt_core.nn.offer_tuning import offer_fine_tuning
 from neuropt_core.nn.pretrained import judge
 from neuropt_core.nn.sites import count_kinds
@@ -55,6 +56,7 @@ def inspect_model(
         trainable = offer_fine_tuning(offer, groups, space)
     else:
         offer.left_out["fine-tuning"] = "no weights were loaded"
+    offer_training(offer, space)
     return ModelProfile(
         target=target,
         parameters=sum(sizes.values()),

@@ -27,6 +27,9 @@ class Settings:
         l2sp_regularization: Whether `Tuning.penalty` pulls towards the loaded weights.
         l2sp_strength: Its factor alpha, 0 or more.
         bn_mode: What becomes of BatchNorm's running statistics, one of `BN_MODES`.
+        label_smoothing: Share of the target that `Tuning.cross_entropy` spreads over all classes, in [0, 1).
+        warmup_share: Share of training in which `Tuning.scheduler` raises the rates in a line, in [0, 1).
+        ema_decay: How much of the weights' average `Tuning.update` keeps, in [0, 1); 0 is no average.
         lr: Takes the place of the rate that the script passes to `Tuning.param_groups`; for a config without one.
         wd: The same for the weight decay.
         head: Module paths of the head; None looks for it.
@@ -40,6 +43,9 @@ class Settings:
     l2sp_regularization: bool = False
     l2sp_strength: float = 0.01
     bn_mode: str = "train"
+    label_smoothing: float = 0.0
+    warmup_share: float = 0.0
+    ema_decay: float = 0.0
     lr: float | None = None
     wd: float | None = None
     head: tuple[str, ...] | None = None
@@ -55,6 +61,10 @@ class Settings:
             raise ConfigError("neuropt.lr_layer_decay", "must satisfy 0 < value <= 1", got=self.lr_layer_decay)
         if not is_number(self.head_lr_mult) or self.head_lr_mult <= 0:
             raise ConfigError("neuropt.head_lr_mult", "must be a finite number above 0", got=self.head_lr_mult)
+        for name in ("label_smoothing", "warmup_share", "ema_decay"):
+            share = getattr(self, name)
+            if not is_number(share) or not 0 <= share < 1:
+                raise ConfigError(f"neuropt.{name}", "must satisfy 0 <= value < 1", got=share)
         for name, number in (("l2sp_strength", self.l2sp_strength), ("wd", self.wd or 0.0), ("lr", self.lr or 0.0)):
             if not is_number(number) or number < 0:
                 raise ConfigError(f"neuropt.{name}", "must be a finite number of 0 or more", got=number)

@@ -11,8 +11,11 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import Module as Module
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from neuropt_core.errors import ConfigError
+from neuropt_core.nn.averaging import Average
 from neuropt_core.nn.depth import DepthGroup, depth_groups, ends_in_head
 from neuropt_core.nn.edits import EditPlan, apply
 from neuropt_core.nn.freeze import (
@@ -30,6 +33,8 @@ from neuropt_core.nn.l2sp import Anchor
 from neuropt_core.nn.schedule import Unfreezing
 from neuropt_core.nn.settings import Settings as Settings
 from neuropt_core.nn.settings import is_number
+from neuropt_core.nn.smoothing import smoothed_cross_entropy
+from neuropt_core.nn.warmup import cosine, warmed_up
 
 
 class Tuning:
@@ -58,6 +63,7 @@ class Tuning:
         if self._settings.edits != EditPlan():
             apply(self._settings.edits, model, self.head if self._settings.edits.dropout else ())
         self._anchor = self._make_anchor()
+        self._average = Average(model, self._settings.ema_decay) if self._settings.ema_decay else None
         self._unfreezing = self._freeze()
         self._recalibrated = self._set_norms()
 
@@ -100,6 +106,52 @@ class Tuning:
         if self._anchor is not None:
             return self._anchor.penalty()
         return torch.zeros((), device=next((p.device for p in self._model.parameters()), None))
+
+    def cross_entropy(self, logits: torch.Tensor, targets: torch.Tensor, **options: Any) -> torch.Tensor:
+        """Returns ``torch.nn.functional.cross_entropy`` with ``neuropt.label_smoothing``, to train with.
+
+        Under ``torch.no_grad`` it is the plain one, so that scores of different trials can be compared.
+
+        Args:
+            logits: Of shape ``(n, c)`` or ``(n, c, d1, ...)``.
+            targets: Classes of shape ``(n)`` or ``(n, d1, ...)``, or probabilities in the shape of `logits`.
+            options: The function's other arguments; a ``label_smoothing`` among them is refused.
+        """
+        self._used("cross_entropy")
+        return smoothed_cross_entropy(logits, targets, self._settings.label_smoothing, **options)
+
+    def scheduler(
+        self, optimizer: Optimizer, steps: int, then: Callable[[Optimizer, int], LRScheduler] = cosine
+    ) -> LRScheduler:
+        """Returns a learning rate schedule: a linear warm-up over ``neuropt.warmup_share`` of `steps`, then yours.
+
+        Step it as often as `steps` counts: once a batch if they are batches, which is finer, or once an epoch.
+
+        Args:
+            optimizer: The optimizer, with the full rates in its groups.
+            steps: How often ``step()`` will be called in all, 1 or more.
+            then: Makes your schedule from the optimizer and the number of steps that are left, all of them where the
+                share is 0; any of torch's will do. Without it: a cosine to zero.
+        """
+        self._used("scheduler")
+        return warmed_up(optimizer, steps, self._settings.warmup_share, then)
+
+    def update(self) -> None:
+        """Takes the weights into their moving average, if ``neuropt.ema_decay`` is on; call it after each step."""
+        self._used("update")
+        if self._average is not None:
+            self._average.update()
+
+    @property
+    def averaged(self) -> nn.Module:
+        """The model to evaluate and to save: the averaged one, or, where nothing was averaged, the model itself.
+
+        Its state dict has the model's names. It is a copy of what ``build`` returned, without what was wrapped around
+        that later (DistributedDataParallel, ``torch.compile``), and shares no memory with it. Ask for it at each
+        evaluation, since then it follows the model to its device and type.
+        """
+        self._used("averaged")
+        return self._model if self._average is None else self._average.module
 
     def step(self, progress: float) -> None:
         """Tells how far training is; call it at the START of each epoch, before its first batch.
