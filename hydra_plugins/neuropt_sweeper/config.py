@@ -84,7 +84,8 @@ class NeuroptSweeperConf:
     """auto, true or false: whether the model carries trained weights."""
     space: str = "standard"
     """standard: 6 to 8 parameters; seed: loevlie/neuropt's full list, edits that destroy a pretrained network included;
-    wide: standard, gradual unfreezing, the head's rate and L2-SP's strength, for 50 trials or more."""
+    wide: standard, gradual unfreezing, the head's rate, L2-SP's strength, label smoothing, warm-up, averaged weights,
+    for 50 trials or more."""
     bind: BindConf = field(default_factory=BindConf)
 
     advisor: str = "auto"

@@ -13,6 +13,9 @@ The rules and where they come from:
 - head_only and gradual_unfreeze: Kumar et al. 2022 (arXiv:2202.10054) and ULMFiT (arXiv:1801.06146); safe on
   little data.
 - L2-SP: Li et al. 2018 (arXiv:1802.01483).
+- `label_smoothing` 0.1: Szegedy et al. 2016 (arXiv:1512.00567, section 7). `warmup_share` 0.1: Goyal et al. 2017
+  (arXiv:1706.02677, section 2.2: 5 of 90 epochs; BERT's tenth of training). `ema_decay` 0.99: averages some 100 steps,
+  fit for runs of hundreds to thousands.
 - Weight decay, dropout and activation for training from scratch: common practice, one step each.
 """
 
@@ -189,6 +192,14 @@ _RULES = (
     Move("Let the new head learn ten times faster than what was loaded.", _set(head_lr_mult=10.0)),
     Move("Ten times the weight decay, against overfitting.", _scale("wd", 10)),
     Move("The learning rate once more in the direction of the best so far.", _onward),
+    Move(
+        "Average the weights over some hundred steps, against the noise of the last ones.",
+        _set(ema_decay=0.99),
+    ),
+    Move(
+        "Raise the rate in a line over a tenth of training, so that first steps shake little.", _set(warmup_share=0.1)
+    ),
+    Move("Smooth the labels by 0.1, against overconfidence.", _set(label_smoothing=0.1)),
     Move("Some dropout, against overfitting.", _set(dropout=0.2)),
     Move("GELU in place of the present activation.", _set(activation="gelu")),
 )

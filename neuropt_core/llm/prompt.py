@@ -55,6 +55,16 @@ _BATCH_NORM = """\
 - Full fine-tuning that stays near chance, or is far worse in validation from the start: suspect the BatchNorm \
 statistics (small batches, few steps, a small momentum) and try another bn_mode before another lr."""
 
+_TRAINING = {
+    "label_smoothing": "label_smoothing raises the reported training loss, never the score: a train-val gap that "
+    "shrinks or turns negative is its doing. It helps against overconfidence, least in few epochs.",
+    "warmup_share": "warmup_share helps where first steps are unstable or the rate is high; a short training pays in "
+    "steps.",
+    "ema_decay": "ema_decay averages weights over about 1 / (1 - decay) steps, at most a ninth of those done; it acts "
+    "like a lower rate at the end, so it gains most with a high or constant one.",
+}
+"""Role -> what is known of it, said only where it is searched."""
+
 _TASK = 4000
 _NOTE = 200
 _CHOICES, _CHOICE = 60, 80
@@ -87,6 +97,9 @@ def system_text(spec: StudySpec) -> str:
         parts.append(_model(spec.profile))
     if spec.space.by_role("freeze_strategy") or (spec.profile is not None and spec.profile.pretrained.verdict):
         parts.append("\n".join([_FINE_TUNING, *([_BATCH_NORM] if spec.space.by_role("bn_mode") else [])]))
+    known = [f"- {text}" for role, text in _TRAINING.items() if spec.space.by_role(role)]
+    if known:
+        parts.append("\n".join(["Any training, what is known:", *known]))
     if spec.task.strip():
         words = redact(spec.task.strip())
         words = words if len(words) <= _TASK else f"{words[:_TASK]}… (cut here: {len(words)} characters)"

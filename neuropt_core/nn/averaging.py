@@ -90,7 +90,7 @@ class Average:
         means = [self._mean[name] for name in names]
         weights = [now[name].detach().to(mean.dtype) for name, mean in zip(names, means, strict=True)]
         if names:
-            get_ema_multi_avg_fn(decay_at(self._updates, self._decay))(means, weights, self._updates)
+            get_ema_multi_avg_fn(decay_at(self._updates, self._decay))(means, weights, self._updates)  # type: ignore[no-untyped-call]
 
     def _present(self) -> dict[str, torch.Tensor]:
         """Returns the model's tensors by name: moving a model may put new ones in place of the old."""

@@ -51,13 +51,17 @@ def test_a_loaded_network_is_offered_fine_tuning_and_no_edit_that_destroys_it(tm
 
 
 def test_the_wide_space_runs_a_schedule(tmp_path: Path) -> None:
-    """What space=wide adds is offered and read: a sweep with a schedule fixed ends with a score in every trial."""
+    """What space=wide adds is offered, and what the script does not read of it is named and stops nothing."""
     wide = ("hydra.sweeper.space=wide", "++neuropt.freeze_strategy=schedule")
     done = _sweep(tmp_path, "build,groups,step", *wide, trained=True)
     assert done.code == 0, done.stderr
     (space,) = [line for line in done.stdout.splitlines() if "Search space" in line]
     assert "'head_lr_mult'" in space
     assert "'freeze_strategy'" not in space
+    assert "'label_smoothing', 'warmup_share', 'ema_decay'" in space
+    for helper in ("update", "averaged"):
+        assert f"did not call tuning.{helper}, so nothing reads neuropt.ema_decay." in done.stdout
+    assert done.stdout.count("Trial 0 did not call") == 5
     asked = [r["proposal"]["params"] for r in done.journal if r["op"] == "ask"]
     assert asked[0]["neuropt.head_lr_mult"] == 1.0
     assert [outcome["state"] for outcome in done.told().values()] == ["COMPLETE"] * 3

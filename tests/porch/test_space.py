@@ -114,6 +114,32 @@ def test_a_helper_that_nobody_calls_is_named() -> None:
     assert "step" not in _plan().unread({"build", "param_groups"})
 
 
+def test_an_average_is_read_by_two_helpers() -> None:
+    """What is averaged has to be updated and to be evaluated: each helper that is missing is named."""
+    found = (
+        Float(name="neuropt.label_smoothing", low=0.0, high=0.2, default=0.0, has_default=True, role="label_smoothing"),
+        Float(name="neuropt.warmup_share", low=0.0, high=0.3, default=0.0, has_default=True, role="warmup_share"),
+        Categorical(name="neuropt.ema_decay", choices=(0.0, 0.99), default=0.0, has_default=True, role="ema_decay"),
+    )
+    plan = write_space(
+        config={**CONFIG, "lr": 1e-3},
+        choices={},
+        profile=replace(PROFILE, offered=found),
+        roles=role_parameters(CONFIG, bind(CONFIG, {}), pretrained=True),
+        arguments=parse_arguments([]),
+        params=parse_params([]),
+    )
+    assert plan.shown == ("lr", "label_smoothing", "warmup_share", "ema_decay")
+    assert plan.unread({"build"}) == {
+        "cross_entropy": ("neuropt.label_smoothing",),
+        "scheduler": ("neuropt.warmup_share",),
+        "update": ("neuropt.ema_decay",),
+        "averaged": ("neuropt.ema_decay",),
+    }
+    assert plan.unread({"cross_entropy", "scheduler", "averaged"}) == {"update": ("neuropt.ema_decay",)}
+    assert plan.unread({"cross_entropy", "scheduler", "update", "averaged"}) == {}
+
+
 def test_an_unknown_key_and_an_empty_space_are_refused() -> None:
     """A typing error gets a hint; nothing to search ends before anything is launched."""
     with pytest.raises(ConfigError, match="Did you mean width"):

@@ -164,3 +164,26 @@ def test_a_wide_space_has_moves_of_its_own() -> None:
         {"neuropt.freeze_strategy": "full", "neuropt.head_lr_mult": 10.0},
     ]
     assert [p.source for p in advice.proposals] == ["prior", "prior"]
+
+
+def test_what_any_training_can_vary_is_tried_once() -> None:
+    """Averaging, warm-up and label smoothing have a move each, with the usual value."""
+    space = SearchSpace(
+        (
+            Float(
+                name="neuropt.label_smoothing", low=0.0, high=0.2, default=0.0, has_default=True, role="label_smoothing"
+            ),
+            Float(name="neuropt.warmup_share", low=0.0, high=0.3, default=0.0, has_default=True, role="warmup_share"),
+            Categorical(
+                name="neuropt.ema_decay", choices=(0.0, 0.9, 0.99), default=0.0, has_default=True, role="ema_decay"
+            ),
+        )
+    )
+    start = Trial(0, own_configuration(space), Outcome(TrialState.COMPLETE, 1.0))
+    advice = PriorAdvisor(then=RandomAdvisor()).propose(Request(StudySpec("s", space), (start,), 1, 3, 20))
+    plain = {"neuropt.label_smoothing": 0.0, "neuropt.warmup_share": 0.0, "neuropt.ema_decay": 0.0}
+    assert [p.params for p in advice.proposals] == [
+        {**plain, "neuropt.ema_decay": 0.99},
+        {**plain, "neuropt.warmup_share": 0.1},
+        {**plain, "neuropt.label_smoothing": 0.1},
+    ]

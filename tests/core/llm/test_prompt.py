@@ -167,6 +167,17 @@ def test_batch_norm_is_explained_where_its_mode_is_searched() -> None:
     assert "bn_mode" not in CASES["first"]
 
 
+def test_what_any_training_can_vary_is_explained_where_it_is_searched() -> None:
+    """Each of the three has its line if it is in the space, with or without loaded weights, and no other has one."""
+    for role in ("label_smoothing", "warmup_share", "ema_decay"):
+        space = SearchSpace((Float(name=f"neuropt.{role}", low=0.0, high=0.3, role=role),))
+        text = messages(_request((), spec=StudySpec("study", space)))[0]["content"]
+        _, known = text.split("Any training, what is known:")
+        assert known.count("\n- ") == 1
+        assert f"- {role}" in known
+    assert "Any training" not in CASES["first"]
+
+
 def test_a_long_space_is_cut_in_sight() -> None:
     """Of very many or very long choices as many are shown as can be read, and the rest is counted."""
     space = SearchSpace(

@@ -83,10 +83,16 @@ def test_the_standard_space_is_small(make_loaded: Make) -> None:
 
 
 def test_the_wide_space_adds_what_wants_more_trials(make_loaded: Make) -> None:
-    """space=wide is standard and the schedule, the head's rate and L2-SP's strength, each under its condition."""
+    """space=wide is standard and the schedule, the head's rate, L2-SP's strength and what any training can vary."""
     standard = inspect_model(make_loaded, target="net")
     wide = inspect_model(make_loaded, target="net", space="wide")
-    assert set(_roles(wide)) - set(_roles(standard)) == {"head_lr_mult", "l2sp_strength"}
+    assert set(_roles(wide)) - set(_roles(standard)) == {
+        "head_lr_mult",
+        "l2sp_strength",
+        "label_smoothing",
+        "warmup_share",
+        "ema_decay",
+    }
     assert wide.trainable.keys() - standard.trainable.keys() == {"schedule"}
     space = SearchSpace(wide.offered)
     assert space.check(space.defaults()) == ()

@@ -77,3 +77,38 @@ def test_settings_say_what_they_hold() -> None:
     """Settings are equal by content and their default changes nothing."""
     assert Settings.read({}) == Settings()
     assert Settings.read({"head": ["fc"]}).head == ("fc",)
+
+
+@pytest.mark.parametrize("name", ["label_smoothing", "warmup_share", "ema_decay"])
+@pytest.mark.parametrize("value", [-0.1, 1.0, float("nan"), True, "0.1", None])
+def test_shares_are_checked(name: str, value: Any) -> None:
+    """Label smoothing, warm-up and averaging are numbers from 0 up to, but not including, 1."""
+    with pytest.raises(ConfigError, match=rf"neuropt\.{name}: must satisfy 0 <= value < 1"):
+        Settings.read({name: value})
+    assert getattr(Settings.read({name: 0.99}), name) == 0.99
+
+
+def test_without_settings_the_helpers_are_torchs_own(net: nn.Module) -> None:
+    """By default the loss, the schedule and the model to evaluate are those of a script without the tool."""
+    tuning = Tuning(net)
+    logits, targets = torch.randn(5, 4, requires_grad=True), torch.arange(5) % 4
+    assert torch.equal(tuning.cross_entropy(logits, targets), torch.nn.functional.cross_entropy(logits, targets))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    assert type(tuning.scheduler(optimizer, 5)) is torch.optim.lr_scheduler.CosineAnnealingLR
+    tuning.update()
+    assert tuning.averaged is net
+
+
+def test_the_settings_reach_the_helpers(net: nn.Module) -> None:
+    """Each of the three settings changes what its helper does, and each helper is told to the sweep when it is used."""
+    called: list[str] = []
+    tuning = Tuning(net, Settings(label_smoothing=0.1, warmup_share=0.5, ema_decay=0.9), used=called.append)
+    logits, targets = torch.randn(5, 4, requires_grad=True), torch.arange(5) % 4
+    smooth = torch.nn.functional.cross_entropy(logits, targets, label_smoothing=0.1)
+    assert torch.equal(tuning.cross_entropy(logits, targets), smooth)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    tuning.scheduler(optimizer, 4, lambda o, steps: torch.optim.lr_scheduler.StepLR(o, steps))
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.025)
+    tuning.update()
+    assert tuning.averaged is not net
+    assert called == ["cross_entropy", "scheduler", "update", "averaged"]
