@@ -133,6 +133,16 @@ def test_a_frozen_part_stays_where_it_is(net: nn.Module) -> None:
     assert tuning.averaged is net
 
 
+def test_a_frozen_weight_that_the_script_writes_is_followed(net: nn.Module) -> None:
+    """What is frozen to the optimizer may be written by hand, as a momentum encoder is: the copy has it as it is."""
+    net.stem.requires_grad_(False)
+    average = Average(net, 0.9)
+    average.update()
+    net.stem.weight.data.add_(1.0)
+    average.update()
+    assert torch.equal(average.module.stem.weight, net.stem.weight)
+
+
 def test_what_thaws_is_averaged_from_where_it_was_frozen() -> None:
     """A weight that was frozen in the first update starts from its frozen value."""
     model = nn.Linear(1, 1, bias=False).requires_grad_(False)

@@ -120,6 +120,18 @@ def test_any_schedule_follows_as_if_there_had_been_no_warm_up(name: str) -> None
         assert rates[:4] == pytest.approx([then[0] * share for share in (0.125, 0.375, 0.625, 0.875)])
 
 
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_schedule_that_starts_within_the_warm_up_is_not_held_back(name: str) -> None:
+    """A line that ends in mid-step lowers that step alone; those after it are the schedule's own, also recursive ones."""
+    alone = _sgd(0.4, 0.04)
+    wanted = _rates(alone, SCHEDULES[name](alone, 6), 6)
+    optimizer = _sgd(0.4, 0.04)
+    found = _rates(optimizer, warmed_up(optimizer, 10, 0.45, SCHEDULES[name]), 10)
+    for rates, then in zip(found, wanted, strict=True):
+        assert rates[5:] == then[1:]
+        assert rates[4] == pytest.approx(then[0] * (0.5 + 0.5 * 4.25 / 4.5))
+
+
 def test_a_plateau_follows() -> None:
     """ReduceLROnPlateau, which torch's own sequence refuses, gets its metric once the warm-up is over."""
     optimizer = _sgd(1.0)
