@@ -122,7 +122,7 @@ def test_any_schedule_follows_as_if_there_had_been_no_warm_up(name: str) -> None
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_a_schedule_that_starts_within_the_warm_up_is_not_held_back(name: str) -> None:
-    """A line that ends in mid-step lowers that step alone; those after it are the schedule's own, also recursive ones."""
+    """A line that ends in mid-step lowers that step alone, and those after it are the schedule's own."""
     alone = _sgd(0.4, 0.04)
     wanted = _rates(alone, SCHEDULES[name](alone, 6), 6)
     optimizer = _sgd(0.4, 0.04)
