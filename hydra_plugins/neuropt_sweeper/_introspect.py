@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import get_object, instantiate
+from hydra.utils import get_object
 from omegaconf import OmegaConf
 
 from neuropt_core.errors import ConfigError, IntrospectionError, NeuroptError
@@ -22,13 +22,20 @@ from neuropt_core.space import Value
 
 
 def introspect(
-    node: Mapping[str, Any], *, where: str, space: str, pretrained: bool | None, current: Mapping[str, Value]
+    node: Mapping[str, Any],
+    *,
+    where: str,
+    raw: Mapping[str, object],
+    space: str,
+    pretrained: bool | None,
+    current: Mapping[str, Value],
 ) -> ModelProfile:
     """Returns the profile of the model that a config node describes.
 
     Args:
         node: The node, interpolations resolved, with its ``_target_``.
-        where: The node's key in the config, for errors.
+        where: The node's key in the config.
+        raw: The whole config with its interpolations as they are written, to find the key behind a value.
         space: ``seed``, ``standard`` or ``wide``.
         pretrained: The user's own word on it, or None to find out.
         current: The scalars under ``neuropt`` in the user's config.
@@ -47,6 +54,7 @@ def introspect(
         )
     request: dict[str, Any] = {
         "node": OmegaConf.to_yaml(OmegaConf.create(dict(node))),
+        "raw": OmegaConf.to_yaml(OmegaConf.create(dict(raw))),
         "path": [str(Path(entry).absolute()) for entry in sys.path],
         "where": where,
         "space": space,
@@ -91,21 +99,25 @@ def _inspect(request: Mapping[str, Any]) -> ModelProfile:
     except Exception as error:  # noqa: BLE001 - importing runs the user's code
         rule = f"must be importable, got {target!r} ({_told(error.__cause__ or error)})"
         raise ConfigError(f"{where}._target_", rule) from None
+    from hydra_plugins.neuropt_sweeper._arguments import NodeFactory
     from neuropt_core.nn.inspect import inspect_model
 
+    raw: Any = OmegaConf.to_container(OmegaConf.create(request["raw"]), resolve=False)
+    factory = NodeFactory(node, where, raw)
     return inspect_model(
-        _maker(node, where),
+        _maker(factory.build, where),
         target=target,
         space=request["space"],
         pretrained=request["pretrained"],
         current=request["current"],
+        factory=factory,
     )
 
 
-def _maker(node: Any, where: str) -> Callable[[], Any]:
+def _maker(build: Callable[[Mapping[str, float]], Any], where: str) -> Callable[[], Any]:
     def make() -> Any:
         try:
-            return instantiate(node)
+            return build({})
         except Exception as error:  # noqa: BLE001 - building runs the user's code
             raise ConfigError(where, f"cannot be built ({_told(error.__cause__ or error)})") from None
 

@@ -46,7 +46,7 @@ def make_plan(
     base = composer.job((*line.fixed, *params.fixed), number=0)
     choices = {k: str(v) for k, v in base.hydra.runtime.choices.items()}
     config = composer.plain(base)
-    profile, said = _profile(conf, composer.resolved(base, conf.model), config, task_function)
+    profile, said = _profile(conf, composer.resolved(base, conf.model), config, composer.raw(base), task_function)
     wished = vars(conf.bind)
     own = {w.parameter.name for w in (*line.searched, *params.searched)} | line.fixed_names | params.fixed_names
     bound = bind(config, wished, raw=composer.raw(base), own=own)
@@ -72,7 +72,11 @@ def make_plan(
 
 
 def _profile(
-    conf: NeuroptSweeperConf, node: object, config: Mapping[str, object], task_function: TaskFunction
+    conf: NeuroptSweeperConf,
+    node: object,
+    config: Mapping[str, object],
+    raw: Mapping[str, object],
+    task_function: TaskFunction,
 ) -> tuple[ModelProfile | None, list[str]]:
     """Returns what introspection found; None, and a line that says why, where there is nothing to look into."""
     if not conf.introspect:
@@ -86,7 +90,12 @@ def _profile(
     scalars = {k: v for k, v in current.items() if not isinstance(v, (list, dict))} if isinstance(current, dict) else {}
     try:
         profile = introspect(
-            node, where=conf.model, space=conf.space, pretrained=PRETRAINED[conf.pretrained], current=scalars
+            node,
+            where=conf.model,
+            raw=raw,
+            space=conf.space,
+            pretrained=PRETRAINED[conf.pretrained],
+            current=scalars,
         )
     except IntrospectionError as error:
         why = "Introspection failed, and only lr, wd, optimizer and your own parameters are searched."
@@ -94,7 +103,11 @@ def _profile(
     if _reads_neuropt(config, task_function):
         return profile, []
     reason = "no call of neuropt_core.build was seen in the script; if there is one, put `neuropt: {}` into the config"
-    return replace(profile, offered=(), left_out={p.role or p.name: reason for p in profile.offered}), []
+    # What the model's own factory takes needs nobody but Hydra to read it.
+    arguments = tuple(p for p in profile.offered if not p.name.startswith("neuropt."))
+    left_out = {name: why for name, why in profile.left_out.items() if "." in name or name == "other arguments"}
+    left_out |= {p.role or p.name: reason for p in profile.offered if p not in arguments}
+    return replace(profile, offered=arguments, left_out=left_out), []
 
 
 def _reads_neuropt(config: Mapping[str, object], task_function: TaskFunction) -> bool:

@@ -52,7 +52,7 @@ def bind(
         key = wished.get(role, "auto")
         if key == "auto":
             key = _find(role, keys)
-            while key is not None and key not in own and (source := _source(written.get(key))) in keys:
+            while key is not None and key not in own and (source := source_of(written.get(key))) in keys:
                 key = source
         elif key is not None and key not in keys:
             where = f"hydra.sweeper.bind.{role}"
@@ -62,7 +62,7 @@ def bind(
     return bound
 
 
-def _source(value: object) -> str:
+def source_of(value: object) -> str:
     """Returns ``a.b`` for the text ``${a.b}``, else an empty string."""
     return value[2:-1] if isinstance(value, str) and re.fullmatch(r"\$\{[\w.]+\}", value) else ""
 

@@ -113,7 +113,8 @@ def write_space(
             "is empty: no model was introspected, no lr, weight decay or optimizer found, and no parameter given",
             mend="Give one, e.g. 'lr=tag(log, interval(1e-5, 1e-1))', or name a key in hydra.sweeper.bind.",
         )
-    constants = _constants(profile, config, arguments) if any(p in space for p in (o.name for o in offered)) else ()
+    read = any(p.name in space for p in offered if p.name.startswith("neuropt."))
+    constants = _constants(profile, config, arguments) if read else ()
     params_fixed = tuple(text for text in params.fixed if text.split("=", 1)[0].lstrip("+") in fixed)
     return Plan(space, {name: joined[name].prefix for name in space.names}, (*params_fixed, *constants))
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 
 from torch import nn
 
 from neuropt_core.nn._offer import Offer, Preset
+from neuropt_core.nn.arguments import Factory, offer_arguments, without_surgery
 from neuropt_core.nn.depth import depth_groups
 from neuropt_core.nn.graph import trace
 from neuropt_core.nn.head import find_head
@@ -27,6 +29,7 @@ def inspect_model(
     space: Preset = "standard",
     pretrained: bool | None = None,
     current: Mapping[str, Value] | None = None,
+    factory: Factory | None = None,
 ) -> ModelProfile:
     """Looks into a model before any training and says what it is and what may be tried on it.
 
@@ -37,11 +40,14 @@ def inspect_model(
             adds to ``standard`` what pays off only with a large budget.
         pretrained: The user's word on whether weights were loaded; None asks the weights.
         current: The user's present values under ``neuropt``, by short name, e.g. ``{"freeze_strategy": "head_only"}``.
+        factory: What can build the model with other arguments; None offers no argument.
 
     Raises:
         IntrospectionError: The model cannot be built.
     """
+    began = time.monotonic()
     model, verdict = judge(make, target=target, pretrained=pretrained)
+    seconds = time.monotonic() - began
     seen = trace(model)
     head = find_head(model, seen, verdict.fresh)
     groups = depth_groups(model, seen, head)
@@ -50,7 +56,9 @@ def inspect_model(
         counts.setdefault(family, Counter())[kind] += 1
     sizes = {name: p.numel() for name, p in model.named_parameters()}
     offer = Offer(model, seen, head, {name: value for name, value in (current or {}).items() if value is not None})
+    roles = offer_arguments(offer, factory, space, verdict, seconds=seconds)
     offer_edits(offer, destructive=not verdict.verdict or space == "seed")
+    without_surgery(offer, roles)
     trainable: dict[str, float] = {}
     if verdict.verdict:
         trainable = offer_fine_tuning(offer, groups, space)

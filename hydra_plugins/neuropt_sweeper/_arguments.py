@@ -1,0 +1,209 @@
+"""Finds the rates among the arguments of a model's node, by its keys and its factory's signature, and sets them."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from hydra.utils import get_object, instantiate
+from omegaconf import OmegaConf
+
+from hydra_plugins.neuropt_sweeper._roles import source_of
+from neuropt_core.nn.arguments import Argument, is_rate
+
+Path = tuple[str, ...]
+"""Where something stands below a node: the keys on the way down, list indices among them."""
+
+_ABSENT, _BY_POSITION = object(), object()
+
+
+class NodeFactory:
+    """A config node as a `neuropt_core.nn.arguments.Factory`.
+
+    Args:
+        node: The node, interpolations resolved.
+        where: Its key in the config.
+        raw: The whole config with its interpolations as they are written.
+    """
+
+    def __init__(self, node: Any, where: str, raw: Mapping[str, object]) -> None:
+        self._node: Any = OmegaConf.to_container(OmegaConf.create(node), resolve=False)
+        self._where, self._raw = where, raw
+        self._paths: dict[str, list[Path]] = {}
+
+    def arguments(self, model: object) -> tuple[tuple[Argument, ...], Mapping[str, str]]:
+        """Returns the arguments that are rates, and name -> reason for those that cannot be set; `model` is built."""
+        found: dict[str, Argument] = {}
+        left_out: dict[str, str] = {}
+        for path, value, written in self._candidates(model):
+            shown = ".".join((self._where, *path))
+            name = self._key(path)
+            if name is None:
+                left_out[shown] = "the node around it comes from an interpolation that no override can reach into"
+            elif value is _BY_POSITION:
+                left_out[shown] = "it is given by position, in _args_"
+            elif value is not None and not _is_rate(value):
+                left_out[shown] = f"{value!r} is no rate"
+            elif name not in found:
+                rate = None if value is None else float(value)
+                found[name] = Argument(name, path[-1], rate, written, len(path) - 1)
+                self._paths[name] = [path]
+        for path, _ in _leaves(self._node):  # One key may be read in several places, and moves them all.
+            places = self._paths.get(self._key(path) or "")
+            if places is not None and path not in places:
+                places.append(path)
+        return tuple(found.values()), left_out
+
+    def build(self, values: Mapping[str, float]) -> Any:
+        """Instantiates the node with some arguments set, by their names."""
+        node = copy.deepcopy(self._node)
+        for name, value in values.items():
+            for path in self._paths[name]:
+                place = node
+                for step in path[:-1]:
+                    place = place[int(step)] if isinstance(place, list) else place[step]
+                place[int(path[-1]) if isinstance(place, list) else path[-1]] = value
+        return instantiate(OmegaConf.create(node))
+
+    def _candidates(self, model: object) -> Iterator[tuple[Path, Any, bool]]:
+        """Yields path, value and whether it is written, outer nodes first."""
+        for path, node in sorted(_mappings(self._node), key=lambda item: len(item[0])):
+            for key, value in node.items():
+                if is_rate(str(key)) and not isinstance(value, (dict, list)):
+                    yield (*path, str(key)), value, True
+            if isinstance(node.get("_target_"), str):
+                for key, default in _defaults(node, model if not path else None).items():
+                    if key not in node:
+                        yield (*path, key), default, False
+
+    def _key(self, path: Path) -> str | None:
+        """Returns the key of the config that sets what stands at `path`; None if no key does."""
+        located = _located(self._raw, (*self._where.split("."), *path))
+        return None if located is None else ".".join(located)
+
+
+def _is_rate(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1
+
+
+def _located(raw: Mapping[str, object], path: Path, seen: frozenset[Path] = frozenset()) -> Path | None:
+    """Follows plain interpolations, ``${a.b}``, on the way down; returns where the end of `path` really stands.
+
+    As with the roles, what reads another key is set there, so that all that reads it moves along; another kind of
+    interpolation at the very end is replaced by an override, on the way it is a dead end.
+    """
+    place: Any = raw
+    key: Path = ()
+    for i, step in enumerate(path):
+        place, key = _child(place, step), (*key, step)
+        if not isinstance(place, str) or "${" not in place:
+            continue
+        source = tuple(source_of(place).split("."))
+        if key not in seen and _at(raw, source) is not _ABSENT:
+            return _located(raw, (*source, *path[i + 1 :]), seen | {key})
+        if i + 1 < len(path):
+            return None
+    return key
+
+
+def _at(raw: Mapping[str, object], path: Path) -> Any:
+    place: Any = raw
+    for step in path:
+        place = _child(place, step)
+    return place
+
+
+def _child(place: Any, step: str) -> Any:
+    if isinstance(place, Mapping):
+        return place.get(step, _ABSENT)
+    if isinstance(place, list) and step.isdigit() and int(step) < len(place):
+        return place[int(step)]
+    return _ABSENT
+
+
+def _mappings(node: Any, path: Path = ()) -> Iterator[tuple[Path, dict[Any, Any]]]:
+    if isinstance(node, dict):
+        yield path, node
+    for step, child in _items(node):
+        yield from _mappings(child, (*path, step))
+
+
+def _leaves(node: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    for step, child in _items(node):
+        if isinstance(child, (dict, list)):
+            yield from _leaves(child, (*path, step))
+        else:
+            yield (*path, step), child
+
+
+def _items(node: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, dict):
+        yield from ((str(key), child) for key, child in node.items())
+    elif isinstance(node, list):
+        yield from ((str(i), child) for i, child in enumerate(node))
+
+
+def _defaults(node: Mapping[str, Any], built: object) -> dict[str, Any]:
+    """Returns the rates that a node's factory takes, each with the default of its signature; None stands for none.
+
+    Where the factory passes ``**kwargs`` on, as the builders of torchvision and timm do, the class of what it builds
+    tells: `built`, or where that is None, what the node builds on its own. ``from_pretrained`` of transformers takes
+    every attribute of the config beside.
+    """
+    try:
+        factory: Any = get_object(node["_target_"])
+        parameters = inspect.signature(factory).parameters
+    except Exception:  # noqa: BLE001 - importing runs the user's code, and what is written in C has no signature
+        return {}
+    found = _rates_of(parameters)
+    for name in list(parameters)[: len(node.get("_args_", ()))]:
+        if name in found:
+            found[name] = _BY_POSITION
+    if not _passes_on(parameters):
+        return found
+    if isinstance(factory, type):
+        return _of_class(factory) | found
+    if built is None:
+        built = _alone(node)
+    if getattr(factory, "__name__", "") == "from_pretrained":
+        config = getattr(built, "config", built)
+        found = {k: v for k, v in vars(config).items() if is_rate(k) and (v is None or _is_rate(v))} | found
+    return _of_class(type(built)) | found
+
+
+def _of_class(kind: type) -> dict[str, Any]:
+    """Returns the rates that a class takes; one that passes ``**kwargs`` on takes those of the next class too."""
+    found: dict[str, Any] = {}
+    for base in kind.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        try:
+            parameters = inspect.signature(vars(base)["__init__"]).parameters
+        except (TypeError, ValueError):  # Written in C.
+            break
+        found = _rates_of(parameters) | found
+        if not _passes_on(parameters):
+            break
+    return found
+
+
+def _rates_of(parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {
+        name: None if parameter.default is inspect.Parameter.empty else parameter.default
+        for name, parameter in parameters.items()
+        if is_rate(name) and parameter.kind in by_name
+    }
+
+
+def _passes_on(parameters: Mapping[str, inspect.Parameter]) -> bool:
+    return any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
+
+
+def _alone(node: Mapping[str, Any], make: Callable[..., Any] = instantiate) -> object:
+    try:
+        return make(OmegaConf.create(dict(node)))
+    except Exception:  # noqa: BLE001 - a node may need its surroundings; then its class stays unknown
+        return None
