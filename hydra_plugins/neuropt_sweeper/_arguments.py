@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from hydra.utils import get_object, instantiate
@@ -26,11 +26,12 @@ class NodeFactory:
         node: The node, interpolations resolved.
         where: Its key in the config.
         raw: The whole config with its interpolations as they are written.
+        own: Keys that the user searches or fixes himself; those are not looked through.
     """
 
-    def __init__(self, node: Any, where: str, raw: Mapping[str, object]) -> None:
+    def __init__(self, node: Any, where: str, raw: Mapping[str, object], own: Collection[str] = ()) -> None:
         self._node: Any = OmegaConf.to_container(OmegaConf.create(node), resolve=False)
-        self._where, self._raw = where, raw
+        self._where, self._raw, self._own = where, raw, own
         self._paths: dict[str, list[Path]] = {}
 
     def arguments(self, model: object) -> tuple[tuple[Argument, ...], Mapping[str, str]]:
@@ -80,7 +81,7 @@ class NodeFactory:
 
     def _key(self, path: Path) -> str | None:
         """Returns the key of the config that sets what stands at `path`; None if no key does."""
-        located = _located(self._raw, (*self._where.split("."), *path))
+        located = _located(self._raw, (*self._where.split("."), *path), self._own)
         return None if located is None else ".".join(located)
 
 
@@ -88,7 +89,9 @@ def _is_rate(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1
 
 
-def _located(raw: Mapping[str, object], path: Path, seen: frozenset[Path] = frozenset()) -> Path | None:
+def _located(
+    raw: Mapping[str, object], path: Path, own: Collection[str], seen: frozenset[Path] = frozenset()
+) -> Path | None:
     """Follows plain interpolations, ``${a.b}``, on the way down; returns where the end of `path` really stands.
 
     As with the roles, what reads another key is set there, so that all that reads it moves along; another kind of
@@ -98,11 +101,11 @@ def _located(raw: Mapping[str, object], path: Path, seen: frozenset[Path] = froz
     key: Path = ()
     for i, step in enumerate(path):
         place, key = _child(place, step), (*key, step)
-        if not isinstance(place, str) or "${" not in place:
+        if not isinstance(place, str) or "${" not in place or ".".join(key) in own:
             continue
         source = tuple(source_of(place).split("."))
         if key not in seen and _at(raw, source) is not _ABSENT:
-            return _located(raw, (*source, *path[i + 1 :]), seen | {key})
+            return _located(raw, (*source, *path[i + 1 :]), own, seen | {key})
         if i + 1 < len(path):
             return None
     return key

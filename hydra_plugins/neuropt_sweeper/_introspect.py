@@ -9,7 +9,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ def introspect(
     *,
     where: str,
     raw: Mapping[str, object],
+    own: Collection[str] = (),
     space: str,
     pretrained: bool | None,
     current: Mapping[str, Value],
@@ -36,6 +37,7 @@ def introspect(
         node: The node, interpolations resolved, with its ``_target_``.
         where: The node's key in the config.
         raw: The whole config with its interpolations as they are written, to find the key behind a value.
+        own: Keys that the user searches or fixes himself.
         space: ``seed``, ``standard`` or ``wide``.
         pretrained: The user's own word on it, or None to find out.
         current: The scalars under ``neuropt`` in the user's config.
@@ -56,6 +58,7 @@ def introspect(
         "node": OmegaConf.to_yaml(OmegaConf.create(dict(node))),
         "raw": OmegaConf.to_yaml(OmegaConf.create(dict(raw))),
         "path": [str(Path(entry).absolute()) for entry in sys.path],
+        "own": sorted(own),
         "where": where,
         "space": space,
         "pretrained": pretrained,
@@ -103,7 +106,7 @@ def _inspect(request: Mapping[str, Any]) -> ModelProfile:
     from neuropt_core.nn.inspect import inspect_model
 
     raw: Any = OmegaConf.to_container(OmegaConf.create(request["raw"]), resolve=False)
-    factory = NodeFactory(node, where, raw)
+    factory = NodeFactory(node, where, raw, request["own"])
     return inspect_model(
         _maker(factory.build, where),
         target=target,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from hydra.types import TaskFunction
@@ -46,10 +46,11 @@ def make_plan(
     base = composer.job((*line.fixed, *params.fixed), number=0)
     choices = {k: str(v) for k, v in base.hydra.runtime.choices.items()}
     config = composer.plain(base)
-    profile, said = _profile(conf, composer.resolved(base, conf.model), config, composer.raw(base), task_function)
-    wished = vars(conf.bind)
     own = {w.parameter.name for w in (*line.searched, *params.searched)} | line.fixed_names | params.fixed_names
-    bound = bind(config, wished, raw=composer.raw(base), own=own)
+    raw = composer.raw(base)
+    profile, said = _profile(conf, composer.resolved(base, conf.model), config, raw, own, task_function)
+    wished = vars(conf.bind)
+    bound = bind(config, wished, raw=raw, own=own)
     helped = profile is not None and _reads_neuropt(config, task_function)
     roles = role_parameters(
         config,
@@ -76,6 +77,7 @@ def _profile(
     node: object,
     config: Mapping[str, object],
     raw: Mapping[str, object],
+    own: Collection[str],
     task_function: TaskFunction,
 ) -> tuple[ModelProfile | None, list[str]]:
     """Returns what introspection found; None, and a line that says why, where there is nothing to look into."""
@@ -93,6 +95,7 @@ def _profile(
             node,
             where=conf.model,
             raw=raw,
+            own=own,
             space=conf.space,
             pretrained=PRETRAINED[conf.pretrained],
             current=scalars,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from neuropt_core.nn.example import device_of, kept_generators, tensors_in
 from neuropt_core.nn.graph import Trace
 from neuropt_core.nn.pretrained import FIRST_SEED, every_generator_kept, seed_generators
 
+_SAME_RATE = 1e-5  # Rates along a ramp are often computed in single precision.
 _DRAWS = (0, 1)
 # Seeds of the passes in train mode; one draw alone may drop nothing where whole branches are dropped.
 
@@ -96,7 +98,7 @@ class Proof:
             measured = self._measured(self._observe({name: high}), high)
             for value in dict.fromkeys(v for v in (guess, measured, 0.0, high) if v is not None):
                 seen = self._observe({name: value})
-                if seen.numbers == self.base.numbers and _equal(seen.trained, self.base.trained):
+                if _alike(seen.numbers, self.base.numbers) and _close(seen.trained, self.base.trained):
                     return value
         except Exception:  # noqa: BLE001 - a guess may be a rate that the model refuses; then nothing is known
             return None
@@ -104,12 +106,14 @@ class Proof:
 
     def _measured(self, top: _Seen, high: float) -> float | None:
         """Returns the rate that explains all numbers that `high` has moved, if one does."""
-        ratios = {
-            round(high * self.base.numbers[key] / number, 9)
+        ratios = [
+            high * self.base.numbers[key] / number
             for key, number in top.numbers.items()
             if number and key in self.base.numbers and number != self.base.numbers[key]
-        }
-        return ratios.pop() if len(ratios) == 1 else None
+        ]
+        if not ratios or max(ratios) - min(ratios) > _SAME_RATE:
+            return None
+        return round(ratios[0], 6)
 
     def _observe(self, values: Mapping[str, float]) -> _Seen:
         key = tuple(sorted(values.items()))
@@ -184,7 +188,7 @@ def _shake(model: nn.Module) -> None:
 def _compare_answers(before: Sequence[torch.Tensor], after: Sequence[torch.Tensor]) -> None:
     if [t.shape for t in before] != [t.shape for t in after]:
         raise _Unfit("its outputs have other shapes")
-    if not all(torch.allclose(b, a, atol=1e-4, rtol=1e-4) for b, a in zip(before, after, strict=True)):
+    if not _close(before, after):
         raise _Unfit("it changes what the model computes in eval mode")
 
 
@@ -203,6 +207,15 @@ def _compare_gradient(model: nn.Module, outputs: Sequence[torch.Tensor]) -> None
 
 def _equal(one: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> bool:
     return len(one) == len(other) and all(map(torch.equal, one, other))
+
+
+def _close(one: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> bool:
+    pairs = zip(one, other, strict=True)
+    return all(a.shape == b.shape and torch.allclose(a, b, atol=1e-4, rtol=1e-4) for a, b in pairs)
+
+
+def _alike(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
+    return one.keys() == other.keys() and all(math.isclose(v, other[k], abs_tol=_SAME_RATE) for k, v in one.items())
 
 
 def _told(error: BaseException) -> str:

@@ -1,15 +1,13 @@
-"""Small networks, and torchvision's architectures without its compiled operators."""
+"""Small networks, and real architectures."""
 
 from __future__ import annotations
 
-import importlib
-import warnings
 from collections.abc import Callable, Iterator
-from types import ModuleType
 
 import pytest
 import torch
 from torch import nn
+from zoo import models as models
 
 
 @pytest.fixture(autouse=True)
@@ -20,30 +18,6 @@ def _one_thread() -> Iterator[None]:
     torch.manual_seed(0)
     yield
     torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="session")
-def models() -> Iterator[ModuleType]:
-    """torchvision.models, for tests on real architectures; skips where torchvision is absent.
-
-    On a CPU build of torch from another index, `import torchvision` fails with "operator torchvision::nms does not
-    exist", because its compiled library does not load; declaring the operators' signatures is enough for its models,
-    which never call them. Where the library loads, nothing is declared: it would clash.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            found = pytest.importorskip("torchvision.models", exc_type=ModuleNotFoundError)
-            library = None
-        except RuntimeError as error:
-            if "does not exist" not in str(error):
-                raise
-            library = torch.library.Library("torchvision", "FRAGMENT")
-            for name in ("nms", "qnms"):
-                library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-            found = importlib.import_module("torchvision.models")
-    yield found
-    del library  # The declarations last as long as the object.
 
 
 class Block(nn.Module):
