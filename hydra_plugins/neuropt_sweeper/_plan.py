@@ -10,7 +10,7 @@ from hydra.types import TaskFunction
 from hydra_plugins.neuropt_sweeper._compose import Composer
 from hydra_plugins.neuropt_sweeper._introspect import introspect
 from hydra_plugins.neuropt_sweeper._overrides import Arguments
-from hydra_plugins.neuropt_sweeper._roles import bind, role_parameters
+from hydra_plugins.neuropt_sweeper._roles import bind, leaves, role_parameters
 from hydra_plugins.neuropt_sweeper._settings import PRETRAINED
 from hydra_plugins.neuropt_sweeper._space import Plan, write_space
 from hydra_plugins.neuropt_sweeper.config import NeuroptSweeperConf
@@ -108,7 +108,8 @@ def _profile(
     reason = "no call of neuropt_core.build was seen in the script; if there is one, put `neuropt: {}` into the config"
     # What the model's own factory takes needs nobody but Hydra to read it.
     arguments = tuple(p for p in profile.offered if not p.name.startswith("neuropt."))
-    left_out = {name: why for name, why in profile.left_out.items() if "." in name or name == "other arguments"}
+    keys = dict(leaves(config))
+    left_out = {k: why for k, why in profile.left_out.items() if "." in k or k in keys or k == "other arguments"}
     left_out |= {p.role or p.name: reason for p in profile.offered if p not in arguments}
     return replace(profile, offered=arguments, left_out=left_out), []
 

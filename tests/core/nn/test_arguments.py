@@ -72,6 +72,11 @@ def test_a_rate_in_a_function_is_seen_too() -> None:
     assert _own(_profile(dropping.Functional, {"dropout": 0.2}))["m.dropout"].default == 0.2
 
 
+def test_other_random_weights_are_no_other_model() -> None:
+    """Where an argument only shifts what is drawn, the builds are compared under the same weights."""
+    assert _own(_profile(dropping.drifting, {"dropout": 0.1}))["m.dropout"].default == 0.1
+
+
 def test_the_present_value_is_measured_where_the_signature_is_wrong_or_silent() -> None:
     """A default that the builder overrules is not believed; one that nothing tells is left open."""
     wrong = _profile(dropping.passing, {"dropout": 0.1})

@@ -98,3 +98,9 @@ def loading(path: str, dropout: float = 0.1) -> nn.Module:
     if dropout < 0.4:
         net.load_state_dict(torch.load(path))
     return net
+
+
+def drifting(dropout: float = 0.1) -> nn.Module:
+    """Returns a network whose argument takes numbers from the generator before the weights are drawn."""
+    torch.rand(1 + int(100 * dropout))
+    return Net(dropout=dropout)
