@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -26,6 +27,7 @@ class Trace:
         shared: Those of the frontier that are used elsewhere in the model too, as a head tied to an embedding is.
         called: Paths of the modules whose forward ran; a layer used only by its ``.weight`` is not among them.
         outputs: What came out, without a graph, to compare edited models with.
+        seconds: How long the pass took in eval mode.
     """
 
     example: torch.Tensor | None = None
@@ -36,6 +38,7 @@ class Trace:
     shared: frozenset[str] = frozenset()
     called: frozenset[str] = frozenset()
     outputs: tuple[torch.Tensor, ...] = ()
+    seconds: float = 0.0
 
 
 def trace(model: nn.Module) -> Trace:
@@ -94,9 +97,11 @@ def _run(twin: nn.Module, example: torch.Tensor) -> Trace:
     ]
     # The input asks for a gradient so that what depends on it can be told from what is made of weights alone.
     leaf = example.to(device_of(twin), copy=True).requires_grad_(example.is_floating_point())
+    began = time.monotonic()
     try:
         with kept_generators(twin), torch.enable_grad():
             outputs = tensors_in(twin(leaf))
+        seconds = time.monotonic() - began
     finally:
         for hook in hooks:
             hook.remove()
@@ -109,7 +114,8 @@ def _run(twin: nn.Module, example: torch.Tensor) -> Trace:
     recurrent = {p for module in twin.modules() if isinstance(module, nn.RNNBase) for p in module.parameters()}
     shared = elsewhere - {names[p] for p in recurrent}
     ran = frozenset(called)
-    return Trace(example, "", graph.first, graph.last, frontier, shared, ran, tuple(t.detach() for t in outputs))
+    values = tuple(t.detach() for t in outputs)
+    return Trace(example, "", graph.first, graph.last, frontier, shared, ran, values, seconds)
 
 
 class _Graph:

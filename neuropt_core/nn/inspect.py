@@ -9,6 +9,7 @@ from torch import nn
 
 from neuropt_core.nn._offer import Offer, Preset
 from neuropt_core.nn.depth import depth_groups
+from neuropt_core.nn.facts import find_facts
 from neuropt_core.nn.graph import trace
 from neuropt_core.nn.head import find_head
 from neuropt_core.nn.offer_edits import offer_edits
@@ -68,4 +69,5 @@ def inspect_model(
         trainable=trainable,
         offered=tuple(offer.parameters),
         left_out=offer.left_out,
+        facts=find_facts(model, seen, len(groups)),
     )
