@@ -94,7 +94,7 @@ def _inspect(request: Mapping[str, Any]) -> ModelProfile:
     from neuropt_core.nn.inspect import inspect_model
 
     return inspect_model(
-        _maker(node, where),
+        _maker(node, where, request["current"].get("num_classes")),
         target=target,
         space=request["space"],
         pretrained=request["pretrained"],
@@ -102,12 +102,20 @@ def _inspect(request: Mapping[str, Any]) -> ModelProfile:
     )
 
 
-def _maker(node: Any, where: str) -> Callable[[], Any]:
+def _maker(node: Any, where: str, classes: Value) -> Callable[[], Any]:
+    from neuropt_core.nn.classes import adapted
+    from neuropt_core.nn.settings import Settings
+
+    wanted = Settings.read({"num_classes": classes}).num_classes
+
     def make() -> Any:
         try:
-            return instantiate(node)
+            model = instantiate(node)
         except Exception as error:  # noqa: BLE001 - building runs the user's code
             raise ConfigError(where, f"cannot be built ({_told(error.__cause__ or error)})") from None
+        if wanted is not None:  # As the job will: two builds then differ in the new head, which names it fresh.
+            adapted(model, wanted)
+        return model
 
     return make
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import nn
+
+from neuropt_core.nn.library import is_transformers
 
 BATCH = 2
 """Samples in an example; two, since BatchNorm in train mode cannot normalise one value per channel."""
@@ -26,9 +29,18 @@ def candidates(model: nn.Module) -> Iterator[torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     for shape, vocabulary in _shapes(model):
         if vocabulary:
-            yield torch.randint(0, vocabulary, shape, generator=generator)
+            yield _ended(torch.randint(0, vocabulary, shape, generator=generator), model, vocabulary)
         else:
             yield torch.randn(shape, generator=generator)
+
+
+def _ended(ids: torch.Tensor, model: nn.Module, vocabulary: int) -> torch.Tensor:
+    # transformers' classifiers on encoder-decoders read the state at the end token, which must be there just once.
+    end = getattr(getattr(model, "config", None), "eos_token_id", None)
+    if is_transformers(model) and isinstance(end, int) and 0 <= end < vocabulary:
+        ids[ids == end] = (end + 1) % vocabulary
+        ids[:, -1] = end
+    return ids
 
 
 def _shapes(model: nn.Module) -> Iterator[tuple[tuple[int, ...], int]]:
@@ -57,6 +69,10 @@ def _shapes_for(layer: nn.Module, model: nn.Module) -> Iterator[tuple[tuple[int,
     elif isinstance(layer, nn.MultiheadAttention):
         yield (BATCH, _TOKENS, layer.embed_dim), 0
     elif isinstance(layer, nn.Conv1d):
+        # Whisper takes nothing but 30 seconds, which its strided convolution halves to so many positions.
+        positions = getattr(getattr(model, "config", None), "max_source_positions", None)
+        if is_transformers(model) and isinstance(positions, int):
+            yield (BATCH, layer.in_channels, 2 * positions), 0
         yield (BATCH, layer.in_channels, 256), 0
     elif isinstance(layer, nn.Conv3d):
         yield (BATCH, layer.in_channels, 16, 16, 16), 0
@@ -72,6 +88,20 @@ def _hinted_sides(model: nn.Module) -> Iterator[int]:
         side = hint[-1] if isinstance(hint, (tuple, list)) and hint else hint
         if isinstance(side, int) and not isinstance(side, bool) and 8 <= side <= 512:
             yield side
+
+
+def run(model: nn.Module, example: torch.Tensor) -> Any:
+    """Returns what `model` answers to an example, on the model's device.
+
+    transformers' encoder-decoders want an input for the decoder too: token ids of its vocabulary, or the example itself
+    where that is made of token ids.
+    """
+    example = example.to(device_of(model))
+    config = getattr(model, "config", None) if is_transformers(model) else None
+    if not getattr(config, "is_encoder_decoder", False):
+        return model(example)
+    ids = example.new_zeros(len(example), _TOKENS, dtype=torch.long) if example.is_floating_point() else example
+    return model(example, decoder_input_ids=ids)
 
 
 def tensors_in(output: object) -> list[torch.Tensor]:

@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from neuropt_core.nn.example import device_of, kept_generators, shadow
+from neuropt_core.nn.example import device_of, kept_generators, run, shadow
 from neuropt_core.nn.families import claims, main_family, shares_of_parameters
 from neuropt_core.nn.graph import Trace
 from neuropt_core.profile import Facts
@@ -142,7 +142,7 @@ def _count(model: nn.Module, example: torch.Tensor, expected: float) -> tuple[in
     attention = _Attention(counter)
     leaf = example.to(device_of(twin), copy=True)
     with kept_generators(twin), torch.no_grad(), _plain_kernels(twin), ran, counter, attention:
-        twin(leaf)
+        run(twin, leaf)
     odd = sorted(str(op) for op in ran.seen if op not in counter.flop_registry and _heavy(op))
     if odd:
         raise ValueError(f"{odd[0]} is not counted")
@@ -216,7 +216,7 @@ def _kept_for_backward(model: nn.Module, example: torch.Tensor, expected: float)
     leaf = example.to(device_of(twin), copy=True)
     hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
     with kept_generators(twin), torch.enable_grad(), hooks:
-        outputs = twin(leaf)  # Held until all is counted, so that no storage's address is used a second time.
+        outputs = run(twin, leaf)  # Held until all is counted, so that no storage's address is used a second time.
     total = sum(kept.values())
     del outputs
     return round(total / len(example))

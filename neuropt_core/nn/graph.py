@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from neuropt_core.nn.example import candidates, device_of, kept_generators, shadow, tensors_in
+from neuropt_core.nn.example import candidates, device_of, kept_generators, run, shadow, tensors_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,8 @@ def trace(model: nn.Module) -> Trace:
             found = _run(twin.eval(), example)
         except Exception as error:  # noqa: BLE001 - a wrong guess fails in the model's own way; the last reason is kept
             complaint = f"it does not run on {tuple(example.shape)} ({type(error).__name__}: {error})".splitlines()[0]
+            if isinstance(error, NotImplementedError):  # An operator that torch lacks here, whatever the input.
+                break
             continue
         trained = _in_training(twin, example)
         if trained is not None:
@@ -100,7 +102,7 @@ def _run(twin: nn.Module, example: torch.Tensor) -> Trace:
     began = time.monotonic()
     try:
         with kept_generators(twin), torch.enable_grad():
-            outputs = tensors_in(twin(leaf))
+            outputs = tensors_in(run(twin, leaf))
         seconds = time.monotonic() - began
     finally:
         for hook in hooks:
