@@ -65,16 +65,22 @@ def _last_registered(model: nn.Module) -> list[str]:
     return [] if tied else [owner(n) for n, _ in weights[-1:]]
 
 
+def _above(path: str) -> list[str]:
+    """Returns the paths of all modules around a module or parameter but the root, the outermost first."""
+    parts = path.split(".")
+    return [".".join(parts[:i]) for i in range(1, len(parts))]
+
+
 def _fresh_modules(model: nn.Module, fresh: frozenset[str]) -> list[str]:
     """Returns the largest modules whose weights are all fresh; a wrapper around one layer gives way to the layer."""
-
-    def whole(path: str) -> bool:
+    whole: dict[str, bool] = {}
+    for name, p in model.named_parameters():
         # Zeros and ones of a fresh layer look loaded or not at chance; they follow the layer's own weights.
-        inside = [n for n, p in model.named_parameters() if within(n, (path,)) and (p.ndim >= 2 or n in fresh)]
-        return bool(inside) and all(n in fresh for n in inside)
-
-    found = [path for path, _ in model.named_modules() if path and whole(path)]
-    outermost = [path for path in found if not within(path, found)]
+        if p.ndim >= 2 or name in fresh:
+            for path in _above(name):
+                whole[path] = whole.get(path, True) and name in fresh
+    found = {path for path, _ in model.named_modules() if whole.get(path)}
+    outermost = [path for path, _ in model.named_modules() if path in found and found.isdisjoint(_above(path))]
     return [_unwrap(model, path) for path in outermost]
 
 
