@@ -50,3 +50,10 @@ def refuse_lazy(model: nn.Module, where: str) -> None:
             "needs all weights, and lazy layers get theirs from the first batch only",
             mend="Name the layers' input sizes, or run a batch through the model where it is made.",
         )
+
+
+def why_not_tuned(model: nn.Module) -> str:
+    """Returns why nothing of a model can be fine-tuned, or "": it can."""
+    if has_lazy(model):
+        return "lazy layers get their weights from the first batch only"
+    return "" if any(p.requires_grad for p in model.parameters()) else "no parameter asks for a gradient"

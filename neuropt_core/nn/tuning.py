@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import Module as Module
 
 from neuropt_core.errors import ConfigError
+from neuropt_core.nn._sound import refuse_cycles, refuse_lazy
 from neuropt_core.nn.classes import adapted
 from neuropt_core.nn.depth import DepthGroup, depth_groups, ends_in_head, within
 from neuropt_core.nn.edits import EditPlan, apply
@@ -53,12 +54,15 @@ class Tuning:
     ) -> None:
         if not isinstance(model, nn.Module):
             raise ConfigError("model", "must build a torch.nn.Module", got=type(model).__name__)
+        refuse_cycles(model, "model")
+        if settings not in (None, Settings()):
+            refuse_lazy(model, "neuropt")
         self._model, self._settings, self._used = model, settings or Settings(), used
         _check_head(model, self._settings.head)
         self._adapted = self._adapt()
         self._known = frozenset(name for name, _ in model.named_parameters())
         if self._settings.edits != EditPlan():
-            apply(self._settings.edits, model, self.head if self._settings.edits.dropout else ())
+            self._edit()
         self._anchor = self._make_anchor()
         self._unfreezing = self._freeze()
         self._recalibrated = self._set_norms()
@@ -77,6 +81,7 @@ class Tuning:
             weight_decay: For weight matrices and kernels, 0 or more; ``neuropt.wd`` takes its place likewise.
         """
         self._used("param_groups")
+        refuse_lazy(self._model, "param_groups")
         lr = lr if self._settings.lr is None else self._settings.lr
         weight_decay = weight_decay if self._settings.wd is None else self._settings.wd
         for name, value, legal in (("lr", lr, lr > 0), ("weight_decay", weight_decay, weight_decay >= 0)):
@@ -162,6 +167,19 @@ class Tuning:
         if wanted.num_classes is None:
             return ()
         return adapted(self._model, wanted.num_classes, wanted.head, wanted.fresh or ())
+
+    def _edit(self) -> None:
+        try:
+            apply(self._settings.edits, self._model, self.head if self._settings.edits.dropout else ())
+        except Exception as error:
+            if isinstance(error, ConfigError):
+                raise
+            raise ConfigError(
+                "neuropt",
+                f"the edits cannot be made on this model ({type(error).__name__}: {error})",
+                got=self._settings.edits,
+                mend="Leave them out.",
+            ) from error
 
     def _make_anchor(self) -> Anchor | None:
         if not self._settings.l2sp_regularization:
