@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
 
 from neuropt_core.nn.graph import Trace
-from neuropt_core.nn.library import depth_chains
+from neuropt_core.nn.library import depth_chains, joined
 
 MOST_GROUPS = 12
 """A model without blocks is cut into at most so many groups before its head."""
@@ -60,7 +61,7 @@ def depth_groups(
     tied = {n for n, p in parameters.items() if id(p) in outside or n in seen.shared}
     in_head = {n for n in names if n not in tied and within(n, head)}
     body = {n: parameters[n].ndim for n in names if n not in in_head}
-    chains = _chains(model, body, depth_chains(model) if ask_library else [])
+    chains = _chains(model, body, seen, depth_chains(model) if ask_library else [])
     blocks = _in_order(chains, order)
     found = _around_blocks(list(body), blocks, order) if len(blocks) > 1 else _cut(body, order)
     if in_head:
@@ -85,7 +86,7 @@ def _order(names: list[str], seen: Trace) -> dict[str, tuple[int, int]]:
 
 
 def _chains(
-    model: nn.Module, body: Mapping[str, int], told: list[list[tuple[str, tuple[str, ...]]]]
+    model: nn.Module, body: Mapping[str, int], seen: Trace, told: list[list[tuple[str, tuple[str, ...]]]]
 ) -> list[list[DepthGroup]]:
     """Returns the blocks: those that a library told keep its order among themselves, each other one is a chain."""
     chains: list[list[DepthGroup]] = []
@@ -99,7 +100,7 @@ def _chains(
             groups[-1] = DepthGroup(groups[-1].name, (*groups[-1].tensors, *last.tensors))
         chains.append(groups)
         taken.update(n for group in groups for n in group.tensors)
-    for path in block_paths(model):
+    for path in (block for stage in block_paths(model) for block in _opened(model, stage, seen)):
         inside = tuple(n for n in body if n not in taken and within(n, (path,)))
         if inside:
             chains.append([DepthGroup(path, inside)])
@@ -135,6 +136,9 @@ def _around_blocks(
             place = next((i for i, end in enumerate(ends) if end >= order[name][0]), len(blocks) - 1)
             members[place].append(name)
     place_of = {name: index for index, name in enumerate(body)}
+    if stem and blocks[0][1].name == "stem":  # A library has one of its own; what stands before it learns with it.
+        members[0] += stem
+        stem = []
     groups = [DepthGroup("stem", tuple(stem))] if stem else []
     return groups + [
         DepthGroup(group.name, tuple(sorted(inside, key=place_of.__getitem__)))
@@ -173,7 +177,7 @@ def block_paths(model: nn.Module) -> list[str]:
             if _may_be_block(child):
                 found[where] = (path, parent)
             stack.append((where, child))
-    modules = dict(model.named_modules())
+    modules = dict(model.named_modules(remove_duplicate=False))
     kinds = [type(modules[path]) for path in found]
 
     def is_block(path: str) -> bool:
@@ -185,6 +189,24 @@ def block_paths(model: nn.Module) -> list[str]:
 
     blocks = [path for path in modules if path in found and is_block(path)]
     return [path for path in blocks if not within(path, blocks)]
+
+
+def _opened(model: nn.Module, path: str, seen: Trace) -> list[str]:
+    """Returns the blocks within a stage, a list of blocks of one class that run one after the other; else the path."""
+    for name, part in model.get_submodule(path).named_modules():
+        if not isinstance(part, (nn.Sequential, nn.ModuleList)):
+            continue
+        inner = {joined(joined(path, name), key): child for key, child in part.named_children()}
+        if len(inner) < 2 or len({type(child) for child in inner.values()}) > 1:
+            continue
+        if not all(_may_be_block(child) for child in inner.values()):
+            continue
+        depths = [[seen.first.get(joined(p, n), 0) for n, _ in child.named_parameters()] for p, child in inner.items()]
+        starts = [min((depth for depth in found if depth), default=0) for found in depths]
+        # Experts side by side start at one depth.
+        if all(0 < early < late for early, late in itertools.pairwise(starts)):
+            return list(inner)
+    return [path]
 
 
 def _may_be_block(module: nn.Module) -> bool:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from neuropt_core.nn._call import arguments
-from neuropt_core.nn.library import is_transformers
+from neuropt_core.nn.library import input_sides, is_transformers
 
 BATCH = 2
 """Samples in an example; two, since BatchNorm in train mode cannot normalise one value per channel."""
@@ -84,7 +84,7 @@ def _shapes_for(layer: nn.Module, model: nn.Module) -> Iterator[tuple[tuple[int,
     elif isinstance(layer, nn.Conv3d):
         yield (BATCH, layer.in_channels, 16, 16, 16), 0
     elif isinstance(layer, nn.Conv2d):
-        for side in (*_hinted_sides(model), *_SIDES):
+        for side in (*_hinted_sides(model), *_SIDES[:1], *input_sides(model), *_SIDES[1:]):
             yield (BATCH, layer.in_channels, side, side), 0
 
 

@@ -138,6 +138,20 @@ def depth_chains(model: nn.Module) -> list[list[tuple[str, tuple[str, ...]]]]:
     return chains
 
 
+def input_sides(model: nn.Module) -> Iterator[int]:
+    """Yields the sides in pixels of the images that a library's model, or one within `model`, was made for."""
+    for module in model.modules():
+        if is_timm(module):
+            size = (getattr(module, "pretrained_cfg", None) or {}).get("input_size") or (0,)
+        elif is_transformers(module):
+            size = (getattr(getattr(module, "config", None), "image_size", None),)
+        else:
+            continue
+        if isinstance(size[-1], int) and size[-1] > 0:
+            yield size[-1]
+            return
+
+
 def _with_matcher(model: nn.Module) -> Iterator[Any]:
     stack = [model]
     while stack:
