@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -31,6 +32,12 @@ class DepthGroup:
 def owner(tensor: str) -> str:
     """Returns the path of the module that a parameter belongs to; parametrisations belong to what they parametrise."""
     return tensor.partition(".parametrizations.")[0] if ".parametrizations." in tensor else tensor.rpartition(".")[0]
+
+
+def above(path: str) -> list[str]:
+    """Returns the paths of all modules around a module or parameter but the root, the outermost first."""
+    parts = path.split(".")
+    return [".".join(parts[:i]) for i in range(1, len(parts))]
 
 
 def within(tensor: str, paths: Iterable[str]) -> bool:
@@ -100,11 +107,12 @@ def _chains(
             groups[-1] = DepthGroup(groups[-1].name, (*groups[-1].tensors, *last.tensors))
         chains.append(groups)
         taken.update(n for group in groups for n in group.tensors)
-    for path in (block for stage in block_paths(model) for block in _opened(model, stage, seen)):
-        inside = tuple(n for n in body if n not in taken and within(n, (path,)))
-        if inside:
-            chains.append([DepthGroup(path, inside)])
-    return chains
+    members: dict[str, list[str]] = {block: [] for stage in block_paths(model) for block in _opened(model, stage, seen)}
+    for name in body:
+        path = next((p for p in above(name) if p in members), None)
+        if path is not None and name not in taken:
+            members[path].append(name)
+    return chains + [[DepthGroup(path, tuple(inside))] for path, inside in members.items() if inside]
 
 
 def _in_order(
@@ -178,17 +186,17 @@ def block_paths(model: nn.Module) -> list[str]:
                 found[where] = (path, parent)
             stack.append((where, child))
     modules = dict(model.named_modules(remove_duplicate=False))
-    kinds = [type(modules[path]) for path in found]
+    kinds = Counter(type(modules[path]) for path in found)
+    siblings = Counter((place, type(modules[path])) for path, (place, _) in found.items())
 
     def is_block(path: str) -> bool:
-        above, parent = found[path]
+        place, parent = found[path]
         kind = type(modules[path])
-        siblings = [p for p, (other, _) in found.items() if other == above and type(modules[p]) is kind]
         listed = isinstance(parent, (nn.Sequential, nn.ModuleList))
-        return (listed and kinds.count(kind) >= 2) or len(siblings) >= 3
+        return (listed and kinds[kind] >= 2) or siblings[place, kind] >= 3
 
-    blocks = [path for path in modules if path in found and is_block(path)]
-    return [path for path in blocks if not within(path, blocks)]
+    blocks = {path: None for path in modules if path in found and is_block(path)}
+    return [path for path in blocks if not any(place in blocks for place in above(path))]
 
 
 def _opened(model: nn.Module, path: str, seen: Trace) -> list[str]:

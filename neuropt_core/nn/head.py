@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from torch import nn
 
-from neuropt_core.nn.depth import owner, within
+from neuropt_core.nn.depth import above, owner, within
 from neuropt_core.nn.graph import Trace
 from neuropt_core.nn.library import Word, library_word
 
@@ -65,22 +65,16 @@ def _last_registered(model: nn.Module) -> list[str]:
     return [] if tied else [owner(n) for n, _ in weights[-1:]]
 
 
-def _above(path: str) -> list[str]:
-    """Returns the paths of all modules around a module or parameter but the root, the outermost first."""
-    parts = path.split(".")
-    return [".".join(parts[:i]) for i in range(1, len(parts))]
-
-
 def _fresh_modules(model: nn.Module, fresh: frozenset[str]) -> list[str]:
     """Returns the largest modules whose weights are all fresh; a wrapper around one layer gives way to the layer."""
     whole: dict[str, bool] = {}
     for name, p in model.named_parameters():
         # Zeros and ones of a fresh layer look loaded or not at chance; they follow the layer's own weights.
         if p.ndim >= 2 or name in fresh:
-            for path in _above(name):
+            for path in above(name):
                 whole[path] = whole.get(path, True) and name in fresh
     found = {path for path, _ in model.named_modules() if whole.get(path)}
-    outermost = [path for path, _ in model.named_modules() if path in found and found.isdisjoint(_above(path))]
+    outermost = [path for path, _ in model.named_modules() if path in found and found.isdisjoint(above(path))]
     return [_unwrap(model, path) for path in outermost]
 
 
