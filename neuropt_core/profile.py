@@ -42,6 +42,85 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Facts:
+    """What a model costs and what it is made of.
+
+    Costs are those of one sample, measured on an input that was guessed, so that they tell the order of magnitude and
+    compare models; another input size costs otherwise.
+
+    Attributes:
+        input_kind: ``image``, ``volume``, ``signal``, ``sequence``, ``vector`` or ``tokens``; "" if nothing ran.
+        input_shape: Shape of one sample of the guessed input, e.g. ``(3, 64, 64)``.
+        flops: Operations of one forward pass; a multiplication with its addition counts as two. None if not known.
+        activation_bytes: What autograd keeps of one forward pass when all is trained. None if not known.
+        depth: Layers with parameters (norms are such) on the longest path from the input to an output; 0 if not known.
+        depth_groups: How many depth groups there are.
+        families: Family -> share of the parameters, in [0, 1], the largest first.
+        work: Family -> share of the FLOPs, in [0, 1]; empty if these are not known.
+        mainly: The family that mixes places, tokens or steps; ``mlp`` or ``embedding`` where none does; "" if unknown.
+        weight_bytes: Data type -> bytes of the parameters and buffers of that type.
+        adam_bytes: Bytes of Adam's two moments for all parameters that ask for a gradient.
+        missing: Name of what is None -> the reason.
+    """
+
+    input_kind: str = ""
+    input_shape: tuple[int, ...] = ()
+    flops: int | None = None
+    activation_bytes: int | None = None
+    depth: int = 0
+    depth_groups: int = 0
+    families: Mapping[str, float] = field(default_factory=dict)
+    work: Mapping[str, float] = field(default_factory=dict)
+    mainly: str = ""
+    weight_bytes: Mapping[str, int] = field(default_factory=dict)
+    adam_bytes: int = 0
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Facts:
+        """Makes the facts that `dataclasses.asdict` wrote down."""
+        return cls(**{**data, "input_shape": tuple(data["input_shape"])})
+
+    def lines(self, *, reasons: bool = True) -> tuple[str, str]:
+        """Returns the facts in two lines: what a sample costs, and what the model is made of.
+
+        Args:
+            reasons: Whether to say why something is not known; the words of the model's own exceptions are among them.
+        """
+        amounts = {
+            "flops": (self.flops, "FLOPs forward"),
+            "activation_bytes": (self.activation_bytes, "B of activations to train"),
+        }
+        costs = [f"{_scaled(amount)}{unit}" for amount, unit in amounts.values() if amount is not None]
+        unknown: dict[str, list[str]] = {}
+        for name, words in (("flops", "FLOPs"), ("activation_bytes", "activations")):
+            if amounts[name][0] is None:
+                unknown.setdefault(self.missing.get(name, "not measured"), []).append(words)
+        for reason, names in unknown.items():
+            costs.append(f"{' and '.join(names)} not known{f' ({reason})' if reasons else ''}")
+        first = "; ".join(costs)
+        if self.input_kind:
+            size = "x".join(map(str, self.input_shape))
+            first = f"on one sample ({self.input_kind} {size}, guessed; a multiply-add is two FLOPs): {first}"
+        weights = ", ".join(f"{_scaled(count)}B {dtype}" for dtype, count in self.weight_bytes.items()) or "none"
+        made = ", ".join(f"{name} {100 * share:.3g} %" for name, share in self.families.items()) or "none"
+        depth = f"{self.depth} layers deep, " if self.depth else ""
+        second = (
+            f"{f'mainly {self.mainly}; ' if self.mainly else ''}parameters: {made}; {depth}{self.depth_groups} depth "
+            f"groups; weights: {weights}; Adam adds {_scaled(self.adam_bytes)}B"
+        )
+        return first, second
+
+
+def _scaled(number: int) -> str:
+    """Returns three digits and a decimal prefix, e.g. ``3.63 G``."""
+    for power, prefix in ((12, "T"), (9, "G"), (6, "M"), (3, "k")):
+        if number >= 10**power:
+            return f"{number / 10**power:.3g} {prefix}"
+    return f"{number} "
+
+
+@dataclass(frozen=True, slots=True)
 class ModelProfile:
     """All that is known of a configured model before any training.
 
@@ -58,6 +137,7 @@ class ModelProfile:
         trainable: Freeze strategy -> share of parameters that it trains, in [0, 1].
         offered: The parameters for edits and fine-tuning that are safe on this model.
         left_out: Name -> reason, for what is not offered.
+        facts: What it costs and what it is made of; None where it was not looked into.
     """
 
     target: str
@@ -72,6 +152,7 @@ class ModelProfile:
     trainable: Mapping[str, float] = field(default_factory=dict)
     offered: tuple[Parameter, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
+    facts: Facts | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain data from which `from_json` makes an equal profile."""
@@ -90,6 +171,8 @@ class ModelProfile:
         fields["head"] = tuple(fields["head"])
         fields["groups"] = tuple(Group(**group) for group in fields["groups"])
         fields["offered"] = tuple(parameter_from_json(item) for item in fields["offered"])
+        facts = fields.get("facts")  # Studies from before there were any have none.
+        fields["facts"] = None if facts is None else Facts.from_json(facts)
         return cls(**fields)
 
     def summary(self, names: tuple[str, ...] = ()) -> str:
@@ -113,6 +196,10 @@ class ModelProfile:
         lines.append(f"  Head: {', '.join(self.head) or 'none found'}")
         if names:
             lines.append(f"  Search space: {list(names)}")
+        if self.facts is not None:
+            lines += [
+                f"  {title}: {text}" for title, text in zip(("Costs", "Made of"), self.facts.lines(), strict=True)
+            ]
         lines += [f"  Left out: {name} ({reason})" for name, reason in self.left_out.items()]
         return "\n".join(lines)
 

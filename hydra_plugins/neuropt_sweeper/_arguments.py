@@ -27,9 +27,18 @@ class NodeFactory:
         where: Its key in the config.
         raw: The whole config with its interpolations as they are written.
         own: Keys that the user searches or fixes himself; those are not looked through.
+        classes: ``neuropt.num_classes``: the head of every build is adapted to it, as the job's will be.
     """
 
-    def __init__(self, node: Any, where: str, raw: Mapping[str, object], own: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        node: Any,
+        where: str,
+        raw: Mapping[str, object],
+        own: Collection[str] = (),
+        classes: int | None = None,
+    ) -> None:
+        self._classes = classes
         self._node: Any = OmegaConf.to_container(OmegaConf.create(node), resolve=False)
         self._where, self._raw, self._own = where, raw, own
         self._paths: dict[str, list[Path]] = {}
@@ -66,7 +75,12 @@ class NodeFactory:
                 for step in path[:-1]:
                     place = place[int(step)] if isinstance(place, list) else place[step]
                 place[int(path[-1]) if isinstance(place, list) else path[-1]] = value
-        return instantiate(OmegaConf.create(node))
+        model = instantiate(OmegaConf.create(node))
+        if self._classes is not None:  # Two builds then differ in the new head, which names it fresh.
+            from neuropt_core.nn.classes import adapted
+
+            adapted(model, self._classes)
+        return model
 
     def _candidates(self, model: object) -> Iterator[tuple[Path, Any, bool]]:
         """Yields path, value and whether it is written, outer nodes first."""

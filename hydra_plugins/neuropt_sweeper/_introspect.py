@@ -104,9 +104,11 @@ def _inspect(request: Mapping[str, Any]) -> ModelProfile:
         raise ConfigError(f"{where}._target_", rule) from None
     from hydra_plugins.neuropt_sweeper._arguments import NodeFactory
     from neuropt_core.nn.inspect import inspect_model
+    from neuropt_core.nn.settings import Settings
 
+    classes = Settings.read({"num_classes": request["current"].get("num_classes")}).num_classes
     raw: Any = OmegaConf.to_container(OmegaConf.create(request["raw"]), resolve=False)
-    factory = NodeFactory(node, where, raw, request["own"])
+    factory = NodeFactory(node, where, raw, request["own"], classes)
     return inspect_model(
         _maker(factory.build, where),
         target=target,
@@ -121,6 +123,8 @@ def _maker(build: Callable[[Mapping[str, float]], Any], where: str) -> Callable[
     def make() -> Any:
         try:
             return build({})
+        except NeuroptError:
+            raise  # It says already what is wrong.
         except Exception as error:  # noqa: BLE001 - building runs the user's code
             raise ConfigError(where, f"cannot be built ({_told(error.__cause__ or error)})") from None
 

@@ -67,6 +67,7 @@ _TRAINING = {
 
 _TASK = 4000
 _NOTE = 200
+_FACT = 500
 _CHOICES, _CHOICE = 60, 80
 
 
@@ -148,6 +149,8 @@ def _model(profile: ModelProfile) -> str:
     if profile.trainable:
         shares = ", ".join(f"{name} {100 * share:.3g} %" for name, share in profile.trainable.items())
         lines.append(f"share of parameters that each freeze strategy trains: {shares}")
+    if profile.facts is not None:
+        lines += [tidy(line, _FACT) for line in profile.facts.lines(reasons=False)]
     return "\n".join(lines)
 
 

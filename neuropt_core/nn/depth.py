@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
 
 from neuropt_core.nn.graph import Trace
+from neuropt_core.nn.library import depth_chains, joined
 
 MOST_GROUPS = 12
 """A model without blocks is cut into at most so many groups before its head."""
@@ -31,33 +34,43 @@ def owner(tensor: str) -> str:
     return tensor.partition(".parametrizations.")[0] if ".parametrizations." in tensor else tensor.rpartition(".")[0]
 
 
+def above(path: str) -> list[str]:
+    """Returns the paths of all modules around a module or parameter but the root, the outermost first."""
+    parts = path.split(".")
+    return [".".join(parts[:i]) for i in range(1, len(parts))]
+
+
 def within(tensor: str, paths: Iterable[str]) -> bool:
     """Tells whether a parameter lies in one of the modules named by `paths`."""
     return any(tensor.startswith(f"{path}.") for path in paths)
 
 
-def depth_groups(model: nn.Module, seen: Trace, head: tuple[str, ...]) -> tuple[DepthGroup, ...]:
+def depth_groups(
+    model: nn.Module, seen: Trace, head: tuple[str, ...], *, ask_library: bool = True
+) -> tuple[DepthGroup, ...]:
     """Returns all parameters of `model` in groups, stem first, head last; each parameter is in exactly one.
 
-    Blocks come from the module tree and their order from the autograd graph (from the order of registration where
-    nothing ran). What lies between two blocks joins the later one, what lies behind the last block joins that one.
-    Weights that the head shares with an earlier layer stay with the earlier layer.
+    timm's models, and parts that are timm's models, say what their groups are; elsewhere blocks come from the module
+    tree and their order from the autograd graph (from the order of registration where nothing ran), and a model without
+    blocks is cut into at most `MOST_GROUPS`. What lies between two blocks joins the later one, what lies behind the
+    last block joins that one. Weights that the head shares with an earlier layer stay with the earlier layer.
 
     Args:
-        model: The model.
+        model: The model; whether its parameters are frozen makes no difference.
         seen: What `trace` found in it.
         head: Module paths of the head.
+        ask_library: False goes by graph and module tree alone.
     """
-    names = [name for name, _ in model.named_parameters()]
+    parameters = dict(model.named_parameters())
+    names = list(parameters)
     order = _order(names, seen)
     outside = {id(p) for n, p in model.named_parameters(remove_duplicate=False) if not within(n, head)}
-    tied = {n for n, p in model.named_parameters() if id(p) in outside or n in seen.shared}
-    in_head = {n for n in names if n not in tied}
-    body = [n for n in names if n not in in_head]
-    paths = block_paths(model)
-    members: dict[str, list[str]] = {path: [n for n in body if within(n, (path,))] for path in paths}
-    members = {path: inside for path, inside in members.items() if inside}
-    found = _around_blocks(body, members, order) if len(members) > 1 else _cut(model, body, order)
+    tied = {n for n, p in parameters.items() if id(p) in outside or n in seen.shared}
+    in_head = {n for n in names if n not in tied and within(n, head)}
+    body = {n: parameters[n].ndim for n in names if n not in in_head}
+    chains = _chains(model, body, seen, depth_chains(model) if ask_library else [])
+    blocks = _in_order(chains, order)
+    found = _around_blocks(list(body), blocks, order) if len(blocks) > 1 else _cut(body, order)
     if in_head:
         found.append(DepthGroup(head[0], tuple(n for n in names if n in in_head)))
     return tuple(found)
@@ -79,35 +92,76 @@ def _order(names: list[str], seen: Trace) -> dict[str, tuple[int, int]]:
     return order
 
 
+def _chains(
+    model: nn.Module, body: Mapping[str, int], seen: Trace, told: list[list[tuple[str, tuple[str, ...]]]]
+) -> list[list[DepthGroup]]:
+    """Returns the blocks: those that a library told keep its order among themselves, each other one is a chain."""
+    chains: list[list[DepthGroup]] = []
+    taken: set[str] = set()
+    for chain in told:
+        groups = [DepthGroup(path, tuple(n for n in group if n in body)) for path, group in chain]
+        groups = [group for group in groups if group.tensors]
+        # Without the head a last norm is left over, which is no depth of its own.
+        if len(groups) > 1 and len(groups) == len(chain) and all(body[n] < 2 for n in groups[-1].tensors):
+            last = groups.pop()
+            groups[-1] = DepthGroup(groups[-1].name, (*groups[-1].tensors, *last.tensors))
+        chains.append(groups)
+        taken.update(n for group in groups for n in group.tensors)
+    members: dict[str, list[str]] = {block: [] for stage in block_paths(model) for block in _opened(model, stage, seen)}
+    for name in body:
+        path = next((p for p in above(name) if p in members), None)
+        if path is not None and name not in taken:
+            members[path].append(name)
+    return chains + [[DepthGroup(path, tuple(inside))] for path, inside in members.items() if inside]
+
+
+def _in_order(
+    chains: list[list[DepthGroup]], order: Mapping[str, tuple[int, int]]
+) -> list[tuple[tuple[int, int], DepthGroup]]:
+    """Returns the blocks with where they start; what a library put later never starts earlier."""
+    placed = []
+    for chain in chains:
+        start = (0, 0)
+        for group in chain:
+            start = max(start, min(order[n] for n in group.tensors))
+            placed.append((start, group))
+    return sorted(placed, key=lambda item: item[0])
+
+
 def _around_blocks(
-    body: list[str], members: dict[str, list[str]], order: Mapping[str, tuple[int, int]]
+    body: list[str], blocks: list[tuple[tuple[int, int], DepthGroup]], order: Mapping[str, tuple[int, int]]
 ) -> list[DepthGroup]:
-    spans = sorted((min(order[n] for n in inside), path) for path, inside in members.items())
-    paths = [path for _, path in spans]
-    ends = [max(order[n] for n in members[path])[0] for path in paths]
+    members = [list(group.tensors) for _, group in blocks]
+    ends = [max(order[n] for n in inside)[0] for inside in members]
     stem: list[str] = []
-    taken = {n for inside in members.values() for n in inside}
+    taken = {n for inside in members for n in inside}
     for name in body:
         if name in taken:
             continue
-        if order[name][0] < spans[0][0][0]:
+        if order[name][0] < blocks[0][0][0]:
             stem.append(name)
         else:
-            place = next((i for i, end in enumerate(ends) if end >= order[name][0]), len(paths) - 1)
-            members[paths[place]].append(name)
+            place = next((i for i, end in enumerate(ends) if end >= order[name][0]), len(blocks) - 1)
+            members[place].append(name)
+    place_of = {name: index for index, name in enumerate(body)}
+    if stem and blocks[0][1].name == "stem":  # A library has one of its own; what stands before it learns with it.
+        members[0] += stem
+        stem = []
     groups = [DepthGroup("stem", tuple(stem))] if stem else []
-    return groups + [DepthGroup(path, tuple(sorted(members[path], key=body.index))) for path in paths]
+    return groups + [
+        DepthGroup(group.name, tuple(sorted(inside, key=place_of.__getitem__)))
+        for (_, group), inside in zip(blocks, members, strict=True)
+    ]
 
 
-def _cut(model: nn.Module, body: list[str], order: Mapping[str, tuple[int, int]]) -> list[DepthGroup]:
+def _cut(body: Mapping[str, int], order: Mapping[str, tuple[int, int]]) -> list[DepthGroup]:
     """Cuts a model without blocks into layers, and these into at most `MOST_GROUPS` runs of about equal length."""
-    dims = {name: p.ndim for name, p in model.named_parameters()}
     layers: dict[str, list[str]] = {}
     for name in body:
         layers.setdefault(owner(name), []).append(name)
     runs: list[DepthGroup] = []
     for path, inside in sorted(layers.items(), key=lambda item: min(order[n] for n in item[1])):
-        if runs and all(dims[n] < 2 for n in inside):  # A norm goes with the layer before it.
+        if runs and all(body[n] < 2 for n in inside):  # A norm goes with the layer before it.
             runs[-1] = DepthGroup(runs[-1].name, (*runs[-1].tensors, *inside))
         else:
             runs.append(DepthGroup(path or inside[0], tuple(inside)))
@@ -131,18 +185,36 @@ def block_paths(model: nn.Module) -> list[str]:
             if _may_be_block(child):
                 found[where] = (path, parent)
             stack.append((where, child))
-    modules = dict(model.named_modules())
-    kinds = [type(modules[path]) for path in found]
+    modules = dict(model.named_modules(remove_duplicate=False))
+    kinds = Counter(type(modules[path]) for path in found)
+    siblings = Counter((place, type(modules[path])) for path, (place, _) in found.items())
 
     def is_block(path: str) -> bool:
-        above, parent = found[path]
+        place, parent = found[path]
         kind = type(modules[path])
-        siblings = [p for p, (other, _) in found.items() if other == above and type(modules[p]) is kind]
         listed = isinstance(parent, (nn.Sequential, nn.ModuleList))
-        return (listed and kinds.count(kind) >= 2) or len(siblings) >= 3
+        return (listed and kinds[kind] >= 2) or siblings[place, kind] >= 3
 
-    blocks = [path for path in modules if path in found and is_block(path)]
-    return [path for path in blocks if not within(path, blocks)]
+    blocks = {path: None for path in modules if path in found and is_block(path)}
+    return [path for path in blocks if not any(place in blocks for place in above(path))]
+
+
+def _opened(model: nn.Module, path: str, seen: Trace) -> list[str]:
+    """Returns the blocks within a stage, a list of blocks of one class that run one after the other; else the path."""
+    for name, part in model.get_submodule(path).named_modules():
+        if not isinstance(part, (nn.Sequential, nn.ModuleList)):
+            continue
+        inner = {joined(joined(path, name), key): child for key, child in part.named_children()}
+        if len(inner) < 2 or len({type(child) for child in inner.values()}) > 1:
+            continue
+        if not all(_may_be_block(child) for child in inner.values()):
+            continue
+        depths = [[seen.first.get(joined(p, n), 0) for n, _ in child.named_parameters()] for p, child in inner.items()]
+        starts = [min((depth for depth in found if depth), default=0) for found in depths]
+        # Experts side by side start at one depth.
+        if all(0 < early < late for early, late in itertools.pairwise(starts)):
+            return list(inner)
+    return [path]
 
 
 def _may_be_block(module: nn.Module) -> bool:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from neuropt_core.errors import ConfigError
-from neuropt_core.nn.example import device_of, kept_generators, shadow, tensors_in
+from neuropt_core.nn.example import device_of, kept_generators, run, shadow, tensors_in
 from neuropt_core.nn.graph import Trace
 from neuropt_core.nn.sites import POOL_TWINS, Sites, find_sites, pool_kind
 
@@ -180,14 +180,14 @@ def _compare(edited: nn.Module, seen: Trace, known: set[str], preserving: bool) 
     example, before = seen.example.to(device_of(edited)), seen.outputs
     with kept_generators(edited):
         with torch.no_grad():
-            after = tensors_in(edited(example))
+            after = tensors_in(run(edited, example))
         if [t.shape for t in before] != [t.shape for t in after]:
             return "its outputs have other shapes"
         if preserving and not all(
             torch.allclose(b, a, atol=1e-4, rtol=1e-4) for b, a in zip(before, after, strict=True)
         ):
             return "it changes what the model computes"
-        outputs = tensors_in(edited.train()(example))
+        outputs = tensors_in(run(edited.train(), example))
         if not all(bool(torch.isfinite(t).all()) for t in (*after, *outputs)):
             return "its outputs are not finite"
         new = {name: p for name, p in edited.named_parameters() if name not in known}

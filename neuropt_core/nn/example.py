@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import random
+import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import nn
+
+from neuropt_core.nn._call import arguments
+from neuropt_core.nn.library import input_sides, is_transformers
 
 BATCH = 2
 """Samples in an example; two, since BatchNorm in train mode cannot normalise one value per channel."""
@@ -26,9 +32,22 @@ def candidates(model: nn.Module) -> Iterator[torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     for shape, vocabulary in _shapes(model):
         if vocabulary:
-            yield torch.randint(0, vocabulary, shape, generator=generator)
+            yield _ended(torch.randint(0, vocabulary, shape, generator=generator), model, vocabulary)
         else:
-            yield torch.randn(shape, generator=generator)
+            yield torch.randn(shape, generator=generator).to(_precision(model))
+
+
+def _precision(model: nn.Module) -> torch.dtype:
+    return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+
+
+def _ended(ids: torch.Tensor, model: nn.Module, vocabulary: int) -> torch.Tensor:
+    # transformers' classifiers on encoder-decoders read the state at the end token, which must be there just once.
+    end = getattr(getattr(model, "config", None), "eos_token_id", None)
+    if is_transformers(model) and isinstance(end, int) and 0 <= end < vocabulary:
+        ids[ids == end] = (end + 1) % vocabulary
+        ids[:, -1] = end
+    return ids
 
 
 def _shapes(model: nn.Module) -> Iterator[tuple[tuple[int, ...], int]]:
@@ -57,21 +76,43 @@ def _shapes_for(layer: nn.Module, model: nn.Module) -> Iterator[tuple[tuple[int,
     elif isinstance(layer, nn.MultiheadAttention):
         yield (BATCH, _TOKENS, layer.embed_dim), 0
     elif isinstance(layer, nn.Conv1d):
+        # Whisper takes nothing but 30 seconds, which its strided convolution halves to so many positions.
+        positions = getattr(getattr(model, "config", None), "max_source_positions", None)
+        if is_transformers(model) and isinstance(positions, int):
+            yield (BATCH, layer.in_channels, 2 * positions), 0
         yield (BATCH, layer.in_channels, 256), 0
     elif isinstance(layer, nn.Conv3d):
         yield (BATCH, layer.in_channels, 16, 16, 16), 0
     elif isinstance(layer, nn.Conv2d):
-        for side in (*_hinted_sides(model), *_SIDES):
+        for side in (*_hinted_sides(model), *_SIDES[:1], *input_sides(model), *_SIDES[1:]):
             yield (BATCH, layer.in_channels, side, side), 0
 
 
 def _hinted_sides(model: nn.Module) -> Iterator[int]:
     # torchvision's ViT says image_size, timm's nets img_size; a side that is too large only costs time.
     for name in ("image_size", "img_size"):
-        hint = getattr(model, name, None)
+        try:
+            hint = getattr(model, name, None)
+        except Exception:  # noqa: BLE001 - a property runs the model's own code; a hint is not needed
+            continue
         side = hint[-1] if isinstance(hint, (tuple, list)) and hint else hint
         if isinstance(side, int) and not isinstance(side, bool) and 8 <= side <= 512:
             yield side
+
+
+def run(model: nn.Module, example: torch.Tensor) -> Any:
+    """Returns what `model` answers to an example, on the model's device; `arguments` says what else it is given.
+
+    transformers' encoder-decoders want an input for the decoder too: token ids of its vocabulary, or the example itself
+    where that is made of token ids.
+    """
+    example = example.to(device_of(model))
+    config = getattr(model, "config", None) if is_transformers(model) else None
+    if not getattr(config, "is_encoder_decoder", False):
+        positional, named = arguments(model, example)
+        return model(*positional, **named)
+    ids = example.new_zeros(len(example), _TOKENS, dtype=torch.long) if example.is_floating_point() else example
+    return model(example, decoder_input_ids=ids)
 
 
 def tensors_in(output: object) -> list[torch.Tensor]:
@@ -97,18 +138,42 @@ def shadow(model: nn.Module) -> nn.Module:
     Modules, buffers and hooks are copies, and the parameters are new objects, all of which ask for a gradient: one may
     run it, edit it and differentiate it, but must not train it.
     """
-    memo = {
-        id(p): nn.Parameter(p.detach(), requires_grad=p.is_floating_point())
+    memo: dict[int, torch.Tensor] = {
+        id(p): nn.Parameter(p.detach(), requires_grad=p.is_floating_point() or p.is_complex())
         for p in model.parameters()
         if type(p) is nn.Parameter
     }
-    return copy.deepcopy(model, memo)
+    # What was computed from weights (torch.nn.utils.weight_norm and pruning keep it) is no leaf, which deepcopy
+    # refuses; the forward computes it afresh.
+    made = (
+        v for m in model.modules() for v in vars(m).values() if isinstance(v, torch.Tensor) and v.grad_fn is not None
+    )
+    return copy.deepcopy(model, {**memo, **{id(value): value.detach().clone() for value in made}})
 
 
-def kept_generators(model: nn.Module) -> AbstractContextManager[None]:
-    """Returns a context that puts torch's random generators back, of the CPU and of the model's own device."""
-    device = device_of(model)
-    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+@contextlib.contextmanager
+def kept_generators(model: nn.Module) -> Iterator[None]:
+    """Runs a model's code so that nothing global stays changed, and without compiling what `torch.compile` wraps.
+
+    Python's, numpy's and torch's random generators (the CPU's and that of the model's own device) and the gradient
+    mode are put back.
+    """
+    device, numpy = device_of(model), sys.modules.get("numpy")
+    python_state = random.getstate()
+    numpy_state = numpy.random.get_state() if numpy is not None else None
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
+        stack.enter_context(torch.set_grad_enabled(torch.is_grad_enabled()))
+        # From torch 2.6 on. Compiling takes minutes, for a pass or two; where it was never asked for, its module is
+        # not loaded, and loading it takes seconds.
+        if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        try:
+            yield
+        finally:
+            random.setstate(python_state)
+            if numpy is not None:
+                numpy.random.set_state(numpy_state)
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import nn
 
-from neuropt_core.nn.example import candidates, device_of, kept_generators, shadow, tensors_in
+from neuropt_core.nn.example import candidates, device_of, kept_generators, run, shadow, tensors_in
+
+_MOST_GUARDED = 2 * 2**30  # Bytes; what is larger takes minutes a pass on a CPU anyway.
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,7 @@ class Trace:
         shared: Those of the frontier that are used elsewhere in the model too, as a head tied to an embedding is.
         called: Paths of the modules whose forward ran; a layer used only by its ``.weight`` is not among them.
         outputs: What came out, without a graph, to compare edited models with.
+        seconds: How long the pass took in eval mode.
     """
 
     example: torch.Tensor | None = None
@@ -36,6 +41,7 @@ class Trace:
     shared: frozenset[str] = frozenset()
     called: frozenset[str] = frozenset()
     outputs: tuple[torch.Tensor, ...] = ()
+    seconds: float = 0.0
 
 
 def trace(model: nn.Module) -> Trace:
@@ -49,18 +55,49 @@ def trace(model: nn.Module) -> Trace:
         twin = shadow(model).eval()
     except Exception as error:  # noqa: BLE001 - copying runs the model's own code; the reason is kept
         return Trace(reason=f"it cannot be copied ({type(error).__name__}: {error})")
+    with _guarded(model) as changed:
+        found = _first_that_works(twin)
+    return Trace(reason=f"its forward changes its own weights ({changed[0]})") if changed else found
+
+
+def _first_that_works(twin: nn.Module) -> Trace:
     complaint, fallback = "no guess fits its first layer", None
     for example in candidates(twin):
         try:
             found = _run(twin.eval(), example)
         except Exception as error:  # noqa: BLE001 - a wrong guess fails in the model's own way; the last reason is kept
             complaint = f"it does not run on {tuple(example.shape)} ({type(error).__name__}: {error})".splitlines()[0]
+            if isinstance(error, NotImplementedError):  # An operator that torch lacks here, whatever the input.
+                break
             continue
         trained = _in_training(twin, example)
         if trained is not None:
             return _joined(found, trained)
         fallback = fallback or found
     return fallback or Trace(reason=complaint)
+
+
+@contextlib.contextmanager
+def _guarded(model: nn.Module) -> Iterator[list[str]]:
+    """Puts weights back that a pass of a copy changed, and says which: the copy shares their memory.
+
+    A forward that clips its weights does so, and an embedding with ``max_norm``. Beyond `_MOST_GUARDED` bytes the
+    weights are not kept a second time, and only counted as unchanged.
+    """
+    weights = {n: p.detach() for n, p in model.named_parameters() if p.layout is torch.strided}
+    size = sum(p.numel() * p.element_size() for p in weights.values())
+    kept = {n: p.clone() for n, p in weights.items()} if size <= _MOST_GUARDED else {}
+    changed: list[str] = []
+    yield changed
+    for name, before in kept.items():
+        # Bytes are compared: a weight that is not a number equals itself, too.
+        if not torch.equal(_raw(weights[name]), _raw(before)):
+            weights[name].copy_(before)
+            changed.append(name)
+
+
+def _raw(weight: torch.Tensor) -> torch.Tensor:
+    return weight.contiguous().reshape(-1).view(torch.uint8)
 
 
 def _in_training(twin: nn.Module, example: torch.Tensor) -> Trace | None:
@@ -91,12 +128,15 @@ def _run(twin: nn.Module, example: torch.Tensor) -> Trace:
     hooks = [
         module.register_forward_pre_hook(lambda _module, _args, name=name: called.add(name))
         for name, module in twin.named_modules(remove_duplicate=False)
+        if not isinstance(module, torch.jit.ScriptModule)
     ]
     # The input asks for a gradient so that what depends on it can be told from what is made of weights alone.
     leaf = example.to(device_of(twin), copy=True).requires_grad_(example.is_floating_point())
+    began = time.monotonic()
     try:
         with kept_generators(twin), torch.enable_grad():
-            outputs = tensors_in(twin(leaf))
+            outputs = tensors_in(run(twin, leaf))
+        seconds = time.monotonic() - began
     finally:
         for hook in hooks:
             hook.remove()
@@ -109,7 +149,8 @@ def _run(twin: nn.Module, example: torch.Tensor) -> Trace:
     recurrent = {p for module in twin.modules() if isinstance(module, nn.RNNBase) for p in module.parameters()}
     shared = elsewhere - {names[p] for p in recurrent}
     ran = frozenset(called)
-    return Trace(example, "", graph.first, graph.last, frontier, shared, ran, tuple(t.detach() for t in outputs))
+    values = tuple(t.detach() for t in outputs)
+    return Trace(example, "", graph.first, graph.last, frontier, shared, ran, values, seconds)
 
 
 class _Graph:

@@ -2,32 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from torch import nn
 
-from neuropt_core.nn.depth import owner, within
+from neuropt_core.nn.depth import above, owner, within
 from neuropt_core.nn.graph import Trace
+from neuropt_core.nn.library import Word, library_word
 
 
 def find_head(model: nn.Module, seen: Trace, fresh: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Returns the module paths of the head, outermost, in order of registration; empty if there is none of its own.
 
-    Fresh layers and the first layers met when walking back from the outputs, auxiliary ones included, together. Where
-    nothing ran, the last registered layer with a weight matrix or kernel stands for the latter. A classifier that
-    shares its weights with an embedding is no head of its own, also if it has a bias of its own.
+    Three together: fresh layers, the classifiers that the model's library names (`library_word`), and the first layers
+    met when walking back from the outputs, auxiliary ones included. Where nothing ran, the last registered layer with a
+    weight matrix or kernel stands for the latter. A classifier that shares its weights with an embedding is no head of
+    its own, also if it has a bias of its own; nor is the last layer of a library's model that was built without one.
 
     Args:
         model: The model.
         seen: What `trace` found in it.
         fresh: Names of the tensors that were not loaded; empty when nothing was loaded or all was.
     """
-    if seen.frontier:
-        last = [owner(n) for n in seen.frontier if n not in seen.shared]
-        own = [n for n, p in model.named_parameters() if p.ndim >= 2 and n not in seen.shared]
-        last = last if any(within(n, last) for n in own) else []
-    else:
-        last = _last_registered(model)
-    found = {path for path in (*last, *_fresh_modules(model, frozenset(fresh))) if path}
+    word = library_word(model)
+    last = _frontier(model, seen) if seen.frontier else _last_registered(model)
+    last = [path for path in last if not _among(path, word.bodies)]
+    named = [_unwrap(model, path) for path in _named(model, seen, word, last)]
+    found = {path for path in (*last, *named, *_fresh_modules(model, frozenset(fresh))) if path}
     return tuple(path for path, _ in model.named_modules() if path in found and not within(path, found))
+
+
+def _frontier(model: nn.Module, seen: Trace) -> list[str]:
+    last = [owner(n) for n in seen.frontier if n not in seen.shared]
+    own = [n for n, p in model.named_parameters() if p.ndim >= 2 and n not in seen.shared]
+    return last if any(within(n, last) for n in own) else []
+
+
+def _named(model: nn.Module, seen: Trace, word: Word, last: list[str]) -> list[str]:
+    """Returns the library's classifiers that have weights of their own and, in a part of the model, make the output."""
+    found = []
+    for part, paths in word.heads.items():
+        own = [path for path in paths if _has_own_weights(model, path, seen)]
+        # A user's module may hold a whole classifier and take only its features.
+        if not part or any(_among(path, own) for path in last):
+            found += own
+    return found
+
+
+def _has_own_weights(model: nn.Module, path: str, seen: Trace) -> bool:
+    elsewhere = {id(p) for n, p in model.named_parameters(remove_duplicate=False) if not within(n, (path,))}
+    inside = [(n, p) for n, p in model.named_parameters() if within(n, (path,))]
+    return any(p.ndim >= 2 and id(p) not in elsewhere and n not in seen.shared for n, p in inside)
+
+
+def _among(path: str, paths: Iterable[str]) -> bool:
+    return any(not above or path == above or path.startswith(f"{above}.") for above in paths)
 
 
 def _last_registered(model: nn.Module) -> list[str]:
@@ -38,14 +67,14 @@ def _last_registered(model: nn.Module) -> list[str]:
 
 def _fresh_modules(model: nn.Module, fresh: frozenset[str]) -> list[str]:
     """Returns the largest modules whose weights are all fresh; a wrapper around one layer gives way to the layer."""
-
-    def whole(path: str) -> bool:
+    whole: dict[str, bool] = {}
+    for name, p in model.named_parameters():
         # Zeros and ones of a fresh layer look loaded or not at chance; they follow the layer's own weights.
-        inside = [n for n, p in model.named_parameters() if within(n, (path,)) and (p.ndim >= 2 or n in fresh)]
-        return bool(inside) and all(n in fresh for n in inside)
-
-    found = [path for path, _ in model.named_modules() if path and whole(path)]
-    outermost = [path for path in found if not within(path, found)]
+        if p.ndim >= 2 or name in fresh:
+            for path in above(name):
+                whole[path] = whole.get(path, True) and name in fresh
+    found = {path for path, _ in model.named_modules() if whole.get(path)}
+    outermost = [path for path, _ in model.named_modules() if path in found and found.isdisjoint(above(path))]
     return [_unwrap(model, path) for path in outermost]
 
 

@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping
 from torch import nn
 
 from neuropt_core.nn._offer import Offer, Preset
+from neuropt_core.nn._sound import refuse_cycles, why_not_tuned
 from neuropt_core.nn.arguments import Factory, offer_arguments, without_surgery
 from neuropt_core.nn.depth import depth_groups
+from neuropt_core.nn.facts import find_facts
 from neuropt_core.nn.graph import trace
 from neuropt_core.nn.head import find_head
 from neuropt_core.nn.offer_edits import offer_edits
@@ -44,26 +46,29 @@ def inspect_model(
 
     Raises:
         IntrospectionError: The model cannot be built.
+        ConfigError: A module is part of itself.
     """
     began = time.monotonic()
     model, verdict = judge(make, target=target, pretrained=pretrained)
     seconds = time.monotonic() - began
+    refuse_cycles(model, target)
     seen = trace(model)
     head = find_head(model, seen, verdict.fresh)
     groups = depth_groups(model, seen, head)
     counts: dict[str, Counter[str]] = {}
     for family, kind in count_kinds(model):
         counts.setdefault(family, Counter())[kind] += 1
-    sizes = {name: p.numel() for name, p in model.named_parameters()}
+    sizes = {name: 0 if nn.parameter.is_lazy(p) else p.numel() for name, p in model.named_parameters()}
     offer = Offer(model, seen, head, {name: value for name, value in (current or {}).items() if value is not None})
     roles = offer_arguments(offer, factory, space, verdict, seconds=seconds)
     offer_edits(offer, destructive=not verdict.verdict or space == "seed")
     without_surgery(offer, roles)
     trainable: dict[str, float] = {}
-    if verdict.verdict:
-        trainable = offer_fine_tuning(offer, groups, space)
+    reason = why_not_tuned(model) if verdict.verdict else "no weights were loaded"
+    if reason:
+        offer.left_out["fine-tuning"] = reason
     else:
-        offer.left_out["fine-tuning"] = "no weights were loaded"
+        trainable = offer_fine_tuning(offer, groups, space)
     offer_training(offer, space)
     return ModelProfile(
         target=target,
@@ -78,4 +83,5 @@ def inspect_model(
         trainable=trainable,
         offered=tuple(offer.parameters),
         left_out=offer.left_out,
+        facts=find_facts(model, seen, len(groups)),
     )

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
+from neuropt_core.errors import ConfigError
+
 
 class Anchor:
     """A copy of loaded weights and the penalty for leaving them, ``1/2 * strength * sum((w - w0) ** 2)``.
@@ -19,11 +21,21 @@ class Anchor:
         model: The model, before any training.
         names: The loaded tensors to keep near.
         strength: The factor alpha, 0 or more.
+
+    Raises:
+        ConfigError: A weight has no values yet (it lies on the meta device).
     """
 
     def __init__(self, model: nn.Module, names: Iterable[str], strength: float) -> None:
         wanted = frozenset(names)
         self._model, self._strength = model, strength
+        for name, p in model.named_parameters():
+            if name in wanted and p.is_meta:
+                raise ConfigError(
+                    "neuropt.l2sp_regularization",
+                    f"needs the loaded weights, and {name} lies on the meta device",
+                    mend="Load them before neuropt_core.build returns the model, or leave it out.",
+                )
         self._start = {n: p.detach().clone() for n, p in model.named_parameters() if n in wanted}
 
     @property
@@ -47,5 +59,6 @@ class Anchor:
             if start.device != parameter.device:
                 start = self._start[name] = start.to(parameter.device)
             fine = torch.promote_types(parameter.dtype, torch.float32)
-            total = total + (parameter.to(fine) - start.to(fine)).square().sum()
+            away = parameter.to(fine) - start.to(fine)
+            total = total + (torch.view_as_real(away) if away.is_complex() else away).square().sum()
         return 0.5 * self._strength * total

@@ -22,7 +22,10 @@ class Settings:
     Attributes:
         edits: Changes of the architecture.
         freeze_strategy: One of `STRATEGIES`.
+        num_classes: The number of outputs that the head must have; None leaves it as it is.
         lr_layer_decay: Factor of the learning rate from one depth group to the one before it, in (0, 1].
+        lr_layer_decay_groups: The groups to which that factor is normalised, 1 or more; None takes it as it is.
+        wd_norms_and_biases: Whether norms, biases and other vectors have weight decay too.
         head_lr_mult: The head's learning rate is so many times what it would be, above 0.
         l2sp_regularization: Whether `Tuning.penalty` pulls towards the loaded weights.
         l2sp_strength: Its factor alpha, 0 or more.
@@ -37,8 +40,11 @@ class Settings:
     """
 
     edits: EditPlan = field(default_factory=EditPlan)
+    num_classes: int | None = None
     freeze_strategy: str = "full"
     lr_layer_decay: float = 1.0
+    lr_layer_decay_groups: int | None = 12
+    wd_norms_and_biases: bool = False
     head_lr_mult: float = 1.0
     l2sp_regularization: bool = False
     l2sp_strength: float = 0.01
@@ -55,8 +61,13 @@ class Settings:
         for name, choices in (("freeze_strategy", STRATEGIES), ("bn_mode", BN_MODES)):
             if getattr(self, name) not in choices:
                 raise ConfigError(f"neuropt.{name}", f"must be one of {list(choices)}", got=getattr(self, name))
-        if not isinstance(self.l2sp_regularization, bool):
-            raise ConfigError("neuropt.l2sp_regularization", "must be true or false", got=self.l2sp_regularization)
+        for name in ("l2sp_regularization", "wd_norms_and_biases"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"neuropt.{name}", "must be true or false", got=getattr(self, name))
+        for name in ("num_classes", "lr_layer_decay_groups"):
+            count = getattr(self, name)
+            if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
+                raise ConfigError(f"neuropt.{name}", "must be a whole number of 1 or more, or null", got=count)
         if not is_number(self.lr_layer_decay) or not 0 < self.lr_layer_decay <= 1:
             raise ConfigError("neuropt.lr_layer_decay", "must satisfy 0 < value <= 1", got=self.lr_layer_decay)
         if not is_number(self.head_lr_mult) or self.head_lr_mult <= 0:

@@ -15,8 +15,10 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from neuropt_core.errors import ConfigError
+from neuropt_core.nn._sound import refuse_cycles, refuse_lazy
 from neuropt_core.nn.averaging import Average
-from neuropt_core.nn.depth import DepthGroup, depth_groups, ends_in_head
+from neuropt_core.nn.classes import adapted
+from neuropt_core.nn.depth import DepthGroup, depth_groups, ends_in_head, within
 from neuropt_core.nn.edits import EditPlan, apply
 from neuropt_core.nn.freeze import (
     freeze,
@@ -57,11 +59,15 @@ class Tuning:
     ) -> None:
         if not isinstance(model, nn.Module):
             raise ConfigError("model", "must build a torch.nn.Module", got=type(model).__name__)
+        refuse_cycles(model, "model")
+        if settings not in (None, Settings()):
+            refuse_lazy(model, "neuropt")
         self._model, self._settings, self._used = model, settings or Settings(), used
-        self._known = frozenset(name for name, _ in model.named_parameters())
         _check_head(model, self._settings.head)
+        self._adapted = self._adapt()
+        self._known = frozenset(name for name, _ in model.named_parameters())
         if self._settings.edits != EditPlan():
-            apply(self._settings.edits, model, self.head if self._settings.edits.dropout else ())
+            self._edit()
         self._anchor = self._make_anchor()
         self._average = Average(model, self._settings.ema_decay) if self._settings.ema_decay else None
         self._unfreezing = self._freeze()
@@ -71,15 +77,17 @@ class Tuning:
         """Returns parameter groups for any torch optimizer, with absolute ``lr`` and ``weight_decay`` in each.
 
         The head learns at `lr` times ``neuropt.head_lr_mult``, each depth group before it at `lr`, or the earlier the
-        slower if ``neuropt.lr_layer_decay`` is below 1. Norms and biases have no weight decay. Frozen parameters are
-        left out, but for those that ``schedule`` will unfreeze: they are in their groups from the start, without a
-        gradient, so that schedulers and checkpoints see one layout.
+        slower if ``neuropt.lr_layer_decay`` is below 1. Norms and biases have no weight decay unless
+        ``neuropt.wd_norms_and_biases`` says so. Frozen parameters are left out, but for those that ``schedule`` will
+        unfreeze: they are in their groups from the start, without a gradient, so that schedulers and checkpoints see
+        one layout.
 
         Args:
             lr: The learning rate, above 0; ``neuropt.lr``, where it is set, takes its place.
             weight_decay: For weight matrices and kernels, 0 or more; ``neuropt.wd`` takes its place likewise.
         """
         self._used("param_groups")
+        refuse_lazy(self._model, "param_groups")
         lr = lr if self._settings.lr is None else self._settings.lr
         weight_decay = weight_decay if self._settings.wd is None else self._settings.wd
         for name, value, legal in (("lr", lr, lr > 0), ("weight_decay", weight_decay, weight_decay >= 0)):
@@ -95,6 +103,8 @@ class Tuning:
             lr=lr,
             weight_decay=weight_decay,
             decay=decay,
+            reference=self._settings.lr_layer_decay_groups,
+            decay_vectors=self._settings.wd_norms_and_biases,
             head=self._head_tensors() if self._settings.head_lr_mult != 1 else (),
             head_mult=self._settings.head_lr_mult,
             names=self._unfreezing.names if self._unfreezing is not None else None,
@@ -204,6 +214,25 @@ class Tuning:
             )
         return frozenset(self._groups[-1].tensors)
 
+    def _adapt(self) -> tuple[str, ...]:
+        wanted = self._settings
+        if wanted.num_classes is None:
+            return ()
+        return adapted(self._model, wanted.num_classes, wanted.head, wanted.fresh or ())
+
+    def _edit(self) -> None:
+        try:
+            apply(self._settings.edits, self._model, self.head if self._settings.edits.dropout else ())
+        except Exception as error:
+            if isinstance(error, ConfigError):
+                raise
+            raise ConfigError(
+                "neuropt",
+                f"the edits cannot be made on this model ({type(error).__name__}: {error})",
+                got=self._settings.edits,
+                mend="Leave them out.",
+            ) from error
+
     def _make_anchor(self) -> Anchor | None:
         if not self._settings.l2sp_regularization:
             return None
@@ -211,7 +240,8 @@ class Tuning:
         names = [n for n, _ in self._model.named_parameters() if n in self._known]
         if fresh is None:
             fresh = tuple(n for n in names if any(n.startswith(f"{path}.") for path in self.head))
-        return Anchor(self._model, [n for n in names if n not in fresh], self._settings.l2sp_strength)
+        loaded = [n for n in names if n not in fresh and not within(n, self._adapted)]
+        return Anchor(self._model, loaded, self._settings.l2sp_strength)
 
     def _freeze(self) -> Unfreezing | None:
         strategy = self._settings.freeze_strategy
