@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from neuropt_core.nn.example import device_of, kept_generators, tensors_in
+from neuropt_core.nn.example import device_of, kept_generators, run, tensors_in
 from neuropt_core.nn.graph import Trace
 from neuropt_core.nn.pretrained import FIRST_SEED, every_generator_kept, seed_generators
 
@@ -131,13 +131,13 @@ class Proof:
             _copy_weights(self.model, twin)
             example = self.trace.example.to(device_of(twin))
             with torch.no_grad():
-                answer = tensors_in(twin.eval()(example))
+                answer = tensors_in(run(twin.eval(), example))
             _compare_answers(self.trace.outputs, answer)
             _shake(twin)
             trained: list[torch.Tensor] = []
             for seed in _DRAWS:
                 seed_generators(seed)
-                outputs = tensors_in(twin.train()(example))
+                outputs = tensors_in(run(twin.train(), example))
                 if not trained and any(values.values()):
                     _compare_gradient(twin, outputs)
                 trained += [t.detach() for t in outputs]

@@ -153,8 +153,8 @@ def test_a_slow_or_unrunnable_model_is_not_built_again(monkeypatch: pytest.Monke
             super().__init__()
             self.layer, self.drop = nn.Linear(4, 4), nn.Dropout(dropout)
 
-        def forward(self, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-            return self.drop(self.layer(one + other))
+        def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+            return self.drop(self.layer(batch["one"] + batch["other"]))
 
     assert "cannot be proved, since it does not run" in _profile(Odd, {"dropout": 0.1}).left_out["m.dropout"]
     monkeypatch.setattr(arguments, "SLOW_SECONDS", 0.0)
