@@ -19,11 +19,16 @@ _READERS = {
     "l2sp_regularization": "penalty",
     "l2sp_strength": "penalty",
     "bn_mode": "step",
+    "lp_ft_share": "step",
 }
 """Role -> the helper of `neuropt_core.Tuning` through which a job reads it; all others are read by `build`."""
+_STEPPED = ("lp_ft", "schedule")
+"""Strategies that only `step` unfreezes."""
 _STRATEGY = "neuropt.freeze_strategy"
 _FINE_TUNING = (
     "freeze_strategy",
+    "lp_ft_share",
+    "lora_rank",
     "lr_layer_decay",
     "head_lr_mult",
     "l2sp_regularization",
@@ -59,8 +64,10 @@ class Plan:
             if parameter.name.startswith("neuropt.") and helper not in called:
                 missing[helper] = (*missing.get(helper, ()), parameter.name)
             # `build` freezes for a schedule, and only `step` unfreezes: without it the head alone would train.
-            if parameter.name == _STRATEGY and parameter.check("schedule") is None and "step" not in called:
-                missing["step"] = (*missing.get("step", ()), f"{parameter.name}=schedule")
+            if parameter.name == _STRATEGY and "step" not in called:
+                stuck = [f"{parameter.name}={name}" for name in _STEPPED if parameter.check(name) is None]
+                if stuck:
+                    missing["step"] = (*missing.get("step", ()), *stuck)
         return missing
 
     @property

@@ -52,7 +52,7 @@ def inspect_model(
     offer_edits(offer, destructive=not verdict.verdict or space == "seed")
     trainable: dict[str, float] = {}
     if verdict.verdict:
-        trainable = offer_fine_tuning(offer, groups, space)
+        trainable = offer_fine_tuning(offer, groups, space, verdict.fresh)
     else:
         offer.left_out["fine-tuning"] = "no weights were loaded"
     return ModelProfile(

@@ -27,6 +27,9 @@ class Settings:
         l2sp_regularization: Whether `Tuning.penalty` pulls towards the loaded weights.
         l2sp_strength: Its factor alpha, 0 or more.
         bn_mode: What becomes of BatchNorm's running statistics, one of `BN_MODES`.
+        lp_ft_share: Under ``lp_ft``, the share of training that the head has to itself, in (0, 1).
+        lora_rank: Under ``lora``, the rank of the adapters, 1 or more; their scale is 2 whatever the rank.
+        lora_dora: Whether ``lora`` also trains the length of each weight column (DoRA).
         lr: Takes the place of the rate that the script passes to `Tuning.param_groups`; for a config without one.
         wd: The same for the weight decay.
         head: Module paths of the head; None looks for it.
@@ -40,6 +43,9 @@ class Settings:
     l2sp_regularization: bool = False
     l2sp_strength: float = 0.01
     bn_mode: str = "train"
+    lp_ft_share: float = 0.3
+    lora_rank: int = 8
+    lora_dora: bool = False
     lr: float | None = None
     wd: float | None = None
     head: tuple[str, ...] | None = None
@@ -49,8 +55,13 @@ class Settings:
         for name, choices in (("freeze_strategy", STRATEGIES), ("bn_mode", BN_MODES)):
             if getattr(self, name) not in choices:
                 raise ConfigError(f"neuropt.{name}", f"must be one of {list(choices)}", got=getattr(self, name))
-        if not isinstance(self.l2sp_regularization, bool):
-            raise ConfigError("neuropt.l2sp_regularization", "must be true or false", got=self.l2sp_regularization)
+        for name in ("l2sp_regularization", "lora_dora"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"neuropt.{name}", "must be true or false", got=getattr(self, name))
+        if not is_number(self.lp_ft_share) or not 0 < self.lp_ft_share < 1:
+            raise ConfigError("neuropt.lp_ft_share", "must satisfy 0 < value < 1", got=self.lp_ft_share)
+        if not isinstance(self.lora_rank, int) or isinstance(self.lora_rank, bool) or self.lora_rank < 1:
+            raise ConfigError("neuropt.lora_rank", "must be a whole number of 1 or more", got=self.lora_rank)
         if not is_number(self.lr_layer_decay) or not 0 < self.lr_layer_decay <= 1:
             raise ConfigError("neuropt.lr_layer_decay", "must satisfy 0 < value <= 1", got=self.lr_layer_decay)
         if not is_number(self.head_lr_mult) or self.head_lr_mult <= 0:

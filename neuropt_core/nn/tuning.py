@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -16,17 +16,20 @@ from neuropt_core.errors import ConfigError
 from neuropt_core.nn.depth import DepthGroup, depth_groups, ends_in_head
 from neuropt_core.nn.edits import EditPlan, apply
 from neuropt_core.nn.freeze import (
+    STEPPED,
     freeze,
     frozen_norms,
     keep_eval,
     recalibrate,
     tracked_norms,
     trained,
+    update_statistics,
 )
 from neuropt_core.nn.graph import Trace, trace
 from neuropt_core.nn.groups import parameter_groups
 from neuropt_core.nn.head import find_head
 from neuropt_core.nn.l2sp import Anchor
+from neuropt_core.nn.lora import Adapters, find_targets
 from neuropt_core.nn.schedule import Unfreezing
 from neuropt_core.nn.settings import Settings as Settings
 from neuropt_core.nn.settings import is_number
@@ -57,6 +60,8 @@ class Tuning:
         _check_head(model, self._settings.head)
         if self._settings.edits != EditPlan():
             apply(self._settings.edits, model, self.head if self._settings.edits.dropout else ())
+        # Adapters change the names of what they stand beside, so they come before all that goes by names.
+        self._adapters = self._adapt() if self._settings.freeze_strategy == "lora" else None
         self._anchor = self._make_anchor()
         self._unfreezing = self._freeze()
         self._recalibrated = self._set_norms()
@@ -66,8 +71,8 @@ class Tuning:
 
         The head learns at `lr` times ``neuropt.head_lr_mult``, each depth group before it at `lr`, or the earlier the
         slower if ``neuropt.lr_layer_decay`` is below 1. Norms and biases have no weight decay. Frozen parameters are
-        left out, but for those that ``schedule`` will unfreeze: they are in their groups from the start, without a
-        gradient, so that schedulers and checkpoints see one layout.
+        left out, but for those that ``schedule`` or ``lp_ft`` will unfreeze: they are in their groups from the start,
+        without a gradient, so that schedulers and checkpoints see one layout.
 
         Args:
             lr: The learning rate, above 0; ``neuropt.lr``, where it is set, takes its place.
@@ -104,8 +109,8 @@ class Tuning:
     def step(self, progress: float) -> None:
         """Tells how far training is; call it at the START of each epoch, before its first batch.
 
-        ``schedule`` unfreezes by it, and ``recalibrate`` starts its statistics afresh. What was unfrozen stays so, and
-        a second call with the same progress changes nothing more.
+        ``schedule`` and ``lp_ft`` unfreeze by it, and ``recalibrate`` starts its statistics afresh. What was unfrozen
+        stays so, and a second call with the same progress changes nothing more.
 
         Args:
             progress: ``epoch / epochs``, in [0, 1).
@@ -122,6 +127,35 @@ class Tuning:
         if self._settings.bn_mode == "recalibrate":
             self._recalibrated += thawed
         recalibrate(self._recalibrated)
+
+    def update_bn(self, loader: Iterable[Any], device: torch.device | str | None = None) -> None:
+        """Under ``bn_mode=recalibrate`` takes the statistics afresh in a pass over `loader`; else does nothing.
+
+        Without it the statistics are the mean over the batches since `step`, which costs no pass but lags behind the
+        weights within the epoch. Called after the last epoch, or before each evaluation, this is exact. Layers in
+        frozen parts of the model keep theirs to the bit.
+
+        Args:
+            loader: The training data: batches that are a tensor, or a list or tuple with the model's input first.
+            device: Where to move them; None leaves them where they are.
+
+        Raises:
+            ConfigError: The loader is empty.
+        """
+        self._used("update_bn")
+        update_statistics(self._model, self._recalibrated, loader, device)
+
+    def merge(self) -> None:
+        """Under ``lora`` folds the adapters into the weights, in place, once training is over; else does nothing.
+
+        The state_dict has the names of the model without adapters from then on, and loads wherever that does. Until
+        then it holds ``<layer>.base_layer.weight`` beside ``<layer>.lora_A`` and ``lora_B``, which load into a model
+        that was built with the same settings.
+        """
+        if self._adapters is not None:
+            self._adapters.merge()
+            self._adapters = self._anchor = None
+            del self._groups
 
     @property
     def pretrained_weights(self) -> dict[str, torch.Tensor]:
@@ -152,6 +186,17 @@ class Tuning:
             )
         return frozenset(self._groups[-1].tensors)
 
+    def _adapt(self) -> Adapters:
+        fresh = self._settings.fresh or ()
+        targets, reason = find_targets(self._model, self._seen, self.head, fresh)
+        if not targets:
+            raise ConfigError("neuropt.freeze_strategy", f"cannot be lora: {reason}", got="lora")
+        groups, known = self._groups, [name for name, _ in self._model.named_parameters() if name in self._known]
+        adapters = Adapters(self._model, targets, self._settings.lora_rank, self._settings.lora_dora)
+        self._groups = adapters.regrouped(groups)
+        self._known = frozenset(adapters.renamed(known))
+        return adapters
+
     def _make_anchor(self) -> Anchor | None:
         if not self._settings.l2sp_regularization:
             return None
@@ -168,8 +213,13 @@ class Tuning:
         names = trained(strategy, self._model, self._groups, has_head=ends_in_head(self._groups, self.head))
         # What an edit put in (the slopes of a PReLU) was never trained: it learns whatever is frozen around it.
         new = frozenset(n for n, _ in self._model.named_parameters() if n not in self._known)
-        if strategy == "schedule":
-            return Unfreezing(self._model, self._groups, always=new)
+        if strategy in STEPPED:
+            share = self._settings.lp_ft_share if strategy == "lp_ft" else None
+            return Unfreezing(self._model, self._groups, always=new, head_share=share)
+        if strategy == "lora":  # Fresh tensors train in full, also those outside a head that the user has named.
+            names |= {
+                n for n, p in self._model.named_parameters() if n in (self._settings.fresh or ()) and p.requires_grad
+            }
         freeze(self._model, names | new)
         return None
 
