@@ -22,6 +22,8 @@ _READERS = {
     "lp_ft_share": "step",
 }
 """Role -> the helper of `neuropt_core.Tuning` through which a job reads it; all others are read by `build`."""
+_INSTEAD = {"bn_mode": "update_bn"}
+"""Role -> another helper that reads it as well."""
 _STEPPED = ("lp_ft", "schedule")
 """Strategies that only `step` unfreezes."""
 _STRATEGY = "neuropt.freeze_strategy"
@@ -61,7 +63,8 @@ class Plan:
         missing: dict[str, tuple[str, ...]] = {}
         for parameter in self.space.parameters:
             helper = _READERS.get(parameter.role, "build")
-            if parameter.name.startswith("neuropt.") and helper not in called:
+            read = helper in called or _INSTEAD.get(parameter.role) in called
+            if parameter.name.startswith("neuropt.") and not read:
                 missing[helper] = (*missing.get(helper, ()), parameter.name)
             # `build` freezes for a schedule, and only `step` unfreezes: without it the head alone would train.
             if parameter.name == _STRATEGY and "step" not in called:
