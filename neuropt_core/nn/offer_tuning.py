@@ -70,11 +70,14 @@ def _strategies(
     offer: Offer, groups: tuple[DepthGroup, ...], space: Preset, has_head: bool
 ) -> dict[str, frozenset[str]]:
     """Returns the strategies that differ with what each trains, but for ``lora``, which adds weights."""
-    wanted = [n for n in STRATEGIES if n in _STRATEGIES[space] or n == offer.current.get("freeze_strategy")]
-    kept, merged = distinct(offer.model, groups, has_head=has_head, strategies=[n for n in wanted if n != "lora"])
+    own = offer.current.get("freeze_strategy")
+    wanted = [n for n in STRATEGIES if n != "lora" and (n in _STRATEGIES[space] or n == own)]
+    # The user's own comes first, so that what coincides with it gives way: conditions are told by its name.
+    first = sorted(wanted, key=lambda name: name != own)
+    kept, merged = distinct(offer.model, groups, has_head=has_head, strategies=first)
     for name, reason in merged.items():
         offer.left_out[f"freeze_strategy={name}"] = reason
-    return kept
+    return {name: kept[name] for name in wanted if name in kept}
 
 
 def _shares(offer: Offer, strategies: dict[str, frozenset[str]]) -> dict[str, float]:

@@ -115,6 +115,15 @@ def test_the_seeds_strategies_are_its_own(make_loaded: Make) -> None:
         assert ("lp_ft_share" in _roles(profile)) == (strategy == "lp_ft")
 
 
+def test_the_users_own_strategy_stays(make_loaded: Make) -> None:
+    """What coincides with the strategy that the user has gives way to it, and decay stays searchable under it."""
+    profile = inspect_model(make_loaded, target="net", current={"freeze_strategy": "all_but_embeddings"})
+    assert profile.left_out["freeze_strategy=full"] == "trains the same as all_but_embeddings"
+    space = SearchSpace(profile.offered)
+    assert space.check(space.defaults()) == ()
+    assert space.is_active("neuropt.lr_layer_decay", {"neuropt.freeze_strategy": "all_but_embeddings"})
+
+
 def test_adapters_are_offered_where_they_live(
     transformers_small: dict[str, Make], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

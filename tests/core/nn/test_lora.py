@@ -238,7 +238,8 @@ def test_edits_l2sp_and_statistics_go_together(net: nn.Module, peft: ModuleType)
     assert all(torch.equal(a, norm.running_mean) for a, norm in zip(before, tracked_norms(net), strict=True))
     tuning.merge()
     assert tuning.penalty().item() == 0
-    assert tuning.param_groups(lr=0.1)
+    net.requires_grad_(True)
+    assert sum(len(group["params"]) for group in tuning.param_groups(lr=0.1)) == len(list(net.parameters()))
 
 
 def test_a_checkpoint_goes_on_in_a_new_process(make_net: Callable[[], nn.Module], peft: ModuleType) -> None:
