@@ -19,14 +19,21 @@ _READERS = {
     "l2sp_regularization": ("penalty",),
     "l2sp_strength": ("penalty",),
     "bn_mode": ("step",),
+    "lp_ft_share": ("step",),
     "label_smoothing": ("cross_entropy",),
     "warmup_share": ("scheduler",),
     "ema_decay": ("update", "averaged"),
 }
 """Role -> the helpers of `neuropt_core.Tuning` that a job must all use to read it; the others are read by `build`."""
+_INSTEAD = {"bn_mode": "update_bn"}
+"""Role -> another helper that reads it as well."""
+_STEPPED = ("lp_ft", "schedule")
+"""Strategies that only `step` unfreezes."""
 _STRATEGY = "neuropt.freeze_strategy"
 _FINE_TUNING = (
     "freeze_strategy",
+    "lp_ft_share",
+    "lora_rank",
     "lr_layer_decay",
     "head_lr_mult",
     "l2sp_regularization",
@@ -59,12 +66,15 @@ class Plan:
         """Returns helper -> parameters that nothing reads, since the job did not call that helper."""
         missing: dict[str, tuple[str, ...]] = {}
         for parameter in self.space.parameters:
+            read_otherwise = _INSTEAD.get(parameter.role) in called
             for helper in _READERS.get(parameter.role, ("build",)):
-                if parameter.name.startswith("neuropt.") and helper not in called:
+                if parameter.name.startswith("neuropt.") and helper not in called and not read_otherwise:
                     missing[helper] = (*missing.get(helper, ()), parameter.name)
             # `build` freezes for a schedule, and only `step` unfreezes: without it the head alone would train.
-            if parameter.name == _STRATEGY and parameter.check("schedule") is None and "step" not in called:
-                missing["step"] = (*missing.get("step", ()), f"{parameter.name}=schedule")
+            if parameter.name == _STRATEGY and "step" not in called:
+                stuck = [f"{parameter.name}={name}" for name in _STEPPED if parameter.check(name) is None]
+                if stuck:
+                    missing["step"] = (*missing.get("step", ()), *stuck)
         return missing
 
     @property

@@ -10,6 +10,9 @@ The rules and where they come from:
 - `lr_layer_decay` 0.75: the usual value of BEiT, MAE and ConvNeXt recipes; it mostly buys tolerance of a higher lr.
 - `head_lr_mult` 10: DAN (arXiv:1502.02791, section 4.1), and many since, where a new head meets loaded layers.
 - schedule: ULMFiT's gradual unfreezing.
+- lp_ft: Kumar et al. 2022 (arXiv:2202.10054).
+- lora at ten times the rate: Schulman et al., LoRA Without Regret (Thinking Machines Lab, 2025), who find the best rate
+  about ten times that of full fine-tuning, at any rank.
 - head_only and gradual_unfreeze: Kumar et al. 2022 (arXiv:2202.10054) and ULMFiT (arXiv:1801.06146); safe on
   little data.
 - L2-SP: Li et al. 2018 (arXiv:1802.01483).
@@ -188,6 +191,14 @@ _RULES = (
     Move(
         "Unfreeze from the head down over the first half of training, so that a raw head shakes no early layer.",
         _set(freeze_strategy="schedule"),
+    ),
+    Move(
+        "The head alone first, then everything: a head that is no longer raw leaves the features in place.",
+        _set(freeze_strategy="lp_ft"),
+    ),
+    Move(
+        "Small additions to frozen layers (LoRA) at ten times the rate: little data cannot spoil what was loaded.",
+        _both(_set(freeze_strategy="lora"), _scale("lr", 10)),
     ),
     Move("Let the new head learn ten times faster than what was loaded.", _set(head_lr_mult=10.0)),
     Move("Ten times the weight decay, against overfitting.", _scale("wd", 10)),

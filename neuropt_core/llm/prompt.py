@@ -51,6 +51,23 @@ Fine-tuning pretrained weights, what is known:
 - Validation loss rising under full: try head_only, or more L2-SP, rather than generic remedies for overfitting.
 - The more is trainable, the smaller the learning rate that it bears; a fresh head alone bears a large one."""
 
+_STRATEGIES = {
+    "norm_and_bias": """\
+- norm_and_bias trains scales, shifts and the head alone: few weights, so little overfitting and little room; it bears \
+about three times the rate of full. Worth a trial on little data that resembles what the weights were trained on.""",
+    "lp_ft": """\
+- lp_ft trains the head alone for lp_ft_share of the epochs, then everything: the head is no longer raw when the \
+features come free. Best where the data to come differ from the training data; it needs several epochs after the \
+switch, and the small rate of full.""",
+    "schedule": """\
+- schedule unfreezes from the head down, one depth group after the other, all from half of training on; of use in \
+longer runs where full forgets at the start; a short run trains the early layers hardly at all.""",
+    "lora": """\
+- lora adds small trainable matrices of rank lora_rank to frozen layers and trains the head in full: about as good as \
+full on little data, with a small share of the weights. It wants about ten times the rate of full, whatever the rank; \
+raise the rank if it underfits.""",
+}
+
 _BATCH_NORM = """\
 - Full fine-tuning that stays near chance, or is far worse in validation from the start: suspect the BatchNorm \
 statistics (small batches, few steps, a small momentum) and try another bn_mode before another lr."""
@@ -96,11 +113,13 @@ def system_text(spec: StudySpec) -> str:
     parts = [_ROLE, _DIGESTS, f"The score: {goal} is better.", _space(spec.space)]
     if spec.profile is not None:
         parts.append(_model(spec.profile))
-    if spec.space.by_role("freeze_strategy") or (spec.profile is not None and spec.profile.pretrained.verdict):
-        parts.append("\n".join([_FINE_TUNING, *([_BATCH_NORM] if spec.space.by_role("bn_mode") else [])]))
-    known = [f"- {text}" for role, text in _TRAINING.items() if spec.space.by_role(role)]
-    if known:
-        parts.append("\n".join(["Any training, what is known:", *known]))
+    strategy = spec.space.by_role("freeze_strategy")
+    if strategy or (spec.profile is not None and spec.profile.pretrained.verdict):
+        known = [text for name, text in _STRATEGIES.items() if strategy and strategy.check(name) is None]
+        parts.append("\n".join([_FINE_TUNING, *known, *([_BATCH_NORM] if spec.space.by_role("bn_mode") else [])]))
+    any_training = [f"- {text}" for role, text in _TRAINING.items() if spec.space.by_role(role)]
+    if any_training:
+        parts.append("\n".join(["Any training, what is known:", *any_training]))
     if spec.task.strip():
         words = redact(spec.task.strip())
         words = words if len(words) <= _TASK else f"{words[:_TASK]}… (cut here: {len(words)} characters)"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+from torch.optim.swa_utils import update_bn
 from torch.utils.hooks import RemovableHandle
 
 from neuropt_core.errors import ConfigError
@@ -15,8 +17,12 @@ from neuropt_core.nn.depth import DepthGroup
 SEED_STRATEGIES = ("full", "head_only", "gradual_unfreeze", "last_blocks", "all_but_embeddings")
 """Names as in loevlie/neuropt, whose benchmark also names ``last_blocks``."""
 
-STRATEGIES = (*SEED_STRATEGIES, "norm_and_bias", "schedule")
-_NEED_HEAD = ("head_only", "gradual_unfreeze", "last_blocks", "schedule")
+STEPPED = ("lp_ft", "schedule")
+"""Those that begin with the head alone and unfreeze more as training goes on."""
+
+_BY_NAME = (*SEED_STRATEGIES, "norm_and_bias", *STEPPED)
+STRATEGIES = (*_BY_NAME, "lora")
+_NEED_HEAD = ("head_only", "gradual_unfreeze", "last_blocks", *STEPPED)
 
 BN_MODES = ("train", "frozen", "recalibrate")
 
@@ -26,8 +32,9 @@ def trained(strategy: str, model: nn.Module, groups: Sequence[DepthGroup], *, ha
 
     ``full`` trains everything, ``head_only`` the head, ``last_blocks`` the last block and the head,
     ``gradual_unfreeze`` the last third of the groups before the head and the head, ``all_but_embeddings`` everything
-    but ``nn.Embedding`` layers, ``norm_and_bias`` the norms' weights, all biases and the head, and ``schedule``
-    everything in the end (`neuropt_core.nn.schedule` says when).
+    but ``nn.Embedding`` layers, and ``norm_and_bias`` the norms' weights, all biases and the head. ``lp_ft`` and
+    ``schedule`` train everything in the end (`neuropt_core.nn.schedule` says when). ``lora`` trains the head, and with
+    it the adapters that `neuropt_core.nn.lora` puts in.
 
     Args:
         strategy: One of `STRATEGIES`.
@@ -47,6 +54,8 @@ def trained(strategy: str, model: nn.Module, groups: Sequence[DepthGroup], *, ha
     if strategy == "norm_and_bias":
         head = groups[-1].tensors if has_head else ()
         return frozenset(n for n in (*head, *_norms_and_biases(model)) if n in free)
+    if strategy == "lora":
+        return frozenset(n for n in (groups[-1].tensors if has_head else ()) if n in free)
     if strategy not in STRATEGIES:
         raise ConfigError("neuropt.freeze_strategy", f"must be one of {list(STRATEGIES)}", got=strategy)
     if not has_head:
@@ -56,7 +65,7 @@ def trained(strategy: str, model: nn.Module, groups: Sequence[DepthGroup], *, ha
             got=strategy,
             mend="Name it, e.g. neuropt.head=[fc], or use full.",
         )
-    if strategy == "schedule":
+    if strategy in STEPPED:
         return frozenset(free)
     body = len(groups) - 1
     kept = {"head_only": 0, "last_blocks": 1, "gradual_unfreeze": math.ceil(body / 3)}[strategy]
@@ -82,12 +91,18 @@ def _norms_and_biases(model: nn.Module) -> list[str]:
 
 
 def distinct(
-    model: nn.Module, groups: Sequence[DepthGroup], *, has_head: bool, strategies: Sequence[str] = STRATEGIES
+    model: nn.Module,
+    groups: Sequence[DepthGroup],
+    *,
+    has_head: bool,
+    strategies: Sequence[str] = _BY_NAME,
 ) -> tuple[dict[str, frozenset[str]], dict[str, str]]:
     """Returns those of `strategies` worth trying with what they train, and for the others the reason why not.
 
-    A strategy that trains nothing, or the same as an earlier one, is not worth a trial. ``schedule`` trains what
-    ``full`` trains, but not from the start, so it is worth one wherever there is more than the head to unfreeze.
+    A strategy that trains nothing, or the same as an earlier one, is not worth a trial. ``lp_ft`` and ``schedule``
+    train what ``full`` trains, but not from the start, so they are worth one wherever there is a head and more than
+    the head to unfreeze; with two depth groups ``schedule`` is ``lp_ft`` with a share of one half. ``lora`` adds
+    weights and so is like no other; `neuropt_core.nn.lora.find_targets` judges it.
     """
     kept: dict[str, frozenset[str]] = {}
     merged: dict[str, str] = {}
@@ -96,8 +111,11 @@ def distinct(
             merged[strategy] = "the model has no head of its own"
             continue
         names = trained(strategy, model, groups, has_head=has_head)
-        if strategy == "schedule" and names - frozenset(groups[-1].tensors):
-            kept[strategy] = names
+        if strategy in STEPPED and 0 < len(names.intersection(groups[-1].tensors)) < len(names):
+            if strategy == "schedule" and "lp_ft" in kept and sum(bool(names & set(g.tensors)) for g in groups) == 2:
+                merged[strategy] = "unfreezes as lp_ft with a share of one half"
+            else:
+                kept[strategy] = names
             continue
         twin = next((other for other, same in kept.items() if same == names), None)
         if twin is not None:
@@ -163,3 +181,61 @@ def recalibrate(norms: Sequence[_NormBase]) -> None:
         norm.momentum = None
         if norm.num_batches_tracked is not None:
             norm.num_batches_tracked.zero_()
+
+
+def update_statistics(
+    model: nn.Module, norms: Sequence[_NormBase], loader: Iterable[object], device: torch.device | str | None = None
+) -> None:
+    """Takes the statistics of some BatchNorm layers afresh over a loader, by ``torch.optim.swa_utils.update_bn``.
+
+    torch's function resets all of a model's BatchNorm layers, and puts them all into train mode. Here it is shown those
+    in `norms` alone; the others keep theirs to the bit and normalise with them. A layer that the pass does not reach
+    keeps its statistics, and every module its mode.
+
+    Args:
+        model: The model; it runs in train mode without gradients, as torch's function has it.
+        norms: The layers whose statistics are replaced by the mean over the batches; other kinds are left alone.
+        loader: Batches: a tensor, or a list or tuple whose first item is what the model is called with.
+        device: Where batches are moved to; None leaves them where they are.
+
+    Raises:
+        ConfigError: The loader is empty.
+    """
+    moving = [norm for norm in norms if isinstance(norm, _BatchNorm)]
+    if not moving:
+        return
+    modes = [(module, module.training) for module in model.modules()]
+    before = [(norm, {key: value.clone() for key, value in norm.named_buffers(recurse=False)}) for norm in moving]
+    momenta = [norm.momentum for norm in moving]
+    view = _Moving(model, moving)
+    try:
+        update_bn(loader, view, None if device is None else torch.device(device))
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        for norm, momentum in zip(moving, momenta, strict=True):
+            norm.momentum = momentum
+        for norm, values in before:
+            if not norm.num_batches_tracked:
+                for key, value in values.items():
+                    getattr(norm, key).copy_(value)
+    if not view.calls:
+        raise ConfigError("tuning.update_bn", "needs a loader with one batch or more", got="none")
+
+
+class _Moving(nn.Module):
+    """A model of whose layers only some can be seen; it runs as the whole."""
+
+    def __init__(self, model: nn.Module, norms: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(norms)
+        self.calls = 0
+        self._whole = (model,)  # In a tuple, so that torch does not take it for a part.
+
+    def train(self, mode: bool = True) -> _Moving:
+        self._whole[0].train(mode)
+        return super().train(mode)
+
+    def forward(self, batch: torch.Tensor) -> object:
+        self.calls += 1
+        return self._whole[0](batch)

@@ -55,9 +55,7 @@ def inspect_model(
     seen = trace(model)
     head = find_head(model, seen, verdict.fresh)
     groups = depth_groups(model, seen, head)
-    counts: dict[str, Counter[str]] = {}
-    for family, kind in count_kinds(model):
-        counts.setdefault(family, Counter())[kind] += 1
+    counts = _counted(model)
     sizes = {name: 0 if nn.parameter.is_lazy(p) else p.numel() for name, p in model.named_parameters()}
     offer = Offer(model, seen, head, {name: value for name, value in (current or {}).items() if value is not None})
     roles = offer_arguments(offer, factory, space, verdict, seconds=seconds)
@@ -68,7 +66,7 @@ def inspect_model(
     if reason:
         offer.left_out["fine-tuning"] = reason
     else:
-        trainable = offer_fine_tuning(offer, groups, space)
+        trainable = offer_fine_tuning(offer, groups, space, verdict.fresh)
     offer_training(offer, space)
     return ModelProfile(
         target=target,
@@ -85,3 +83,10 @@ def inspect_model(
         left_out=offer.left_out,
         facts=find_facts(model, seen, len(groups)),
     )
+
+
+def _counted(model: nn.Module) -> dict[str, Counter[str]]:
+    counts: dict[str, Counter[str]] = {}
+    for family, kind in count_kinds(model):
+        counts.setdefault(family, Counter())[kind] += 1
+    return counts

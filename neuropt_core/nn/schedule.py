@@ -1,4 +1,4 @@
-"""Gradual unfreezing: the head first, then one more depth group from the top at a time."""
+"""Unfreezing as training goes on: the head first, then the rest at once or one depth group after the other."""
 
 from __future__ import annotations
 
@@ -39,19 +39,43 @@ def reached(count: int, progress: float) -> int:
     return min(count, 1 + int(progress / ALL_FROM * (count - 1) + 1e-9))
 
 
+def probed(count: int, progress: float, share: float) -> int:
+    """Returns how many of `count` stages train at `progress`: the head's alone before `share`, all from there on.
+
+    Kumar et al., Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution (ICLR 2022,
+    arXiv:2202.10054): a raw head shakes the features below it in full fine-tuning; trained alone first (linear
+    probing), it leaves them in place when they come free (LP-FT).
+
+    Args:
+        count: Stages, 1 or more.
+        progress: The share of training that is done, in [0, 1).
+        share: The share of training that the head has to itself, in (0, 1).
+    """
+    return 1 if progress < share - 1e-9 else count
+
+
 class Unfreezing:
-    """Freezes all but the head, and gives back one depth group after the other, never taking one away again.
+    """Freezes all but the head, and gives back the depth groups before it, never taking one away again.
 
     Args:
         model: The model; it is frozen here.
         groups: Its depth groups, stem first, head last.
         always: Parameters that train from the start wherever they lie.
+        head_share: The share of training that the head has to itself, in (0, 1), before all else comes free at once;
+            None gives back one group after the other.
 
     Raises:
         ConfigError: Training is distributed.
     """
 
-    def __init__(self, model: nn.Module, groups: Sequence[DepthGroup], always: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        groups: Sequence[DepthGroup],
+        always: frozenset[str] = frozenset(),
+        *,
+        head_share: float | None = None,
+    ) -> None:
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             # DDP sums the gradients of what required one when the model was wrapped, and of nothing unfrozen later:
             # the replicas would drift apart without a word.
@@ -59,11 +83,11 @@ class Unfreezing:
             if processes > 1:
                 raise ConfigError(
                     "neuropt.freeze_strategy",
-                    f"schedule works in a single process, and there are {processes}",
-                    got="schedule",
+                    f"must be one that works in several processes, of which there are {processes}",
+                    got="schedule" if head_share is None else "lp_ft",
                     mend="Use gradual_unfreeze.",
                 )
-        self._model, self._stages = model, stages(model, groups)
+        self._model, self._stages, self._share = model, stages(model, groups), head_share
         self.names = frozenset().union(*self._stages)
         """All parameters that train sooner or later."""
         self._done = 1
@@ -76,7 +100,8 @@ class Unfreezing:
 
     def advance(self, progress: float) -> list[_NormBase]:
         """Unfreezes what `progress` allows, and returns the layers whose statistics move from now on."""
-        now = reached(len(self._stages), progress)
+        count = len(self._stages)
+        now = reached(count, progress) if self._share is None else probed(count, progress, self._share)
         if now <= self._done:
             return []
         # By name, since moving a model between devices may put new parameters in place of the old.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -13,6 +13,26 @@ from neuropt_core.nn.edits import EditPlan
 from neuropt_core.nn.freeze import BN_MODES, STRATEGIES
 
 _EDITS = tuple(f.name for f in fields(EditPlan))
+_SWITCHES = ("l2sp_regularization", "wd_norms_and_biases", "lora_dora")
+_COUNTS = {
+    "num_classes": "must be a whole number of 1 or more, or null",
+    "lr_layer_decay_groups": "must be a whole number of 1 or more, or null",
+    "lora_rank": "must be a whole number of 1 or more",
+}
+_OPTIONAL = ("lr", "wd")
+_SHARE: tuple[str, Callable[[float], bool]] = ("must satisfy 0 <= value < 1", lambda x: 0 <= x < 1)
+_NOT_NEGATIVE: tuple[str, Callable[[float], bool]] = ("must be a finite number of 0 or more", lambda x: x >= 0)
+_NUMBERS: dict[str, tuple[str, Callable[[float], bool]]] = {
+    "lr_layer_decay": ("must satisfy 0 < value <= 1", lambda x: 0 < x <= 1),
+    "head_lr_mult": ("must be a finite number above 0", lambda x: x > 0),
+    "lp_ft_share": ("must satisfy 0 < value < 1", lambda x: 0 < x < 1),
+    "label_smoothing": _SHARE,
+    "warmup_share": _SHARE,
+    "ema_decay": _SHARE,
+    "l2sp_strength": _NOT_NEGATIVE,
+    "lr": _NOT_NEGATIVE,
+    "wd": _NOT_NEGATIVE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +53,9 @@ class Settings:
         label_smoothing: Share of the target that `Tuning.cross_entropy` spreads over all classes, in [0, 1).
         warmup_share: Share of training in which `Tuning.scheduler` raises the rates in a line, in [0, 1).
         ema_decay: How much of the weights' average `Tuning.update` keeps, in [0, 1); 0 is no average.
+        lp_ft_share: Under ``lp_ft``, the share of training that the head has to itself, in (0, 1).
+        lora_rank: Under ``lora``, the rank of the adapters, 1 or more; their scale is 2 whatever the rank.
+        lora_dora: Whether ``lora`` also trains the length of each weight column (DoRA).
         lr: Takes the place of the rate that the script passes to `Tuning.param_groups`; for a config without one.
         wd: The same for the weight decay.
         head: Module paths of the head; None looks for it.
@@ -52,6 +75,9 @@ class Settings:
     label_smoothing: float = 0.0
     warmup_share: float = 0.0
     ema_decay: float = 0.0
+    lp_ft_share: float = 0.3
+    lora_rank: int = 8
+    lora_dora: bool = False
     lr: float | None = None
     wd: float | None = None
     head: tuple[str, ...] | None = None
@@ -61,24 +87,20 @@ class Settings:
         for name, choices in (("freeze_strategy", STRATEGIES), ("bn_mode", BN_MODES)):
             if getattr(self, name) not in choices:
                 raise ConfigError(f"neuropt.{name}", f"must be one of {list(choices)}", got=getattr(self, name))
-        for name in ("l2sp_regularization", "wd_norms_and_biases"):
+        for name in _SWITCHES:
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"neuropt.{name}", "must be true or false", got=getattr(self, name))
-        for name in ("num_classes", "lr_layer_decay_groups"):
+        for name, rule in _COUNTS.items():
             count = getattr(self, name)
-            if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
-                raise ConfigError(f"neuropt.{name}", "must be a whole number of 1 or more, or null", got=count)
-        if not is_number(self.lr_layer_decay) or not 0 < self.lr_layer_decay <= 1:
-            raise ConfigError("neuropt.lr_layer_decay", "must satisfy 0 < value <= 1", got=self.lr_layer_decay)
-        if not is_number(self.head_lr_mult) or self.head_lr_mult <= 0:
-            raise ConfigError("neuropt.head_lr_mult", "must be a finite number above 0", got=self.head_lr_mult)
-        for name in ("label_smoothing", "warmup_share", "ema_decay"):
-            share = getattr(self, name)
-            if not is_number(share) or not 0 <= share < 1:
-                raise ConfigError(f"neuropt.{name}", "must satisfy 0 <= value < 1", got=share)
-        for name, number in (("l2sp_strength", self.l2sp_strength), ("wd", self.wd or 0.0), ("lr", self.lr or 0.0)):
-            if not is_number(number) or number < 0:
-                raise ConfigError(f"neuropt.{name}", "must be a finite number of 0 or more", got=number)
+            whole = isinstance(count, int) and not isinstance(count, bool) and count >= 1
+            if not whole and (count is not None or "null" not in rule):
+                raise ConfigError(f"neuropt.{name}", rule, got=count)
+        for name, (rule, legal) in _NUMBERS.items():
+            number = getattr(self, name)
+            if number is None and name in _OPTIONAL:
+                continue
+            if not is_number(number) or not legal(number):
+                raise ConfigError(f"neuropt.{name}", rule, got=number)
 
     @classmethod
     def read(cls, node: Mapping[str, Any]) -> Settings:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -15,24 +13,12 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from neuropt_core.errors import ConfigError
-from neuropt_core.nn._sound import refuse_cycles, refuse_lazy
+from neuropt_core.nn._sound import refuse_lazy
 from neuropt_core.nn.averaging import Average
-from neuropt_core.nn.classes import adapted
-from neuropt_core.nn.depth import DepthGroup, depth_groups, ends_in_head, within
-from neuropt_core.nn.edits import EditPlan, apply
-from neuropt_core.nn.freeze import (
-    freeze,
-    frozen_norms,
-    keep_eval,
-    recalibrate,
-    tracked_norms,
-    trained,
-)
-from neuropt_core.nn.graph import Trace, trace
+from neuropt_core.nn.depth import DepthGroup
+from neuropt_core.nn.freeze import recalibrate, update_statistics
 from neuropt_core.nn.groups import parameter_groups
-from neuropt_core.nn.head import find_head
-from neuropt_core.nn.l2sp import Anchor
-from neuropt_core.nn.schedule import Unfreezing
+from neuropt_core.nn.prepared import Prepared
 from neuropt_core.nn.settings import Settings as Settings
 from neuropt_core.nn.settings import is_number
 from neuropt_core.nn.smoothing import smoothed_cross_entropy
@@ -57,30 +43,18 @@ class Tuning:
         settings: Settings | None = None,
         used: Callable[[str], None] = lambda name: None,
     ) -> None:
-        if not isinstance(model, nn.Module):
-            raise ConfigError("model", "must build a torch.nn.Module", got=type(model).__name__)
-        refuse_cycles(model, "model")
-        if settings not in (None, Settings()):
-            refuse_lazy(model, "neuropt")
         self._model, self._settings, self._used = model, settings or Settings(), used
-        _check_head(model, self._settings.head)
-        self._adapted = self._adapt()
-        self._known = frozenset(name for name, _ in model.named_parameters())
-        if self._settings.edits != EditPlan():
-            self._edit()
-        self._anchor = self._make_anchor()
+        self._made = Prepared(model, self._settings)
         self._average = Average(model, self._settings.ema_decay) if self._settings.ema_decay else None
-        self._unfreezing = self._freeze()
-        self._recalibrated = self._set_norms()
 
     def param_groups(self, *, lr: float, weight_decay: float = 0.0) -> list[dict[str, Any]]:
         """Returns parameter groups for any torch optimizer, with absolute ``lr`` and ``weight_decay`` in each.
 
         The head learns at `lr` times ``neuropt.head_lr_mult``, each depth group before it at `lr`, or the earlier the
         slower if ``neuropt.lr_layer_decay`` is below 1. Norms and biases have no weight decay unless
-        ``neuropt.wd_norms_and_biases`` says so. Frozen parameters are left out, but for those that ``schedule`` will
-        unfreeze: they are in their groups from the start, without a gradient, so that schedulers and checkpoints see
-        one layout.
+        ``neuropt.wd_norms_and_biases`` says so. Frozen parameters are left out, but for those that ``schedule`` or
+        ``lp_ft`` will unfreeze: they are in their groups from the start, without a gradient, so that schedulers and
+        checkpoints see one layout.
 
         Args:
             lr: The learning rate, above 0; ``neuropt.lr``, where it is set, takes its place.
@@ -95,7 +69,9 @@ class Tuning:
                 raise ConfigError(f"param_groups: {name}", "must be finite and positive", got=value)
         decay = self._settings.lr_layer_decay
         groups = (
-            self._groups if decay < 1 else (DepthGroup("all", tuple(n for n, _ in self._model.named_parameters())),)
+            self._made.groups
+            if decay < 1
+            else (DepthGroup("all", tuple(n for n, _ in self._model.named_parameters())),)
         )
         return parameter_groups(
             self._model,
@@ -105,16 +81,16 @@ class Tuning:
             decay=decay,
             reference=self._settings.lr_layer_decay_groups,
             decay_vectors=self._settings.wd_norms_and_biases,
-            head=self._head_tensors() if self._settings.head_lr_mult != 1 else (),
+            head=self._made.head_tensors() if self._settings.head_lr_mult != 1 else (),
             head_mult=self._settings.head_lr_mult,
-            names=self._unfreezing.names if self._unfreezing is not None else None,
+            names=self._made.unfreezing.names if self._made.unfreezing is not None else None,
         )
 
     def penalty(self) -> torch.Tensor:
         """Returns what to add to the loss: L2-SP if it is on, else a zero on the model's device."""
         self._used("penalty")
-        if self._anchor is not None:
-            return self._anchor.penalty()
+        if self._made.anchor is not None:
+            return self._made.anchor.penalty()
         return torch.zeros((), device=next((p.device for p in self._model.parameters()), None))
 
     def cross_entropy(self, logits: torch.Tensor, targets: torch.Tensor, **options: Any) -> torch.Tensor:
@@ -166,8 +142,8 @@ class Tuning:
     def step(self, progress: float) -> None:
         """Tells how far training is; call it at the START of each epoch, before its first batch.
 
-        ``schedule`` unfreezes by it, and ``recalibrate`` starts its statistics afresh. What was unfrozen stays so, and
-        a second call with the same progress changes nothing more.
+        ``schedule`` and ``lp_ft`` unfreeze by it, and ``recalibrate`` starts its statistics afresh. What was unfrozen
+        stays so, and a second call with the same progress changes nothing more.
 
         Args:
             progress: ``epoch / epochs``, in [0, 1).
@@ -180,101 +156,43 @@ class Tuning:
                 mend="Use epoch / epochs.",
             )
         self._used("step")
-        thawed = self._unfreezing.advance(progress) if self._unfreezing is not None else []
+        thawed = self._made.unfreezing.advance(progress) if self._made.unfreezing is not None else []
         if self._settings.bn_mode == "recalibrate":
-            self._recalibrated += thawed
-        recalibrate(self._recalibrated)
+            self._made.recalibrated += thawed
+        recalibrate(self._made.recalibrated)
+
+    def update_bn(self, loader: Iterable[Any], device: torch.device | str | None = None) -> None:
+        """Under ``bn_mode=recalibrate`` takes the statistics afresh in a pass over `loader`; else does nothing.
+
+        Without it the statistics are the mean over the batches since `step`, which costs no pass but lags behind the
+        weights within the epoch. Called after the last epoch, or before each evaluation, this is exact. Layers in
+        frozen parts of the model keep theirs to the bit.
+
+        Args:
+            loader: The training data: batches that are a tensor, or a list or tuple with the model's input first.
+            device: Where to move them; None leaves them where they are.
+
+        Raises:
+            ConfigError: The loader is empty.
+        """
+        self._used("update_bn")
+        update_statistics(self._model, self._made.recalibrated, loader, device)
+
+    def merge(self) -> None:
+        """Under ``lora`` folds the adapters into the weights, in place, once training is over; else does nothing.
+
+        The state_dict has the names of the model without adapters from then on, and loads wherever that does. Until
+        then it holds ``<layer>.base_layer.weight`` beside ``<layer>.lora_A`` and ``lora_B``, which load into a model
+        that was built with the same settings.
+        """
+        self._made.merge()
 
     @property
     def pretrained_weights(self) -> dict[str, torch.Tensor]:
         """The loaded weights by name while L2-SP is on, else nothing."""
-        return self._anchor.weights if self._anchor is not None else {}
+        return self._made.anchor.weights if self._made.anchor is not None else {}
 
-    @functools.cached_property
+    @property
     def head(self) -> tuple[str, ...]:
         """Module paths of the head."""
-        given = self._settings.head
-        return given if given is not None else find_head(self._model, self._seen, self._settings.fresh or ())
-
-    @functools.cached_property
-    def _seen(self) -> Trace:
-        return trace(self._model)
-
-    @functools.cached_property
-    def _groups(self) -> tuple[DepthGroup, ...]:
-        return depth_groups(self._model, self._seen, self.head)
-
-    def _head_tensors(self) -> frozenset[str]:
-        if not ends_in_head(self._groups, self.head):
-            raise ConfigError(
-                "neuropt.head_lr_mult",
-                "needs a model with a head of its own, and none was found",
-                got=self._settings.head_lr_mult,
-                mend="Name it, e.g. neuropt.head=[fc], or leave the setting out.",
-            )
-        return frozenset(self._groups[-1].tensors)
-
-    def _adapt(self) -> tuple[str, ...]:
-        wanted = self._settings
-        if wanted.num_classes is None:
-            return ()
-        return adapted(self._model, wanted.num_classes, wanted.head, wanted.fresh or ())
-
-    def _edit(self) -> None:
-        try:
-            apply(self._settings.edits, self._model, self.head if self._settings.edits.dropout else ())
-        except Exception as error:
-            if isinstance(error, ConfigError):
-                raise
-            raise ConfigError(
-                "neuropt",
-                f"the edits cannot be made on this model ({type(error).__name__}: {error})",
-                got=self._settings.edits,
-                mend="Leave them out.",
-            ) from error
-
-    def _make_anchor(self) -> Anchor | None:
-        if not self._settings.l2sp_regularization:
-            return None
-        fresh = self._settings.fresh
-        names = [n for n, _ in self._model.named_parameters() if n in self._known]
-        if fresh is None:
-            fresh = tuple(n for n in names if any(n.startswith(f"{path}.") for path in self.head))
-        loaded = [n for n in names if n not in fresh and not within(n, self._adapted)]
-        return Anchor(self._model, loaded, self._settings.l2sp_strength)
-
-    def _freeze(self) -> Unfreezing | None:
-        strategy = self._settings.freeze_strategy
-        if strategy == "full":
-            return None
-        names = trained(strategy, self._model, self._groups, has_head=ends_in_head(self._groups, self.head))
-        # What an edit put in (the slopes of a PReLU) was never trained: it learns whatever is frozen around it.
-        new = frozenset(n for n, _ in self._model.named_parameters() if n not in self._known)
-        if strategy == "schedule":
-            return Unfreezing(self._model, self._groups, always=new)
-        freeze(self._model, names | new)
-        return None
-
-    def _set_norms(self) -> list[Any]:
-        """Sets the BatchNorm policy and returns the layers to recalibrate."""
-        tracked, mode = tracked_norms(self._model), self._settings.bn_mode
-        if mode == "frozen":
-            keep_eval(tracked)
-            return []
-        still = frozen_norms(self._model) if self._settings.freeze_strategy != "full" else []
-        held = keep_eval(still)
-        if self._unfreezing is not None:
-            self._unfreezing.hold(still, held)
-        if mode != "recalibrate":
-            return []
-        moving = [norm for norm in tracked if norm not in still]
-        recalibrate(moving)
-        return moving
-
-
-def _check_head(model: nn.Module, head: tuple[str, ...] | None) -> None:
-    paths = {path for path, _ in model.named_modules() if path}
-    for path in head or ():
-        if path not in paths:
-            near = difflib.get_close_matches(path, sorted(paths), n=1)
-            raise ConfigError("neuropt.head", "must name modules of the model", got=path, mend=f"Near: {near}.")
+        return self._made.head

@@ -94,19 +94,23 @@ def test_the_users_values_are_the_defaults() -> None:
 
 
 def test_a_helper_that_nobody_calls_is_named() -> None:
-    """Each parameter names the helper that reads it; a schedule is frozen by build and unfrozen by step."""
+    """Each parameter names the helper that reads it; what build freezes for a while only step unfreezes."""
     found = {
         name: Float(name=f"neuropt.{name}", low=0.1, high=1.0, default=1.0, has_default=True, role=name)
-        for name in ("head_lr_mult", "l2sp_strength")
+        for name in ("lp_ft_share", "head_lr_mult", "l2sp_strength")
     }
-    strategy = replace(STRATEGY, choices=("full", "schedule"))
+    strategy = replace(STRATEGY, choices=("full", "lp_ft", "schedule"))
     profile = replace(PROFILE, offered=(strategy, *found.values()))
     plan = write_space(
         config=CONFIG, choices={}, profile=profile, roles=[], arguments=parse_arguments([]), params=parse_params([])
     )
-    assert plan.shown == ("freeze_strategy", "head_lr_mult", "l2sp_strength")
+    assert plan.shown == ("freeze_strategy", "lp_ft_share", "head_lr_mult", "l2sp_strength")
     assert plan.unread({"build"}) == {
-        "step": ("neuropt.freeze_strategy=schedule",),
+        "step": (
+            "neuropt.freeze_strategy=lp_ft",
+            "neuropt.freeze_strategy=schedule",
+            "neuropt.lp_ft_share",
+        ),
         "param_groups": ("neuropt.head_lr_mult",),
         "penalty": ("neuropt.l2sp_strength",),
     }
@@ -138,6 +142,17 @@ def test_an_average_is_read_by_two_helpers() -> None:
     }
     assert plan.unread({"cross_entropy", "scheduler", "averaged"}) == {"update": ("neuropt.ema_decay",)}
     assert plan.unread({"cross_entropy", "scheduler", "update", "averaged"}) == {}
+
+
+def test_one_of_two_helpers_is_enough() -> None:
+    """The BatchNorm policy is read by step and by update_bn; either will do."""
+    mode = Categorical(name="neuropt.bn_mode", choices=("train", "recalibrate"), role="bn_mode")
+    profile = replace(PROFILE, offered=(mode,))
+    plan = write_space(
+        config=CONFIG, choices={}, profile=profile, roles=[], arguments=parse_arguments([]), params=parse_params([])
+    )
+    assert plan.unread({"build"}) == {"step": ("neuropt.bn_mode",)}
+    assert plan.unread({"build", "step"}) == plan.unread({"build", "update_bn"}) == {}
 
 
 def test_an_unknown_key_and_an_empty_space_are_refused() -> None:

@@ -6,7 +6,7 @@ from neuropt_core.advice import Advice, Request, own_configuration
 from neuropt_core.advisors.chance import RandomAdvisor
 from neuropt_core.advisors.prior import PriorAdvisor
 from neuropt_core.advisors.stand_in import WithStandIn
-from neuropt_core.space import Categorical, Float, SearchSpace, When
+from neuropt_core.space import Categorical, Float, Int, SearchSpace, When
 from neuropt_core.spec import StudySpec
 from neuropt_core.trial import Outcome, Proposal, Trial, TrialState
 
@@ -186,4 +186,26 @@ def test_what_any_training_can_vary_is_tried_once() -> None:
         {**plain, "neuropt.ema_decay": 0.99},
         {**plain, "neuropt.warmup_share": 0.1},
         {**plain, "neuropt.label_smoothing": 0.1},
+    ]
+
+
+def test_strategies_of_a_wide_space_are_tried() -> None:
+    """lp_ft is tried as it is, lora at ten times the rate and with a rank."""
+    strategy = Categorical(
+        name="neuropt.freeze_strategy",
+        choices=("full", "lp_ft", "lora"),
+        default="full",
+        has_default=True,
+        role="freeze_strategy",
+    )
+    only = {name: (When("neuropt.freeze_strategy", (name,)),) for name in ("lp_ft", "lora")}
+    share = Float(name="neuropt.lp_ft_share", low=0.1, high=0.5, default=0.3, has_default=True, when=only["lp_ft"])
+    rank = Int(name="neuropt.lora_rank", low=4, high=64, log=True, default=8, has_default=True, when=only["lora"])
+    rate = Float(name="lr", low=1e-5, high=0.1, log=True, default=1e-3, has_default=True, role="lr")
+    space = SearchSpace((strategy, share, rank, rate))
+    start = Trial(0, own_configuration(space), Outcome(TrialState.COMPLETE, 1.0))
+    advice = PriorAdvisor(then=RandomAdvisor()).propose(Request(StudySpec("s", space), (start,), 1, 4, 20))
+    assert [p.params for p in advice.proposals][2:] == [
+        {"neuropt.freeze_strategy": "lp_ft", "neuropt.lp_ft_share": 0.3, "lr": 1e-3},
+        {"neuropt.freeze_strategy": "lora", "neuropt.lora_rank": 8, "lr": 0.01},
     ]

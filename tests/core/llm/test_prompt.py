@@ -191,6 +191,16 @@ def test_what_any_training_can_vary_is_explained_where_it_is_searched() -> None:
     assert "Any training" not in CASES["first"]
 
 
+def test_strategies_are_explained_where_they_are_searched() -> None:
+    """Guidance on a strategy is given if the space has it, and costs nothing where it has not."""
+    strategy = replace(SPACE["neuropt.freeze_strategy"], choices=("full", "lp_ft", "lora"))  # type: ignore[call-arg]
+    text = _text(_request((), spec=replace(SPEC, space=SearchSpace((strategy,)))))
+    assert "- lp_ft trains the head alone" in text
+    assert "- lora adds small trainable matrices" in text
+    assert "- schedule unfreezes" not in text
+    assert "- norm_and_bias trains" not in text
+
+
 def test_a_long_space_is_cut_in_sight() -> None:
     """Of very many or very long choices as many are shown as can be read, and the rest is counted."""
     space = SearchSpace(

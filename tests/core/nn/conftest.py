@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
+from types import ModuleType
 
 import pytest
 import torch
@@ -81,3 +83,48 @@ def make_loaded(tmp_path: object) -> Callable[[], nn.Module]:
         return model
 
     return make
+
+
+@pytest.fixture(scope="session")
+def peft(models: ModuleType) -> ModuleType:
+    """The peft library, for tests of adapters; skips where it is absent. It imports torchvision, hence `models`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("peft")
+
+
+@pytest.fixture(scope="session")
+def transformers_small(peft: ModuleType, models: ModuleType) -> dict[str, Callable[[], nn.Module]]:
+    """Builders of small transformers of several libraries, at random weights, by name."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        timm = pytest.importorskip("timm")
+        hf = pytest.importorskip("transformers")
+    sizes = {"vocab_size": 60, "num_labels": 4, "pad_token_id": 0}
+    bert = {"num_hidden_layers": 2, "hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
+    gpt2 = {"n_layer": 2, "n_embd": 16, "n_head": 2, "n_positions": 32, "bos_token_id": 1, "eos_token_id": 1}
+    shape = {"img_size": 32, "embed_dim": 16, "depth": 2, "num_heads": 2, "num_classes": 4}
+    return {
+        "torchvision_vit": lambda: models.VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=4),
+        "torchvision_swin": lambda: models.SwinTransformer([4, 4], 8, [1, 2], [2, 2], [4, 4], num_classes=4),
+        "timm_vit": lambda: timm.create_model("vit_tiny_patch16_224", patch_size=8, **shape),
+        "timm_beit": lambda: timm.create_model("beit_base_patch16_224", patch_size=8, **shape),
+        "bert": lambda: hf.BertForSequenceClassification(hf.BertConfig(**bert, **sizes)),
+        "gpt2": lambda: hf.GPT2ForSequenceClassification(hf.GPT2Config(**gpt2, **sizes)),
+        "encoder": Encoder,
+    }
+
+
+class Encoder(nn.Module):
+    """torch's own encoder between an embedding and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(60, 16, padding_idx=0)
+        layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.fc = nn.Linear(16, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Maps tokens ``(n, t)`` to logits ``(n, 4)``."""
+        return self.fc(self.encoder(self.embedding(x)).mean(1))

@@ -20,6 +20,7 @@ from neuropt_core.nn.freeze import (
     recalibrate,
     tracked_norms,
     trained,
+    update_statistics,
 )
 from neuropt_core.nn.graph import trace
 
@@ -40,6 +41,8 @@ def _paths(names: frozenset[str]) -> set[str]:
         ("gradual_unfreeze", {"fc", "blocks.5", "blocks.4", "blocks.3"}),
         ("full", {"fc", "stem", "bn", *(f"blocks.{i}" for i in range(6))}),
         ("schedule", {"fc", "stem", "bn", *(f"blocks.{i}" for i in range(6))}),
+        ("lp_ft", {"fc", "stem", "bn", *(f"blocks.{i}" for i in range(6))}),
+        ("lora", {"fc"}),
     ],
 )
 def test_what_each_strategy_trains(net: nn.Module, strategy: str, expected: set[str]) -> None:
@@ -169,16 +172,28 @@ def test_coinciding_strategies_are_merged(net: nn.Module) -> None:
     """A network without embeddings has no arm all_but_embeddings; the kept arms all differ."""
     kept, merged = distinct(net, _groups(net), has_head=True)
     assert merged == {"all_but_embeddings": "trains the same as full"}
-    assert kept.pop("schedule") == kept["full"]
+    assert kept.pop("schedule") == kept.pop("lp_ft") == kept["full"]
     assert len(set(kept.values())) == len(kept) == 5
 
 
 def test_a_schedule_needs_something_below_the_head() -> None:
-    """Where the head is all there is, unfreezing it bit by bit is no arm; where norms are missing, norms are none."""
+    """Where the head is all there is, unfreezing it in steps is no arm; where norms are missing, norms are none."""
     model = nn.Linear(3, 2, bias=False)
     kept, merged = distinct(model, [DepthGroup("head", ("weight",))], has_head=True)
     assert list(kept) == ["full"]
-    assert merged["schedule"] == merged["norm_and_bias"] == "trains the same as full"
+    assert merged["schedule"] == merged["lp_ft"] == merged["norm_and_bias"] == "trains the same as full"
+
+
+def test_two_groups_have_one_way_to_unfreeze() -> None:
+    """With nothing but a head and one group before it, the schedule is lp_ft with a share; alone it is an arm."""
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2))
+    groups = [DepthGroup("body", ("0.weight", "0.bias")), DepthGroup("1", ("1.weight", "1.bias"))]
+    kept, merged = distinct(model, groups, has_head=True)
+    assert "lp_ft" in kept
+    assert merged["schedule"] == "unfreezes as lp_ft with a share of one half"
+    assert "schedule" in distinct(model, groups, has_head=True, strategies=("full", "schedule"))[0]
+    model[1].requires_grad_(False)
+    assert {"lp_ft", "schedule"} <= distinct(model, groups, has_head=True)[1].keys()
 
 
 def test_only_the_strategies_asked_for_are_judged(net: nn.Module) -> None:
@@ -219,3 +234,64 @@ def test_unknown_strategies(net: nn.Module) -> None:
     """An unknown strategy is refused with the list of those that exist."""
     with pytest.raises(ConfigError, match="last_blocks"):
         trained("most", net, _groups(net), has_head=True)
+
+
+def test_exact_statistics_are_torchs_own(net: nn.Module) -> None:
+    """With all layers moving, the pass gives what torch's update_bn gives, modes and momenta as before."""
+    loader = [(torch.randn(4, 3, 8, 8), torch.zeros(4)) for _ in range(3)]
+    twin = copy.deepcopy(net)
+    torch.optim.swa_utils.update_bn(loader, twin)
+    net.blocks[1].eval()
+    modes = [module.training for module in net.modules()]
+    update_statistics(net, tracked_norms(net), loader)
+    assert [module.training for module in net.modules()] == modes
+    assert {norm.momentum for norm in tracked_norms(net)} == {0.1}
+    for key, value in twin.state_dict().items():
+        torch.testing.assert_close(net.state_dict()[key], value, msg=key)
+    assert not torch.equal(net.bn.running_mean, torch.zeros(8))
+
+
+def test_exact_statistics_leave_the_frozen_alone(net: nn.Module) -> None:
+    """Frozen layers keep their buffers to the bit and normalise with them, so later layers see what they will see."""
+    net.train()
+    for _ in range(3):
+        net(torch.randn(4, 3, 8, 8) + 1)
+    net.stem.requires_grad_(False)
+    net.bn.requires_grad_(False)
+    still = frozen_norms(net)
+    keep_eval(still)
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    batches = [torch.randn(4, 3, 8, 8) for _ in range(3)]
+    update_statistics(net, [norm for norm in tracked_norms(net) if norm not in still], batches)
+    moved = {key for key, value in net.state_dict().items() if not torch.equal(before[key], value)}
+    assert moved == {key for key in before if key.startswith("blocks") and "running" in key}
+    seen = [net.blocks[0].conv1(torch.relu(net.bn.eval()(net.stem(x)))).mean((0, 2, 3)) for x in batches]
+    torch.testing.assert_close(net.blocks[0].bn1.running_mean, torch.stack(seen).mean(0), rtol=1e-4, atol=1e-5)
+
+
+def test_layers_that_a_pass_does_not_reach_keep_their_statistics(net: nn.Module) -> None:
+    """An unused layer is not left at the values of a new one, and neither is any after an empty loader or a fault."""
+    net.unused = nn.BatchNorm2d(3)
+    for norm in tracked_norms(net):
+        norm.running_mean.fill_(5.0)
+    update_statistics(net, tracked_norms(net), [torch.randn(2, 3, 8, 8)])
+    assert net.unused.running_mean.tolist() == [5.0] * 3
+    assert net.bn.running_mean.abs().max() < 5
+    before = net.bn.running_mean.clone()
+    with pytest.raises(ConfigError, match="one batch or more"):
+        update_statistics(net, tracked_norms(net), [])
+    with pytest.raises(TypeError):
+        update_statistics(net, tracked_norms(net), [{"x": 1}])
+    assert torch.equal(net.bn.running_mean, before)
+    assert {norm.momentum for norm in tracked_norms(net)} == {0.1}
+
+
+def test_other_layers_with_statistics_are_left_to_themselves() -> None:
+    """InstanceNorm that tracks is no BatchNorm, as for torch; without any there is no pass."""
+    model = nn.Sequential(nn.InstanceNorm1d(3, track_running_stats=True))
+
+    def loader() -> list[torch.Tensor]:
+        raise AssertionError
+
+    update_statistics(model, tracked_norms(model), (loader() for _ in range(1)))
+    assert model[0].num_batches_tracked == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,9 @@ import torch
 from torch import nn
 
 from neuropt_core.nn.inspect import inspect_model
+from neuropt_core.nn.tuning import Settings, Tuning
 from neuropt_core.profile import ModelProfile
-from neuropt_core.space import Categorical, Float, SearchSpace
+from neuropt_core.space import Categorical, Float, Int, SearchSpace
 
 Make = Callable[[], nn.Module]
 
@@ -83,17 +85,19 @@ def test_the_standard_space_is_small(make_loaded: Make) -> None:
 
 
 def test_the_wide_space_adds_what_wants_more_trials(make_loaded: Make) -> None:
-    """space=wide is standard and the schedule, the head's rate, L2-SP's strength and what any training can vary."""
+    """space=wide adds unfreezing in steps, the head's rate, L2-SP's strength and what any training can vary."""
     standard = inspect_model(make_loaded, target="net")
     wide = inspect_model(make_loaded, target="net", space="wide")
     assert set(_roles(wide)) - set(_roles(standard)) == {
         "head_lr_mult",
         "l2sp_strength",
+        "lp_ft_share",
         "label_smoothing",
         "warmup_share",
         "ema_decay",
     }
-    assert wide.trainable.keys() - standard.trainable.keys() == {"schedule"}
+    assert wide.trainable.keys() - standard.trainable.keys() == {"lp_ft", "schedule"}
+    assert wide.left_out["freeze_strategy=lora"] == "there is no attention layer"
     space = SearchSpace(wide.offered)
     assert space.check(space.defaults()) == ()
     assert "all from half of training on" in space["neuropt.freeze_strategy"].note
@@ -111,9 +115,57 @@ def test_the_wide_space_adds_what_wants_more_trials(make_loaded: Make) -> None:
 def test_the_seeds_strategies_are_its_own(make_loaded: Make) -> None:
     """space=seed adds nothing of ours to the original's strategies; what the user has now is among them always."""
     profile = inspect_model(make_loaded, target="net", space="seed")
-    assert not {"norm_and_bias", "schedule"} & profile.trainable.keys()
-    profile = inspect_model(make_loaded, target="net", current={"freeze_strategy": "schedule"})
-    assert "schedule" in profile.trainable
+    assert profile.trainable.keys() == {"full", "head_only", "gradual_unfreeze", "last_blocks"}
+    for strategy in ("schedule", "lp_ft"):
+        profile = inspect_model(make_loaded, target="net", current={"freeze_strategy": strategy})
+        assert strategy in profile.trainable
+        assert ("lp_ft_share" in _roles(profile)) == (strategy == "lp_ft")
+
+
+def test_the_users_own_strategy_stays(make_loaded: Make) -> None:
+    """What coincides with the strategy that the user has gives way to it, and decay stays searchable under it."""
+    profile = inspect_model(make_loaded, target="net", current={"freeze_strategy": "all_but_embeddings"})
+    assert profile.left_out["freeze_strategy=full"] == "trains the same as all_but_embeddings"
+    space = SearchSpace(profile.offered)
+    assert space.check(space.defaults()) == ()
+    assert space.is_active("neuropt.lr_layer_decay", {"neuropt.freeze_strategy": "all_but_embeddings"})
+
+
+def test_adapters_are_offered_where_they_live(
+    transformers_small: dict[str, Make], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loaded transformer is offered lora in the wide space, with a rank; its share counts head and adapters."""
+    make = transformers_small["timm_vit"]
+    torch.save(make().state_dict(), tmp_path / "vit.pt")
+
+    def loaded() -> nn.Module:
+        model = make()
+        state = torch.load(tmp_path / "vit.pt")
+        model.load_state_dict({k: v for k, v in state.items() if not k.startswith("head.")}, strict=False)
+        return model
+
+    assert "lora" not in inspect_model(loaded, target="vit").trainable
+    profile = inspect_model(loaded, target="vit", space="wide")
+    space = SearchSpace(profile.offered)
+    assert space.check(space.defaults()) == ()
+    rank = space["neuropt.lora_rank"]
+    assert isinstance(rank, Int)
+    assert (rank.low, rank.high, rank.default, rank.log) == (4, 64, 8, True)
+    model = loaded()
+    Tuning(model, Settings(freeze_strategy="lora"))
+    free = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert profile.trainable["lora"] == pytest.approx(free / sum(p.numel() for p in model.parameters()))
+    active = {"lr_layer_decay": True, "lora_rank": True, "l2sp_regularization": False, "lp_ft_share": False}
+    for role, expected in active.items():
+        assert space.is_active(f"neuropt.{role}", {"neuropt.freeze_strategy": "lora"}) == expected, role
+    current = {"freeze_strategy": "lora", "lora_rank": 2}
+    own = inspect_model(loaded, target="vit", current=current)
+    assert 0 < own.trainable["lora"] < profile.trainable["lora"]
+    assert own.offered[[p.role for p in own.offered].index("lora_rank")].default == 2
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    without = inspect_model(loaded, target="vit", space="wide")
+    assert "pip install" in without.left_out["freeze_strategy=lora"]
+    assert "lora_rank" not in _roles(without)
 
 
 def test_the_profile_is_a_space(make_loaded: Make) -> None:

@@ -1,4 +1,4 @@
-"""Tests of gradual unfreezing."""
+"""Tests of unfreezing as training goes on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from neuropt_core.errors import ConfigError
 from neuropt_core.nn.depth import depth_groups
 from neuropt_core.nn.freeze import tracked_norms
 from neuropt_core.nn.graph import trace
-from neuropt_core.nn.schedule import ALL_FROM, Unfreezing, reached, stages
+from neuropt_core.nn.schedule import ALL_FROM, Unfreezing, probed, reached, stages
 from neuropt_core.nn.tuning import Settings, Tuning
 
 ORDER = ["fc", "blocks.5", "blocks.4", "blocks.3", "blocks.2", "blocks.1", "blocks.0", "stem"]
@@ -43,6 +43,30 @@ def test_one_more_group_at_equal_shares(count: int, epochs: int) -> None:
     assert all((number == count) for epoch, number in enumerate(seen) if 2 * epoch >= epochs)
     # Group k is due at k / (count - 1) of the first half: exact in whole numbers.
     assert seen == [min(count, 1 + 2 * epoch * (count - 1) // epochs) for epoch in range(epochs)]
+
+
+@given(epochs=st.integers(1, 60), percent=st.integers(1, 99))
+def test_the_head_has_its_share(epochs: int, percent: int) -> None:
+    """The head alone trains in the epochs that begin before the share is over, and everything in all later ones."""
+    seen = [probed(7, epoch / epochs, percent / 100) for epoch in range(epochs)]
+    assert seen == [1 if 100 * epoch < percent * epochs else 7 for epoch in range(epochs)]
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5])
+def test_linear_probing_then_everything(net: nn.Module, share: float) -> None:
+    """Before the share nothing but the head moves, to the bit; from it on every weight and statistic does."""
+    tuning = Tuning(net, Settings(freeze_strategy="lp_ft", lp_ft_share=share, lr_layer_decay=0.9))
+    optimizer = torch.optim.AdamW(tuning.param_groups(lr=1e-2, weight_decay=0.1))
+    for step in range(20):
+        tuning.step(step / 20)
+        before = copy.deepcopy(net.state_dict())
+        net.train()
+        optimizer.zero_grad(set_to_none=False)
+        net(torch.randn(4, 3, 8, 8)).square().mean().backward()
+        optimizer.step()
+        for key, value in net.state_dict().items():
+            moves = key.startswith("fc.") or step / 20 >= share
+            assert torch.equal(before[key], value) != moves, (step, key)
 
 
 def test_the_order_is_from_the_head_to_the_stem(net: nn.Module) -> None:
@@ -201,7 +225,8 @@ def test_several_processes_are_refused(net: nn.Module, monkeypatch: pytest.Monke
     """DDP would not sum the gradients of what is unfrozen after it has wrapped the model, so that is not begun."""
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
-    with pytest.raises(ConfigError, match="there are 2"):
-        _scheduled(net)
+    for strategy in ("schedule", "lp_ft"):
+        with pytest.raises(ConfigError, match=f"of which there are 2, got '{strategy}'"):
+            Tuning(copy.deepcopy(net), Settings(freeze_strategy=strategy))
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 1)
     assert Unfreezing(net, depth_groups(net, trace(net), ("fc",))).names

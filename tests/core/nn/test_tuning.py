@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,6 +12,9 @@ from torch import nn
 
 from neuropt_core.errors import ConfigError
 from neuropt_core.nn.edits import EditPlan
+from neuropt_core.nn.example import tensors_in
+from neuropt_core.nn.freeze import STEPPED, STRATEGIES, frozen_norms, tracked_norms
+from neuropt_core.nn.graph import trace
 from neuropt_core.nn.tuning import Settings, Tuning
 
 
@@ -112,3 +117,80 @@ def test_the_settings_reach_the_helpers(net: nn.Module) -> None:
     tuning.update()
     assert tuning.averaged is not net
     assert called == ["cross_entropy", "scheduler", "update", "averaged"]
+
+
+@pytest.mark.parametrize("name", ["net", "torchvision_vit", "torchvision_swin", "timm_vit", "bert", "gpt2"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_what_is_frozen_stays_bit_identical(
+    transformers_small: dict[str, Callable[[], nn.Module]],
+    make_net: Callable[[], nn.Module],
+    name: str,
+    strategy: str,
+) -> None:
+    """Ten real steps, in the first phase of those that have one, move what trains and no frozen weight or buffer.
+
+    The optimizer holds each weight that trains, or will, once, and no other.
+    """
+    model = {**transformers_small, "net": make_net}[name]()
+    x = trace(model).example
+    tuning = Tuning(model, Settings(freeze_strategy=strategy, lr_layer_decay=0.9))
+    groups = tuning.param_groups(lr=1e-2, weight_decay=0.1)
+    placed = sorted(id(p) for group in groups for p in group["params"])
+    free = {n for n, p in model.named_parameters() if p.requires_grad}
+    due = [n for n, _ in model.named_parameters() if n in free or strategy in STEPPED]
+    assert placed == sorted(id(p) for n, p in model.named_parameters() if n in due)
+    optimizer = torch.optim.AdamW(groups)
+    before = copy.deepcopy(model.state_dict())
+    for _ in range(10):
+        tuning.step(0.0)
+        model.train()
+        optimizer.zero_grad(set_to_none=False)
+        sum((t - torch.arange(t.shape[-1])).square().mean() for t in tensors_in(model(x))).backward()
+        optimizer.step()
+    still = frozen_norms(model)
+    live = {path for path, m in model.named_modules() if m in tracked_norms(model) and m not in still}
+    for key, value in model.state_dict().items():
+        moves = key in free or key.rpartition(".")[0] in live
+        assert torch.equal(before[key], value) != moves, key
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("lp_ft_share", 0.0),
+        ("lp_ft_share", 1),
+        ("lp_ft_share", "half"),
+        ("lora_rank", 0),
+        ("lora_rank", 8.0),
+        ("lora_rank", True),
+        ("lora_dora", "yes"),
+    ],
+)
+def test_what_belongs_to_one_strategy_is_checked(name: str, value: Any) -> None:
+    """A share lies between 0 and 1, a rank is a whole number, a switch is a switch."""
+    with pytest.raises(ConfigError, match=name):
+        Settings.read({name: value})
+
+
+def test_statistics_are_exact_where_they_are_recalibrated(net: nn.Module) -> None:
+    """update_bn is a pass under recalibrate, of the layers that move, and nothing under any other policy."""
+    loader = [torch.randn(4, 3, 8, 8) for _ in range(2)]
+    for mode in ("train", "frozen"):
+        model = copy.deepcopy(net)
+        Tuning(model, Settings(bn_mode=mode)).update_bn(loader)
+        assert all(norm.num_batches_tracked == 0 for norm in tracked_norms(model))
+    tuning = Tuning(net, Settings(bn_mode="recalibrate", freeze_strategy="last_blocks"))
+    for _ in range(3):
+        net(torch.randn(4, 3, 8, 8))
+    tuning.update_bn(loader, device="cpu")
+    still = frozen_norms(net)
+    assert 0 < len(still) < len(tracked_norms(net))
+    assert all(norm.num_batches_tracked == (0 if norm in still else 2) for norm in tracked_norms(net))
+    assert all((norm.momentum is None) == (norm not in still) for norm in tracked_norms(net))
+
+
+def test_merging_without_adapters_is_nothing(net: nn.Module) -> None:
+    """A script may call merge() at its end whatever the strategy."""
+    tuning = Tuning(net, Settings(l2sp_regularization=True))
+    tuning.merge()
+    assert tuning.pretrained_weights
