@@ -56,7 +56,9 @@ def small(kind: str, task: str) -> nn.Module:
     transformers imports torchvision, for which the fixture `models` must have declared what it lacks.
     """
     transformers = library("transformers")
-    options = {name: value for name, value in _SMALL.get(kind, _BERT).items() if name != "pad_token_id" or kind != "ViT"}
+    options = {
+        name: value for name, value in _SMALL.get(kind, _BERT).items() if name != "pad_token_id" or kind != "ViT"
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         built: Callable[..., nn.Module] = getattr(transformers, f"{kind}{task}")

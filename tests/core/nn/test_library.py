@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import sys
 from collections.abc import Callable
@@ -90,7 +91,7 @@ def test_heads_and_groups_of_timm(models: ModuleType, name: str, head: tuple[str
     timm = sys.modules["timm.models._manipulate"]
     depth = timm.group_parameters(model, model.group_matcher(coarse=False), reverse=True)
     found = [{depth[n] for n in group.tensors} for group in groups]
-    assert all(max(early) <= min(late) for early, late in zip(found, found[1:], strict=False))
+    assert all(max(early) <= min(late) for early, late in itertools.pairwise(found))
     assert all(len(ids) == 1 for ids in found[:-2])
 
 
