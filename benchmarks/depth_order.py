@@ -16,7 +16,7 @@ import logging
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,31 +51,14 @@ def discordance(order: Order, truth: Order) -> tuple[float, float]:
     return (wrong / pairs, within / pairs) if pairs else (0.0, 0.0)
 
 
-def registered(model: nn.Module, seen: Trace) -> Order:
-    """Returns the order in which parameters were registered."""
-    return {name: index for index, (name, _) in enumerate(model.named_parameters())}
-
-
-def graphed(model: nn.Module, seen: Trace) -> Order:
-    """Returns our groups, without timm's word on them."""
-    return _grouped(model, seen, ask_library=False)
-
-
-def shipped(model: nn.Module, seen: Trace) -> Order:
-    """Returns our groups as a training script gets them."""
-    return _grouped(model, seen, ask_library=True)
-
-
-def _grouped(model: nn.Module, seen: Trace, *, ask_library: bool) -> Order:
-    groups = depth_groups(model, seen, find_head(model, seen), ask_library=ask_library)
-    return {name: index for index, group in enumerate(groups) for name in group.tensors}
-
-
-WAYS: dict[str, Callable[[nn.Module, Trace], Order]] = {
-    "registration": registered,
-    "graph and blocks": graphed,
-    "shipped": shipped,
-}
+def orders(model: nn.Module, seen: Trace) -> dict[str, Order]:
+    """Returns the order of registration, that of our groups without timm's word, and that of our groups as shipped."""
+    head = find_head(model, seen)
+    found: dict[str, Order] = {"registration": {name: i for i, (name, _) in enumerate(model.named_parameters())}}
+    for way, ask in (("graph and blocks", False), ("shipped", True)):
+        groups = depth_groups(model, seen, head, ask_library=ask)
+        found[way] = {name: index for index, group in enumerate(groups) for name in group.tensors}
+    return found
 
 
 @dataclass
@@ -103,7 +86,7 @@ def compare(options: argparse.Namespace) -> Iterator[str]:
     """Yields the lines about timm's models; as many as fit in the time, one of each family first."""
     from timm.models._manipulate import group_parameters
 
-    rows = {way: Row() for way in WAYS}
+    rows = {way: Row() for way in ("registration", "graph and blocks", "shipped")}
     counts, still, silent, asked, seconds = [], [], [], 0, []
     began = time.monotonic()
     for name, model in built(zoo.timm(options.timm, options.millions)):
@@ -119,16 +102,16 @@ def compare(options: argparse.Namespace) -> Iterator[str]:
         asked += 1
         if seen.example is None:
             silent.append(name)
-        for way, order in WAYS.items():
-            found = order(model, seen)
-            rows[way].add(name, *discordance(found, truth))
-        counts.append((len(set(graphed(model, seen).values())), len(set(truth.values()))))
+        found = orders(model, seen)
+        for way, order in found.items():
+            rows[way].add(name, *discordance(order, truth))
+        counts.append((len(set(found["graph and blocks"].values())), len(set(truth.values()))))
     yield "| order | mean discordance | worst | exact | not told apart, mean |"
     yield "|---|---|---|---|---|"
     yield from (f"| {way} | {row} |" for way, row in rows.items())
     yield ""
     ours, timms = (statistics.median(column) for column in zip(*counts, strict=True))
-    yield f"{asked} models of timm up to {options.millions:g} M parameters; {asked - len(silent)} ran on a guessed "
+    yield f"{asked} models of timm up to {options.millions:g} M parameters; {asked - len(silent)} ran on a guessed"
     yield f"input, in {statistics.median(seconds):.2f} s of CPU by the median and {max(seconds):.1f} at most. "
     yield f"Groups, by the median: {ours:g} by graph and blocks, {timms:g} by timm. "
     yield f"Did not run: {', '.join(silent) or 'none'}. "

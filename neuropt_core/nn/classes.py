@@ -14,7 +14,7 @@ from neuropt_core.nn.depth import owner, within
 from neuropt_core.nn.example import kept_generators, run, shadow
 from neuropt_core.nn.graph import Trace, trace
 from neuropt_core.nn.head import find_head
-from neuropt_core.nn.library import is_timm, is_transformers, library_word
+from neuropt_core.nn.library import is_detector, is_timm, is_transformers, library_word
 
 _WHERE = "neuropt.num_classes"
 _MEND = "Build it with the right number (num_classes, num_labels), and leave the setting out."
@@ -97,7 +97,7 @@ def _refuse(model: nn.Module, seen: Trace, sizes: dict[str, int]) -> None:
     if len(set(sizes.values())) > 1:
         told = ", ".join(f"{path}: {size}" for path, size in sizes.items())
         raise ConfigError(_WHERE, f"needs heads with equal numbers of outputs, found {told}", mend=_MEND)
-    if any(kind.__module__.startswith("torchvision.models.detection.") for kind in type(model).__mro__):
+    if any(is_detector(module) for module in model.modules()):
         raise ConfigError(_WHERE, "cannot change a detector, whose head gives boxes too", mend=_MEND)
     layers = [model.get_submodule(path) for path in sizes]
     for module in model.modules():
