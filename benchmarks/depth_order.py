@@ -1,6 +1,6 @@
 """How well parameters are ordered by depth: against the groups that timm's authors wrote down for their own models.
 
-    python benchmarks/depth_order.py [--timm 200] [--millions 16] [--seconds 300] [--out FILE]
+    python benchmarks/depth_order.py [--each 6] [--millions 16] [--seconds 300] [--out FILE]
 
 Prints two Markdown tables. Discordance is the share of parameter pairs, in different groups of timm's, that an order
 puts the other way round; pairs that it does not tell apart do not count, and are given beside
@@ -10,9 +10,12 @@ it. Nothing is downloaded.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import inspect
+import itertools
 import logging
+import math
 import statistics
 import time
 import warnings
@@ -82,6 +85,20 @@ class Row:
         return f"{mean:.2f} % | {worst:.1f} % | {exact} | {100 * statistics.mean(self.tied):.1f} %"
 
 
+def families(each: int, most: float) -> Iterator[tuple[str, zoo.Make]]:
+    """Yields models of at most `most` million parameters, `each` of a family, all first ones before all second ones."""
+    library = importlib.import_module("timm")
+    names = [library.list_models(module=module) for module in library.list_modules()]
+    spread = [[n[i * len(n) // min(each, len(n))] for i in range(min(each, len(n)))] for n in names if n]
+    for name in (name for turn in itertools.zip_longest(*spread) for name in turn if name):
+        size = math.inf
+        with torch.device("meta"), warnings.catch_warnings(), contextlib.suppress(Exception):
+            warnings.simplefilter("ignore")
+            size = sum(p.numel() for p in library.create_model(name).parameters())
+        if size <= most * 1e6:
+            yield name, lambda name=name: library.create_model(name)
+
+
 def compare(options: argparse.Namespace) -> Iterator[str]:
     """Yields the lines about timm's models; as many as fit in the time, one of each family first."""
     from timm.models._manipulate import group_parameters
@@ -89,7 +106,7 @@ def compare(options: argparse.Namespace) -> Iterator[str]:
     rows = {way: Row() for way in ("registration", "graph and blocks", "shipped")}
     counts, still, silent, asked, seconds = [], [], [], 0, []
     began = time.monotonic()
-    for name, model in built(zoo.timm(options.timm, options.millions)):
+    for name, model in built(families(options.each, options.millions)):
         if time.monotonic() - began > options.seconds:
             break
         if not hasattr(model, "group_matcher"):
@@ -112,9 +129,9 @@ def compare(options: argparse.Namespace) -> Iterator[str]:
     yield ""
     ours, timms = (statistics.median(column) for column in zip(*counts, strict=True))
     yield f"{asked} models of timm up to {options.millions:g} M parameters; {asked - len(silent)} ran on a guessed"
-    yield f"input, in {statistics.median(seconds):.2f} s of CPU by the median and {max(seconds):.1f} at most. "
-    yield f"Groups, by the median: {ours:g} by graph and blocks, {timms:g} by timm. "
-    yield f"Did not run: {', '.join(silent) or 'none'}. "
+    yield f"input, in {statistics.median(seconds):.2f} s of CPU by the median and {max(seconds):.1f} at most."
+    yield f"Groups, by the median: {ours:g} by graph and blocks, {timms:g} by timm."
+    yield f"Did not run: {', '.join(silent) or 'none'}."
     yield f"Without a matcher of their own, so not compared: {', '.join(still) or 'none'}."
     for way, row in rows.items():
         if row.far:
@@ -154,7 +171,7 @@ def _transformers() -> Iterator[tuple[str, zoo.Make]]:
 def main() -> None:
     """Prints the tables, and writes them where it is asked to."""
     parser = argparse.ArgumentParser(description=inspect.cleandoc(__doc__ or "").splitlines()[0])
-    parser.add_argument("--timm", type=int, default=200, help="how many of timm's models")
+    parser.add_argument("--each", type=int, default=6, help="how many models of each of timm's families")
     parser.add_argument("--millions", type=float, default=16, help="the largest of them, in million parameters")
     parser.add_argument("--seconds", type=float, default=300, help="when to stop taking another one")
     parser.add_argument("--out", type=Path)
@@ -171,7 +188,10 @@ def main() -> None:
     held.close()
     print("\n".join(lines), flush=True)
     if options.out:
-        command = f"    python benchmarks/depth_order.py --timm {options.timm} --millions {options.millions:g}"
+        command = (
+            f"    python benchmarks/depth_order.py --each {options.each} --millions {options.millions:g} --seconds"
+        )
+        command += f" {options.seconds:g}"
         options.out.write_text("\n".join([command, "", f"{versions()}; one thread, CPU.", "", *lines]) + "\n")
 
 
