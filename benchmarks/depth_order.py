@@ -1,6 +1,6 @@
 """How well parameters are ordered by depth: against the groups that timm's authors wrote down for their own models.
 
-    python benchmarks/depth_order.py [--timm 200] [--millions 16] [--seconds 300] [--out FILE]
+    python benchmarks/depth_order.py [--each 6] [--millions 16] [--seconds 300] [--out FILE]
 
 Prints two Markdown tables. Discordance is the share of parameter pairs, in different groups of timm's, that an order
 puts the other way round; pairs that it does not tell apart do not count, and are given beside
@@ -10,13 +10,16 @@ it. Nothing is downloaded.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import inspect
+import itertools
 import logging
+import math
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,31 +54,14 @@ def discordance(order: Order, truth: Order) -> tuple[float, float]:
     return (wrong / pairs, within / pairs) if pairs else (0.0, 0.0)
 
 
-def registered(model: nn.Module, seen: Trace) -> Order:
-    """Returns the order in which parameters were registered."""
-    return {name: index for index, (name, _) in enumerate(model.named_parameters())}
-
-
-def graphed(model: nn.Module, seen: Trace) -> Order:
-    """Returns our groups, without timm's word on them."""
-    return _grouped(model, seen, ask_library=False)
-
-
-def shipped(model: nn.Module, seen: Trace) -> Order:
-    """Returns our groups as a training script gets them."""
-    return _grouped(model, seen, ask_library=True)
-
-
-def _grouped(model: nn.Module, seen: Trace, *, ask_library: bool) -> Order:
-    groups = depth_groups(model, seen, find_head(model, seen), ask_library=ask_library)
-    return {name: index for index, group in enumerate(groups) for name in group.tensors}
-
-
-WAYS: dict[str, Callable[[nn.Module, Trace], Order]] = {
-    "registration": registered,
-    "graph and blocks": graphed,
-    "shipped": shipped,
-}
+def orders(model: nn.Module, seen: Trace) -> dict[str, Order]:
+    """Returns the order of registration, that of our groups without timm's word, and that of our groups as shipped."""
+    head = find_head(model, seen)
+    found: dict[str, Order] = {"registration": {name: i for i, (name, _) in enumerate(model.named_parameters())}}
+    for way, ask in (("graph and blocks", False), ("shipped", True)):
+        groups = depth_groups(model, seen, head, ask_library=ask)
+        found[way] = {name: index for index, group in enumerate(groups) for name in group.tensors}
+    return found
 
 
 @dataclass
@@ -99,14 +85,28 @@ class Row:
         return f"{mean:.2f} % | {worst:.1f} % | {exact} | {100 * statistics.mean(self.tied):.1f} %"
 
 
+def families(each: int, most: float) -> Iterator[tuple[str, zoo.Make]]:
+    """Yields models of at most `most` million parameters, `each` of a family, all first ones before all second ones."""
+    library = importlib.import_module("timm")
+    names = [library.list_models(module=module) for module in library.list_modules()]
+    spread = [[n[i * len(n) // min(each, len(n))] for i in range(min(each, len(n)))] for n in names if n]
+    for name in (name for turn in itertools.zip_longest(*spread) for name in turn if name):
+        size = math.inf
+        with torch.device("meta"), warnings.catch_warnings(), contextlib.suppress(Exception):
+            warnings.simplefilter("ignore")
+            size = sum(p.numel() for p in library.create_model(name).parameters())
+        if size <= most * 1e6:
+            yield name, lambda name=name: library.create_model(name)
+
+
 def compare(options: argparse.Namespace) -> Iterator[str]:
     """Yields the lines about timm's models; as many as fit in the time, one of each family first."""
     from timm.models._manipulate import group_parameters
 
-    rows = {way: Row() for way in WAYS}
+    rows = {way: Row() for way in ("registration", "graph and blocks", "shipped")}
     counts, still, silent, asked, seconds = [], [], [], 0, []
     began = time.monotonic()
-    for name, model in built(zoo.timm(options.timm, options.millions)):
+    for name, model in built(families(options.each, options.millions)):
         if time.monotonic() - began > options.seconds:
             break
         if not hasattr(model, "group_matcher"):
@@ -119,19 +119,19 @@ def compare(options: argparse.Namespace) -> Iterator[str]:
         asked += 1
         if seen.example is None:
             silent.append(name)
-        for way, order in WAYS.items():
-            found = order(model, seen)
-            rows[way].add(name, *discordance(found, truth))
-        counts.append((len(set(graphed(model, seen).values())), len(set(truth.values()))))
+        found = orders(model, seen)
+        for way, order in found.items():
+            rows[way].add(name, *discordance(order, truth))
+        counts.append((len(set(found["graph and blocks"].values())), len(set(truth.values()))))
     yield "| order | mean discordance | worst | exact | not told apart, mean |"
     yield "|---|---|---|---|---|"
     yield from (f"| {way} | {row} |" for way, row in rows.items())
     yield ""
     ours, timms = (statistics.median(column) for column in zip(*counts, strict=True))
-    yield f"{asked} models of timm up to {options.millions:g} M parameters; {asked - len(silent)} ran on a guessed "
-    yield f"input, in {statistics.median(seconds):.2f} s of CPU by the median and {max(seconds):.1f} at most. "
-    yield f"Groups, by the median: {ours:g} by graph and blocks, {timms:g} by timm. "
-    yield f"Did not run: {', '.join(silent) or 'none'}. "
+    yield f"{asked} models of timm up to {options.millions:g} M parameters; {asked - len(silent)} ran on a guessed"
+    yield f"input, in {statistics.median(seconds):.2f} s of CPU by the median and {max(seconds):.1f} at most."
+    yield f"Groups, by the median: {ours:g} by graph and blocks, {timms:g} by timm."
+    yield f"Did not run: {', '.join(silent) or 'none'}."
     yield f"Without a matcher of their own, so not compared: {', '.join(still) or 'none'}."
     for way, row in rows.items():
         if row.far:
@@ -171,7 +171,7 @@ def _transformers() -> Iterator[tuple[str, zoo.Make]]:
 def main() -> None:
     """Prints the tables, and writes them where it is asked to."""
     parser = argparse.ArgumentParser(description=inspect.cleandoc(__doc__ or "").splitlines()[0])
-    parser.add_argument("--timm", type=int, default=200, help="how many of timm's models")
+    parser.add_argument("--each", type=int, default=6, help="how many models of each of timm's families")
     parser.add_argument("--millions", type=float, default=16, help="the largest of them, in million parameters")
     parser.add_argument("--seconds", type=float, default=300, help="when to stop taking another one")
     parser.add_argument("--out", type=Path)
@@ -188,7 +188,10 @@ def main() -> None:
     held.close()
     print("\n".join(lines), flush=True)
     if options.out:
-        command = f"    python benchmarks/depth_order.py --timm {options.timm} --millions {options.millions:g}"
+        command = (
+            f"    python benchmarks/depth_order.py --each {options.each} --millions {options.millions:g} --seconds"
+        )
+        command += f" {options.seconds:g}"
         options.out.write_text("\n".join([command, "", f"{versions()}; one thread, CPU.", "", *lines]) + "\n")
 
 

@@ -14,7 +14,7 @@ from neuropt_core.nn.depth import owner, within
 from neuropt_core.nn.example import kept_generators, run, shadow
 from neuropt_core.nn.graph import Trace, trace
 from neuropt_core.nn.head import find_head
-from neuropt_core.nn.library import is_timm, is_transformers, library_word
+from neuropt_core.nn.library import is_detector, is_timm, is_transformers, library_word
 
 _WHERE = "neuropt.num_classes"
 _MEND = "Build it with the right number (num_classes, num_labels), and leave the setting out."
@@ -74,9 +74,9 @@ def adapt(model: nn.Module, seen: Trace, head: tuple[str, ...], classes: int) ->
 def _last_layers(model: nn.Module, seen: Trace, head: tuple[str, ...]) -> list[str]:
     """Returns the linear layers and convolutions that make the outputs; without a trace the last one of each head."""
     if seen.frontier:
-        met = dict.fromkeys(owner(n) for n in seen.frontier)
-        last = [path for path in met if path in head or within(path, head)]
-        return [path for path in last if isinstance(model.get_submodule(path), (nn.Linear, _ConvNd))]
+        met = {owner(n) for n in seen.frontier}
+        last = [(path, m) for path, m in model.named_modules() if path in met and (path in head or within(path, head))]
+        return [path for path, module in last if isinstance(module, (nn.Linear, _ConvNd))]
     found = []
     for path in head:
         layers = [n for n, m in model.get_submodule(path).named_modules() if isinstance(m, (nn.Linear, _ConvNd))]
@@ -97,7 +97,7 @@ def _refuse(model: nn.Module, seen: Trace, sizes: dict[str, int]) -> None:
     if len(set(sizes.values())) > 1:
         told = ", ".join(f"{path}: {size}" for path, size in sizes.items())
         raise ConfigError(_WHERE, f"needs heads with equal numbers of outputs, found {told}", mend=_MEND)
-    if any(kind.__module__.startswith("torchvision.models.detection.") for kind in type(model).__mro__):
+    if any(is_detector(module) for module in model.modules()):
         raise ConfigError(_WHERE, "cannot change a detector, whose head gives boxes too", mend=_MEND)
     layers = [model.get_submodule(path) for path in sizes]
     for module in model.modules():
@@ -125,32 +125,27 @@ def _by_timm(model: nn.Module, last: list[str], classes: int) -> list[str]:
 
 
 def _replace(model: nn.Module, path: str, classes: int) -> None:
+    # A copy is in the old one's mode, of its class, and wears its hooks.
     old: Any = model.get_submodule(path)
     if nn.utils.parametrize.is_parametrized(old):
         raise ConfigError(_WHERE, f"cannot replace the parametrised layer {path}", mend=_MEND)
-    if isinstance(old, (nn.LazyLinear, nn.modules.lazy.LazyModuleMixin)) and isinstance(old, nn.Linear):
-        fresh: Any = nn.LazyLinear(classes, bias=old.bias is not None, device=old.weight.device, dtype=old.weight.dtype)
-    else:
-        fresh = _resized(old, path, classes)
-    above, _, name = path.rpartition(".")
-    setattr(model.get_submodule(above), name, fresh.train(old.training))
-
-
-def _resized(old: Any, path: str, classes: int) -> Any:
-    fresh = copy.deepcopy(old)
-    shape = list(old.weight.shape)
-    if isinstance(old, nn.Linear):
-        fresh.out_features, shape[0] = classes, classes
-    else:
-        if classes % old.groups:
-            raise ConfigError(_WHERE, f"must be a multiple of the groups of {path}, {old.groups}", got=classes)
+    fresh, linear = copy.deepcopy(old), isinstance(old, nn.Linear)
+    setattr(fresh, "out_features" if linear else "out_channels", classes)
+    if not any(nn.parameter.is_lazy(p) for p in old.parameters()):  # A lazy layer asks for its sizes when it runs.
         axis = 1 if isinstance(old, _ConvTransposeNd) else 0
-        fresh.out_channels, shape[axis] = classes, classes // old.groups if axis else classes
-    fresh.weight = nn.Parameter(old.weight.new_empty(shape))
-    if old.bias is not None:
-        fresh.bias = nn.Parameter(old.bias.new_empty(classes))
-    fresh.reset_parameters()
-    return fresh
+        groups = 1 if linear else old.groups
+        if classes % groups:
+            raise ConfigError(_WHERE, f"must be a multiple of the groups of {path}, {groups}", got=classes, mend=_MEND)
+        shape = list(old.weight.shape)
+        shape[axis] = classes // groups if axis else classes
+        fresh.weight = nn.Parameter(old.weight.new_empty(shape))
+        if old.bias is not None:
+            fresh.bias = nn.Parameter(old.bias.new_empty(classes))
+        fresh.reset_parameters()
+    for place, module in list(model.named_modules(remove_duplicate=False)):
+        if module is old:
+            above, _, name = place.rpartition(".")
+            setattr(model.get_submodule(above), name, fresh)
 
 
 def _tell_transformers(model: nn.Module, changed: list[str], classes: int) -> None:

@@ -70,7 +70,7 @@ def depth_groups(
     body = {n: parameters[n].ndim for n in names if n not in in_head}
     chains = _chains(model, body, seen, depth_chains(model) if ask_library else [])
     blocks = _in_order(chains, order)
-    found = _around_blocks(list(body), blocks, order) if len(blocks) > 1 else _cut(body, order)
+    found = _around_blocks(model, list(body), blocks, order) if len(blocks) > 1 else _cut(body, order)
     if in_head:
         found.append(DepthGroup(head[0], tuple(n for n in names if n in in_head)))
     return tuple(found)
@@ -115,42 +115,46 @@ def _chains(
     return chains + [[DepthGroup(path, tuple(inside))] for path, inside in members.items() if inside]
 
 
-def _in_order(
-    chains: list[list[DepthGroup]], order: Mapping[str, tuple[int, int]]
-) -> list[tuple[tuple[int, int], DepthGroup]]:
-    """Returns the blocks with where they start; what a library put later never starts earlier."""
+def _in_order(chains: list[list[DepthGroup]], order: Mapping[str, tuple[int, int]]) -> list[DepthGroup]:
+    """Returns the blocks by where they end; what a library put later never comes earlier.
+
+    By their ends, since a decoder's first block begins with its own input, and needs all of the encoder to end.
+    """
     placed = []
     for chain in chains:
-        start = (0, 0)
+        end = (0, 0)
         for group in chain:
-            start = max(start, min(order[n] for n in group.tensors))
-            placed.append((start, group))
-    return sorted(placed, key=lambda item: item[0])
+            end = max(end, max(order[n] for n in group.tensors))
+            placed.append((end, group))
+    return [group for _, group in sorted(placed, key=lambda item: item[0])]
 
 
 def _around_blocks(
-    body: list[str], blocks: list[tuple[tuple[int, int], DepthGroup]], order: Mapping[str, tuple[int, int]]
+    model: nn.Module, body: list[str], blocks: list[DepthGroup], order: Mapping[str, tuple[int, int]]
 ) -> list[DepthGroup]:
-    members = [list(group.tensors) for _, group in blocks]
+    members = [list(group.tensors) for group in blocks]
+    taken = {n for inside in members for n in inside}
+    # A table that is looked up within a block (T5's relative positions) is no sign of where the block begins.
+    tables = {f"{path}.weight" for path, module in model.named_modules() if isinstance(module, nn.Embedding)}
+    start = min(order[n][0] for n in (taken - tables or taken))
     ends = [max(order[n] for n in inside)[0] for inside in members]
     stem: list[str] = []
-    taken = {n for inside in members for n in inside}
     for name in body:
         if name in taken:
             continue
-        if order[name][0] < blocks[0][0][0]:
+        if order[name][0] < start:
             stem.append(name)
         else:
             place = next((i for i, end in enumerate(ends) if end >= order[name][0]), len(blocks) - 1)
             members[place].append(name)
-    place_of = {name: index for index, name in enumerate(body)}
-    if stem and blocks[0][1].name == "stem":  # A library has one of its own; what stands before it learns with it.
+    if stem and blocks[0].name == "stem":  # A library has one of its own; what stands before it learns with it.
         members[0] += stem
         stem = []
+    place_of = {name: index for index, name in enumerate(body)}
     groups = [DepthGroup("stem", tuple(stem))] if stem else []
     return groups + [
         DepthGroup(group.name, tuple(sorted(inside, key=place_of.__getitem__)))
-        for (_, group), inside in zip(blocks, members, strict=True)
+        for group, inside in zip(blocks, members, strict=True)
     ]
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from neuropt_core.nn._call import arguments
-from neuropt_core.nn.library import input_sides, is_transformers
+from neuropt_core.nn.library import input_sides, is_detector, is_transformers
 
 BATCH = 2
 """Samples in an example; two, since BatchNorm in train mode cannot normalise one value per channel."""
@@ -51,6 +51,9 @@ def _ended(ids: torch.Tensor, model: nn.Module, vocabulary: int) -> torch.Tensor
 
 
 def _shapes(model: nn.Module) -> Iterator[tuple[tuple[int, ...], int]]:
+    if is_detector(model):  # One size is as good as another, and each takes seconds.
+        yield (BATCH, 3, _SIDES[0], _SIDES[0]), 0
+        return
     # The first registered layer is mostly the first to run; where it is not (a head defined first), convolutions and
     # embeddings give away the input. A wrong guess fails at once and costs nothing.
     layers = [module for module in model.modules() if isinstance(module, _KINDS)]

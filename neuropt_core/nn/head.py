@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from torch import nn
+from torch.nn.modules.conv import _ConvNd
 
 from neuropt_core.nn.depth import above, owner, within
 from neuropt_core.nn.graph import Trace
@@ -60,7 +61,10 @@ def _among(path: str, paths: Iterable[str]) -> bool:
 
 
 def _last_registered(model: nn.Module) -> list[str]:
-    weights = [(n, p) for n, p in model.named_parameters(remove_duplicate=False) if p.ndim >= 2]
+    layers = (nn.Linear, _ConvNd)  # A lazy layer's weights have no dimensions yet.
+    lazy = {id(m.weight) for m in model.modules() if isinstance(m, layers) and nn.parameter.is_lazy(m.weight)}
+    named = model.named_parameters(remove_duplicate=False)
+    weights = [(n, p) for n, p in named if id(p) in lazy or p.ndim >= 2]
     tied = sum(p is weights[-1][1] for _, p in weights) > 1 if weights else False
     return [] if tied else [owner(n) for n, _ in weights[-1:]]
 

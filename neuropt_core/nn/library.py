@@ -42,6 +42,11 @@ def is_timm(module: nn.Module) -> bool:
     return all(callable(getattr(type(module), name, None)) for name in ("get_classifier", "reset_classifier"))
 
 
+def is_detector(module: nn.Module) -> bool:
+    """Tells whether a module is one of torchvision's detectors, which give boxes and scale their images themselves."""
+    return any(kind.__module__.startswith("torchvision.models.detection.") for kind in type(module).__mro__)
+
+
 def library_word(model: nn.Module) -> Word:
     """Returns the classifiers that libraries name in `model`, and in any part of it that is a library's model.
 

@@ -97,3 +97,14 @@ def test_a_curve_that_turns_nan_prunes_the_trial(tmp_path: Path) -> None:
     assert json.dumps(done.told()[0]["curve"]).count("step") == 2
     assert done.code == 1
     assert "no trial got a score" in done.stderr
+
+
+def test_a_sweep_over_another_number_of_classes(tmp_path: Path) -> None:
+    """Introspection and every trial see the adapted head, and its name travels to the job."""
+    done = _sweep(tmp_path, "build,groups,step", "++neuropt.num_classes=11", trained=True)
+    assert done.code == 0, done.stderr
+    assert "Introspected PyTorch model (339 params):" in done.stdout
+    assert all(outcome["state"] == "COMPLETE" for outcome in done.told().values())
+    overrides = (done.folder / "1" / ".hydra" / "overrides.yaml").read_text()
+    assert "++neuropt.num_classes=11" in overrides
+    assert "++neuropt.head=['5']" in overrides

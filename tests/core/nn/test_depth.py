@@ -6,6 +6,8 @@ from types import ModuleType
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils import parametrizations
 
@@ -64,6 +66,80 @@ def test_groups_partition_real_architectures(models: ModuleType, name: str) -> N
     groups = _groups(model)
     assert sorted(n for _, tensors in groups for n in tensors) == sorted(n for n, _ in model.named_parameters())
     assert 3 <= len(groups) <= 60
+
+
+class Wired(nn.Module):
+    """Layers that are registered in one order and run in another, some of them twice, some never."""
+
+    def __init__(self, runs: list[int], registered: list[int]) -> None:
+        super().__init__()
+        for index in registered:
+            self.add_module(f"layer{index}", nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3)))
+        self.runs = runs
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Maps ``(n, 3)`` to ``(n, 3)``."""
+        for index in self.runs:
+            x = self.get_submodule(f"layer{index}")(x)
+        return x
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    runs=st.lists(st.integers(0, 14), min_size=1, max_size=20),
+    registered=st.permutations(range(15)),
+    frozen=st.sets(st.integers(0, 14)),
+)
+def test_groups_partition_whatever_runs(runs: list[int], registered: list[int], frozen: set[int]) -> None:
+    """Each parameter is in one group, the order of first use is kept, at most twelve groups stand before the head."""
+    model = Wired(runs, registered)
+    before = _groups(model)
+    assert sorted(n for _, tensors in before for n in tensors) == sorted(n for n, _ in model.named_parameters())
+    assert len(before) <= 13
+    place = {n: index for index, (_, tensors) in enumerate(before) for n in tensors}
+    first = [place[f"layer{index}.0.weight"] for index in dict.fromkeys(runs)]
+    assert first == sorted(first)
+    for index in frozen:
+        model.get_submodule(f"layer{index}").requires_grad_(False)
+    assert _groups(model) == before
+
+
+def test_a_block_in_two_places_has_one() -> None:
+    """A module that is registered under two paths is in one group."""
+
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two = nn.Linear(4, 4), nn.Linear(4, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + self.two(self.one(x).relu())
+
+    shared = Block()
+    model = nn.Sequential(nn.Linear(4, 4), nn.Sequential(shared, Block(), shared), nn.Linear(4, 2))
+    model.add_module("alias", nn.Identity())
+    model.alias.block = shared
+    names = [name for name, _ in _groups(model)]
+    assert names == ["stem", "1.0", "1.1", "2"]
+
+
+def test_experts_side_by_side_are_one_block() -> None:
+    """Layers of one class that start at the same depth are no sequence, so that their block stays whole."""
+
+    class Expert(nn.Sequential):
+        def __init__(self) -> None:
+            super().__init__(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 4))
+
+    class Mixture(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.experts = nn.ModuleList(Expert() for _ in range(3))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + torch.stack([expert(x) for expert in self.experts]).sum(0)
+
+    model = nn.Sequential(nn.Linear(4, 4), *(Mixture() for _ in range(3)), nn.Linear(4, 2))
+    assert [name for name, _ in _groups(model)] == ["stem", "1", "2", "3", "4"]
 
 
 def test_resnet18_in_ten_groups(models: ModuleType) -> None:

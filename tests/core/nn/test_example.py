@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import pytest
 import torch
+from libraries import small, timm_model
 from torch import nn
 
-from neuropt_core.nn.example import candidates, shadow, tensors_in
+from neuropt_core.nn.example import candidates, run, shadow, tensors_in
 
 
 @pytest.mark.parametrize(
@@ -30,6 +33,26 @@ def test_tokens_are_in_the_vocabulary() -> None:
     example = next(candidates(nn.Embedding(11, 4)))
     assert example.dtype == torch.long
     assert 0 <= int(example.min()) <= int(example.max()) < 11
+
+
+def test_encoder_decoders_get_what_they_ask_for(models: ModuleType) -> None:
+    """The decoder has an input too, and each sequence ends with the token that says so, which is nowhere else."""
+    model = small("Bart", "ForSequenceClassification")
+    example = next(candidates(model))
+    end = example == model.config.eos_token_id
+    assert end.sum(1).tolist() == [1, 1]
+    assert end[:, -1].all()
+    assert tensors_in(run(model, example))[0].shape == (2, 3)
+
+
+def test_a_librarys_size_is_among_the_guesses(models: ModuleType) -> None:
+    """A model that was made for one size of image, and takes no other, gets it."""
+    model = timm_model("vit_tiny_patch16_224", img_size=48, patch_size=16, embed_dim=16, depth=1, num_heads=2)
+    model.pretrained_cfg["input_size"] = (3, 48, 48)
+    sides = [guess.shape[-1] for guess in candidates(nn.Sequential(model))]
+    assert sides[1] == 48
+    detector = models.detection.retinanet_resnet50_fpn(weights_backbone=None)
+    assert len(list(candidates(detector))) == 1
 
 
 def test_a_hint_comes_first() -> None:

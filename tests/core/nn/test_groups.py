@@ -29,6 +29,23 @@ def test_rates_grow_with_depth(lr: float, decay: float, last: int, data: st.Data
     assert layer_rate(lr, decay, 0, last) == pytest.approx(lr * decay**12)
 
 
+@given(
+    lr=st.floats(1e-6, 1.0),
+    decay=st.floats(0.5, 0.999),
+    last=st.integers(1, 60),
+    reference=st.none() | st.integers(1, 48),
+    data=st.data(),
+)
+def test_the_reference_says_how_far_the_stem_lies_from_the_head(
+    lr: float, decay: float, last: int, reference: int | None, data: st.DataObject
+) -> None:
+    """The stem is `reference` groups away from the head, or as many as there are, and rates still grow with depth."""
+    group = data.draw(st.integers(0, last - 1))
+    assert layer_rate(lr, decay, group, last, reference) < layer_rate(lr, decay, group + 1, last, reference)
+    assert layer_rate(lr, decay, 0, last, reference) == pytest.approx(lr * decay ** (reference or last))
+    assert layer_rate(lr, decay, group, last, None) == pytest.approx(lr * decay ** (last - group))
+
+
 def test_no_decay_is_one_rate() -> None:
     """Decay 1 and a single group leave lr alone."""
     assert layer_rate(0.1, 1.0, 3, 9) == 0.1
@@ -80,6 +97,30 @@ def test_norms_and_biases_have_no_weight_decay(net: nn.Module) -> None:
         assert {p.ndim >= 2 for p in group["params"]} == {group["weight_decay"] == 0.01}
 
 
+def test_scales_and_tokens_are_vectors_whatever_their_shape() -> None:
+    """A scale of shape (c, 1, 1) and a class token have no weight decay, a convolution with one output has."""
+    model = nn.Module()
+    model.scale, model.token = nn.Parameter(torch.ones(6, 1, 1)), nn.Parameter(torch.zeros(1, 1, 6))
+    model.position = nn.Parameter(torch.zeros(1, 5, 6))
+    model.conv, model.out = nn.Conv2d(6, 1, 1, bias=False), nn.Linear(6, 1, bias=False)
+    names = tuple(name for name, _ in model.named_parameters())
+
+    def decayed(**options: bool) -> set[str]:
+        made = parameter_groups(
+            model,
+            [DepthGroup("all", names)],
+            lr=0.1,
+            weight_decay=0.01,
+            decay=1.0,
+            **options,  # type: ignore[arg-type]
+        )
+        ids = {id(p) for group in made if group["weight_decay"] for p in group["params"]}
+        return {name for name, p in model.named_parameters() if id(p) in ids}
+
+    assert decayed() == {"position", "conv.weight", "out.weight"}
+    assert decayed(decay_vectors=True) == set(names)
+
+
 @pytest.mark.parametrize("kind", [torch.optim.AdamW, torch.optim.SGD, torch.optim.RMSprop])
 def test_torch_honours_the_rates(net: nn.Module, kind: type[torch.optim.Optimizer]) -> None:
     """Rates are absolute: torch's optimizers take them, and torch's schedulers scale each of them."""
@@ -93,6 +134,29 @@ def test_torch_honours_the_rates(net: nn.Module, kind: type[torch.optim.Optimize
     optimizer.step()
     scheduler.step()
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([rate / 2 for rate in rates])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 4),
+        lambda o: torch.optim.lr_scheduler.StepLR(o, 1, 0.5),
+        lambda o: torch.optim.lr_scheduler.LinearLR(o, 0.1, 1.0, 3),
+        lambda o: torch.optim.lr_scheduler.OneCycleLR(o, [g["lr"] for g in o.param_groups], total_steps=5),
+    ],
+)
+def test_schedulers_keep_the_ratios(net: nn.Module, make: Any) -> None:
+    """Whatever a scheduler of torch's does to the head's rate, it does to the stem's as well."""
+    optimizer = torch.optim.AdamW(parameter_groups(net, _groups(net), lr=0.1, weight_decay=0.01, decay=0.75))
+    rates = [group["lr"] for group in optimizer.param_groups]
+    scheduler, head = make(optimizer), []
+    for _ in range(4):
+        now = [group["lr"] for group in optimizer.param_groups]
+        assert [rate / max(now) for rate in now] == pytest.approx([rate / max(rates) for rate in rates], rel=1e-3)
+        head.append(max(now))
+        optimizer.step()
+        scheduler.step()
+    assert len(set(head)) > 2
 
 
 def test_the_head_moves_most(net: nn.Module) -> None:

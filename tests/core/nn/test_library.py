@@ -159,6 +159,20 @@ def test_a_replaced_classifier_is_taken_as_it_is(models: ModuleType) -> None:
     assert _head(other) == ("head.2",)
 
 
+def test_the_encoder_comes_before_the_decoder(models: ModuleType) -> None:
+    """Both begin with token ids, but the decoder needs all of the encoder; the embedding that they share is stem."""
+    groups = _groups(small("T5", "ForConditionalGeneration"))
+    assert [g.name for g in groups] == [
+        "stem",
+        *(f"{part}.block.{i}" for part in ("encoder", "decoder") for i in (0, 1)),
+    ]
+    assert groups[0].tensors == ("shared.weight",)
+    names = [g.name for g in _groups(small("Bart", "ForSequenceClassification"))]
+    assert names == [
+        "stem", *(f"model.{part}.layers.{i}" for part in ("encoder", "decoder") for i in (0, 1)), "classification_head"
+    ]  # fmt: skip
+
+
 def test_stages_are_opened(models: ModuleType) -> None:
     """Blocks that run one after the other within a stage are groups of their own, also where no library says so."""
     groups = _groups(small("ConvNextV2", "ForImageClassification"))

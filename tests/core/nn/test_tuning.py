@@ -38,6 +38,19 @@ def test_the_heads_multiplier_goes_with_decay_and_schedule(net: nn.Module, decay
     assert rates[id(net.stem.weight)] == pytest.approx(0.1 * decay**12)
 
 
+def test_decay_may_count_groups_and_fall_on_norms(net: nn.Module) -> None:
+    """With no groups to normalise to, the stem lies seven factors below the head; and biases decay if told to."""
+    settings = Settings.read({"lr_layer_decay": 0.5, "lr_layer_decay_groups": None, "wd_norms_and_biases": True})
+    groups = Tuning(net, settings).param_groups(lr=0.1, weight_decay=0.01)
+    rates = {id(p): group["lr"] for group in groups for p in group["params"]}
+    assert rates[id(net.stem.weight)] == pytest.approx(0.1 * 0.5**7)
+    assert {group["weight_decay"] for group in groups} == {0.01}
+    with pytest.raises(ConfigError, match="lr_layer_decay_groups: must be a whole number of 1 or more, or null"):
+        Settings.read({"lr_layer_decay_groups": 0})
+    with pytest.raises(ConfigError, match="wd_norms_and_biases: must be true or false"):
+        Settings.read({"wd_norms_and_biases": 1})
+
+
 def test_a_multiplier_without_a_head_is_told() -> None:
     """A head that shares its weights with an embedding has no rate of its own."""
     model = nn.ModuleDict({"embed": nn.Embedding(7, 4), "out": nn.Linear(4, 7, bias=False)})

@@ -18,3 +18,11 @@ def small(classes: int = 3, weights: str | None = None) -> nn.Module:
         state: Mapping[str, Any] = torch.load(weights)
         net.load_state_dict({k: v for k, v in state.items() if not k.startswith("5.")}, strict=False)
     return net
+
+
+def whole(weights: str) -> nn.Module:
+    """Returns the small network in a wrapper, with all of its weights loaded from a file."""
+    net = nn.Sequential()
+    net.add_module("model", small())
+    net.load_state_dict(torch.load(weights))
+    return net
