@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from neuropt_core.errors import ConfigError
+from neuropt_core.nn.example import computed
 
 _STATISTICS = ("running_mean", "running_var")
 
@@ -110,7 +112,8 @@ class Average:
 
 def _copied(model: nn.Module) -> nn.Module:
     try:
-        return copy.deepcopy(model).eval().requires_grad_(False)
+        memo: dict[int, Any] = dict(computed(model))
+        return copy.deepcopy(model, memo).eval().requires_grad_(False)
     except Exception as error:  # copying runs the model's own code; the reason is told
         raise ConfigError(
             "neuropt.ema_decay",

@@ -146,12 +146,19 @@ def shadow(model: nn.Module) -> nn.Module:
         for p in model.parameters()
         if type(p) is nn.Parameter
     }
-    # What was computed from weights (torch.nn.utils.weight_norm and pruning keep it) is no leaf, which deepcopy
-    # refuses; the forward computes it afresh.
+    return copy.deepcopy(model, {**memo, **computed(model)})
+
+
+def computed(model: nn.Module) -> dict[int, torch.Tensor]:
+    """Returns a memo for `copy.deepcopy` with copies of what modules have computed from their weights and kept.
+
+    torch.nn.utils.weight_norm and pruning do so. Such tensors are no leaves, which deepcopy refuses; the next forward
+    computes them afresh.
+    """
     made = (
         v for m in model.modules() for v in vars(m).values() if isinstance(v, torch.Tensor) and v.grad_fn is not None
     )
-    return copy.deepcopy(model, {**memo, **{id(value): value.detach().clone() for value in made}})
+    return {id(value): value.detach().clone() for value in made}
 
 
 @contextlib.contextmanager

@@ -118,7 +118,7 @@ class Prepared:
         fresh = self._settings.fresh or ()
         targets, reason = find_targets(self.model, self._seen, self.head, fresh)
         if not targets:
-            raise ConfigError("neuropt.freeze_strategy", f"cannot be lora: {reason}", got="lora")
+            raise ConfigError("neuropt.freeze_strategy", f"cannot be lora: {reason}", got="lora", mend="Use full.")
         groups, known = self.groups, [name for name, _ in self.model.named_parameters() if name in self._known]
         adapters = Adapters(self.model, targets, self._settings.lora_rank, self._settings.lora_dora)
         self.groups = adapters.regrouped(groups)

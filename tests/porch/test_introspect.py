@@ -18,7 +18,8 @@ def _profile(folder: Path, **current: object) -> ModelProfile:
     torch.save({f"model.{k}": v for k, v in small_net.small().state_dict().items()}, folder / "w.pt")
     # All is loaded, the head too: only what num_classes put in its place is fresh.
     node = {"_target_": "small_net.whole", "weights": str(folder / "w.pt")}
-    return introspect(node, where="model", space="standard", pretrained=None, current=current)  # type: ignore[arg-type]
+    raw = {"model": node}
+    return introspect(node, where="model", raw=raw, space="standard", pretrained=None, current=current)  # type: ignore[arg-type]
 
 
 def test_the_child_sees_the_head_that_the_job_will_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -314,3 +314,14 @@ def test_real_architectures_are_averaged(models: ModuleType, name: str) -> None:
     average.update()
     for n, p in average.module.named_parameters():
         torch.testing.assert_close(p, first[n] + 9 / 11)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+def test_the_old_weight_norm_is_averaged() -> None:
+    """What such a layer keeps of its last pass does not stand in the way of a copy, which answers with the average."""
+    net = nn.Sequential(nn.utils.weight_norm(nn.Linear(3, 2)), nn.ReLU())  # type: ignore[no-untyped-call]
+    net(torch.randn(4, 3)).sum().backward()
+    average = Average(net, 0.9)
+    average.update()
+    x = torch.randn(4, 3)
+    assert torch.allclose(average.module(x), net(x), atol=1e-6)

@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 import torch
+from odd_models import Uncopyable
 from torch import nn
 
 from neuropt_core.nn._offer import Preset
@@ -96,10 +97,9 @@ def test_a_model_that_does_not_run_is_not_guessed_at() -> None:
     assert "whether it classifies is unknown" in profile.left_out["label_smoothing"]
 
 
-@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
 def test_what_cannot_be_copied_is_not_averaged() -> None:
-    """The old weight norm cannot be copied, which is told before any trial fails of it."""
-    profile = _wide(lambda: nn.Sequential(nn.utils.weight_norm(nn.Linear(8, 8)), nn.ReLU(), nn.Linear(8, 2)))  # type: ignore[no-untyped-call]
+    """A model that holds a lock cannot be copied, which is told before any trial fails of it."""
+    profile = _wide(Uncopyable)
     assert _offered(profile) == ["warmup_share"]
     assert "the model cannot be copied" in profile.left_out["ema_decay"]
 

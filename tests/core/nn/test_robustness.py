@@ -18,7 +18,7 @@ from neuropt_core.errors import ConfigError
 from neuropt_core.nn._call import arguments
 from neuropt_core.nn.edits import EditPlan
 from neuropt_core.nn.facts import find_facts
-from neuropt_core.nn.freeze import STRATEGIES
+from neuropt_core.nn.freeze import STEPPED, STRATEGIES
 from neuropt_core.nn.graph import trace
 from neuropt_core.nn.inspect import inspect_model
 from neuropt_core.nn.tuning import Settings, Tuning
@@ -117,7 +117,7 @@ def test_any_setting_works_or_is_refused(name: str) -> None:
             refusals.append(str(error))
             continue
         placed = [id(p) for group in groups for p in group["params"]]
-        later = {id(p) for p in model.parameters()} if settings.freeze_strategy == "schedule" else set()
+        later = {id(p) for p in model.parameters()} if settings.freeze_strategy in STEPPED else set()
         assert len(placed) == len(set(placed))
         assert {id(p) for p in model.parameters() if p.requires_grad} <= set(placed) | later
         assert not tuning.penalty().is_complex()
