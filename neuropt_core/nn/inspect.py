@@ -9,6 +9,7 @@ from torch import nn
 
 from neuropt_core.nn._offer import Offer, Preset
 from neuropt_core.nn.depth import depth_groups
+from neuropt_core.nn.flow import observe
 from neuropt_core.nn.graph import trace
 from neuropt_core.nn.head import find_head
 from neuropt_core.nn.offer_edits import offer_edits
@@ -49,7 +50,8 @@ def inspect_model(
         counts.setdefault(family, Counter())[kind] += 1
     sizes = {name: p.numel() for name, p in model.named_parameters()}
     offer = Offer(model, seen, head, {name: value for name, value in (current or {}).items() if value is not None})
-    offer_edits(offer, destructive=not verdict.verdict or space == "seed")
+    flow = observe(model, seen)
+    offer_edits(offer, flow, destructive=not verdict.verdict or space == "seed", space=space)
     trainable: dict[str, float] = {}
     if verdict.verdict:
         trainable = offer_fine_tuning(offer, groups, space)
@@ -68,4 +70,5 @@ def inspect_model(
         trainable=trainable,
         offered=tuple(offer.parameters),
         left_out=offer.left_out,
+        functional=flow.functional,
     )

@@ -56,7 +56,7 @@ class Tuning:
         self._known = frozenset(name for name, _ in model.named_parameters())
         _check_head(model, self._settings.head)
         if self._settings.edits != EditPlan():
-            apply(self._settings.edits, model, self.head if self._settings.edits.dropout else ())
+            apply(self._settings.edits, model, self.head if self._settings.edits.needs_head else ())
         self._anchor = self._make_anchor()
         self._unfreezing = self._freeze()
         self._recalibrated = self._set_norms()

@@ -10,7 +10,9 @@ import torch
 from torch import nn
 
 from neuropt_core.errors import ConfigError
-from neuropt_core.nn.edits import ACTIVATIONS, EditPlan, apply, check
+from neuropt_core.nn.activations import ACTIVATIONS
+from neuropt_core.nn.check import check
+from neuropt_core.nn.edits import EditPlan, apply
 from neuropt_core.nn.graph import trace
 from neuropt_core.nn.sites import find_sites
 
@@ -56,7 +58,7 @@ def test_what_passes_its_check_runs(models: ModuleType, name: str) -> None:
 def test_a_shared_activation_is_replaced_everywhere() -> None:
     """One module in two places stays one module."""
     shared = nn.ReLU()
-    model = nn.Sequential(nn.Linear(2, 2), shared, nn.Linear(2, 2), shared)
+    model = nn.Sequential(nn.Linear(2, 2), shared, nn.Linear(2, 2), shared, nn.Linear(2, 2))
     assert apply(EditPlan(activation="prelu"), model) == 1
     assert isinstance(model[1], nn.PReLU)
     assert model[1] is model[3]
@@ -129,7 +131,7 @@ def test_a_head_used_by_its_weight_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("activation", "swish"), ("pool_type", "attention"), ("dropout", 1.0), ("dropout", True), ("use_batchnorm", "no")],
+    [("activation", "swish"), ("pool_type", "min"), ("dropout", 1.0), ("dropout", True), ("use_batchnorm", "no")],
 )
 def test_illegal_plans(key: str, value: object) -> None:
     """A plan with an illegal value is refused with its key and value."""

@@ -86,7 +86,7 @@ def test_the_wide_space_adds_what_wants_more_trials(make_loaded: Make) -> None:
     """space=wide is standard and the schedule, the head's rate and L2-SP's strength, each under its condition."""
     standard = inspect_model(make_loaded, target="net")
     wide = inspect_model(make_loaded, target="net", space="wide")
-    assert set(_roles(wide)) - set(_roles(standard)) == {"head_lr_mult", "l2sp_strength"}
+    assert set(_roles(wide)) - set(_roles(standard)) == {"pool_type", "head_lr_mult", "l2sp_strength"}
     assert wide.trainable.keys() - standard.trainable.keys() == {"schedule"}
     space = SearchSpace(wide.offered)
     assert space.check(space.defaults()) == ()
