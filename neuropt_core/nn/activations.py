@@ -50,7 +50,8 @@ def new_activation(kind: str, old: nn.Module, present: Iterable[nn.Module], mode
     """Returns a layer of `kind` for the place of `old`.
 
     Its settings (a slope, the alpha of an ELU) are those of the model's first layer of that kind, else torch's own.
-    It works in place where `old` did and it can: models rely on that to save memory, and some on the side effect.
+    Only ReLU works in place, where `old` did: it is the one that needs its own result alone on the way back. Others
+    would clash with a layer behind them that works in place too (MobileNetV3's dropout), or save no memory by it.
 
     Args:
         kind: A name in `ACTIVATIONS`.
@@ -62,7 +63,7 @@ def new_activation(kind: str, old: nn.Module, present: Iterable[nn.Module], mode
     pattern = next((layer for layer in present if type(layer) is make), None)
     new = copy.deepcopy(pattern) if pattern is not None and not pattern._parameters else make()
     if hasattr(new, "inplace"):
-        new.inplace = bool(getattr(old, "inplace", False))  # type: ignore[assignment]
+        new.inplace = kind == "relu" and bool(getattr(old, "inplace", False))  # type: ignore[assignment]
     return like(new, model)
 
 

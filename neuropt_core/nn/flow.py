@@ -26,7 +26,7 @@ class Call:
         start: When it began, counted in begins and ends of all modules.
         end: When it ended.
         before: Shape of its first tensor argument; empty if it had none.
-        after: Shape of the first tensor that it returned; empty if there was none.
+        after: Shape of the tensor that it returned; empty if that was anything else.
         is_output: Whether what it returned is, or is a view of, what the model returned.
     """
 
@@ -122,8 +122,9 @@ class _Watch:
         self._clock += 1
         start, before = self._open.pop()
         # Held until the end, lest the memory of one be given to another; only activations are asked for it.
+        after = tuple(output.shape) if isinstance(output, torch.Tensor) else ()
         held = tensors_in(output) if activation_kind(module) else []
-        self._calls.append((Call(path, start, self._clock, before, _shape(output)), held))
+        self._calls.append((Call(path, start, self._clock, before, after), held))
 
     def flow(self, outputs: list[torch.Tensor]) -> Flow:
         """Returns what was seen."""

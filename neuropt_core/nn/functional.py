@@ -63,13 +63,18 @@ def _is_layer(module: nn.Module) -> bool:
     return ours or bool(activation_kind(module)) or bool(drop_path_attribute(module))
 
 
+def _has_rate(module: nn.Module) -> bool:
+    """Tells whether a module keeps a rate as a plain number: in eval mode attention is called without it."""
+    rates = (value for name, value in vars(module).items() if "drop" in name)
+    return any(isinstance(rate, float) and 0 < rate < 1 for rate in rates)
+
+
 def _counts(name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     if name in _ACTIVATIONS or name in _DROPOUTS:
         return True
     if name == _ATTENTION:
         # Code that hands over the rate of a dropout layer of its own (timm's does) follows that layer.
-        rate = kwargs.get("dropout_p", args[4] if len(args) > 4 else 0.0)
-        return bool(rate) and not any(isinstance(child, DROPOUTS) for child in module.children())
+        return _has_rate(module) and not any(isinstance(child, DROPOUTS) for child in module.children())
     if name.startswith("adaptive_") and "pool" in name:
         return True
     if name == "mean" and args and isinstance(args[0], torch.Tensor) and args[0].ndim >= 4:

@@ -112,7 +112,11 @@ def _dropouts(offer: Offer, sites: Sites, space: Preset) -> Iterable[_Candidate]
         else:
             offer.left_out["dropout"] = "there is no dropout layer and no head to put one in front of"
         return
-    offer.left_out["dropout"] = f"{_BY_GROUP}: {', '.join(f'dropout_{group}' for group in reversed(named))}"
+    rest = groups.get("", {})
+    if rest:
+        yield _Candidate("dropout", (0.0, 0.5), commonest(rest.values()), f"{len(at_usual(rest))} other layers")
+    else:
+        offer.left_out["dropout"] = f"{_BY_GROUP}: {', '.join(f'dropout_{group}' for group in reversed(named))}"
     for group in reversed(GROUPS):
         if group in named:
             usual = at_usual(groups[group])
@@ -169,4 +173,4 @@ def _emit(offer: Offer, candidate: _Candidate) -> None:
         choices = (present, *candidate.working)
         offer.choose(name, choices, present, candidate.note)
     if reasons:
-        offer.left_out[name if not candidate.working else f"{name} (some)"] = reasons[-1]
+        offer.left_out[name if not candidate.working else f"{name} (some)"] = reasons[0]

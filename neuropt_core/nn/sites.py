@@ -17,6 +17,7 @@ from neuropt_core.nn.pooling import AttentionPool, pool_kind, pools_to_one
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 _RMS_NORM = getattr(nn, "RMSNorm", nn.LayerNorm)  # torch has it since 2.4.
+_GATES = (nn.Sigmoid, nn.Hardsigmoid)
 _FUSED = {"drop", "act"}
 
 
@@ -94,8 +95,12 @@ def _gates(model: nn.Module) -> list[str]:
         for path, module in model.named_modules()
         if path
         and any(pool_kind(child) for child in module.children())
-        and any(isinstance(child, (nn.Sigmoid, nn.Hardsigmoid)) for child in module.modules())
+        and any(isinstance(part, _GATES) for child in module.children() for part in (child, *_chain(child)))
     ]
+
+
+def _chain(module: nn.Module) -> list[nn.Module]:
+    return list(module.children()) if isinstance(module, nn.Sequential) else []
 
 
 def _last_features(modules: Mapping[str, nn.Module], flow: Flow) -> int:
