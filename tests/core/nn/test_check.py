@@ -138,6 +138,23 @@ def test_an_overwritten_value_is_found_on_the_way_back(brief: bool) -> None:
     assert "inplace" in prover.check(EditPlan(activation="gelu"), preserving=False, brief=brief)
 
 
+@pytest.mark.parametrize("brief", [False, True])
+def test_new_weights_must_get_a_gradient(brief: bool) -> None:
+    """A PReLU whose result the model detaches could never learn its slope."""
+
+    class Detaches(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.act, self.h = nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.h(self.act(self.a(x)).detach() + self.a(x))
+
+    model = Detaches()
+    complaint = Prover(model, trace(model), ()).check(EditPlan(activation="prelu"), preserving=False, brief=brief)
+    assert complaint == "no gradient reaches act.weight"
+
+
 def test_outputs_that_are_not_finite_are_refused() -> None:
     """A network that overflows without its norm may not lose it."""
     model = _mlp(nn.BatchNorm1d(8), nn.ELU())

@@ -34,7 +34,7 @@ def test_parts_are_told_by_whole_words(path: str, group: str) -> None:
 
 
 def test_a_group_follows_its_own_usual_rate() -> None:
-    """Of each group the layers at its commonest rate move; `dropout` moves the rest; what agrees already is left out."""
+    """Of each group the layers at its commonest rate move; `dropout` moves the rest. What agrees is left out."""
     rates = {"attn.a": 0.1, "attn.b": 0.1, "attn.c": 0.5, "mlp.a": 0.2, "x": 0.3, "y": 0.0}
     assert wanted_rates(rates, None, {"attention": 0.4, "mlp": 0.2}, ()) == {
         "dropout_attention": {"attn.a": 0.4, "attn.b": 0.4},

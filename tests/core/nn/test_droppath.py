@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from types import ModuleType
 
 import pytest
@@ -22,8 +23,10 @@ def test_the_ramp_keeps_its_proportions() -> None:
     }
     assert ramp({"a": 0.0}, 0.3) == {"a": 0.3}
     assert ramp({}, 0.3) == {}
-    once = ramp({"a": 0.07, "b": 0.13}, 0.3)
-    assert ramp(once, 0.3) == once
+    for top, rate in itertools.product(range(1, 50), range(1, 50)):  # 0.03 * (0.05 / 0.03) is not 0.05, say.
+        once = ramp({"a": 0.01, "b": top / 100}, rate / 100)
+        assert once["b"] == rate / 100
+        assert ramp(once, rate / 100) == once
 
 
 def test_torchvisions_layers_are_known(models: ModuleType) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import ModuleType
 
 import torch
-import torch.nn.functional as F
 from torch import nn
+from torch.nn import functional
 
 from neuropt_core.nn.flow import observe
 from neuropt_core.nn.graph import trace
@@ -24,10 +24,10 @@ class Coded(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Maps images ``(n, 3, h, w)`` to logits ``(n, 2)``."""
-        x = F.relu(self.act(self.norm(self.stem(x)))).relu_()
+        x = functional.relu(self.act(self.norm(self.stem(x)))).relu_()
         x = x * x.mean((2, 3), keepdim=True).sigmoid()
-        x = F.dropout(x.mean([2, 3]), 0.1, self.training)
-        return self.head(torch.nn.functional.gelu(x))
+        x = functional.dropout(x.mean([2, 3]), 0.1, self.training)
+        return self.head(functional.gelu(x))
 
 
 def test_calls_in_code_are_counted_and_layers_are_not() -> None:
@@ -47,14 +47,14 @@ def test_attention_with_a_rate_of_its_own_is_found() -> None:
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             q, k, v = self.qkv(x.reshape(x.shape[0], -1, 8)).chunk(3, -1)
-            return self.h(F.scaled_dot_product_attention(q, k, v))
+            return self.h(functional.scaled_dot_product_attention(q, k, v))
 
     found = [dict(observe(model, trace(model)).functional) for model in (Attends(True), Attends(False))]
     assert found == [{}, {"scaled_dot_product_attention": 1}]
 
 
 def test_real_networks(models: ModuleType) -> None:
-    """Swin's 24 dropouts and torch's own encoder layers with a function for an activation are named; ResNet has none."""
+    """Swin's dropouts and the activation function of torch's own encoder layer are named; ResNet has none."""
     encoder = nn.Sequential(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), nn.Linear(8, 2))
     assert observe(encoder, trace(encoder)).functional == {"relu": 1}
     for name, calls in (("resnet18", {}), ("swin_t", {"dropout": 24})):
