@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from neuropt_core.nn._offer import Offer, Preset
-from neuropt_core.nn.activations import SEED_ACTIVATIONS, activation_kind
+from neuropt_core.nn.activations import ACTIVATIONS, SEED_ACTIVATIONS, activation_kind
 from neuropt_core.nn.check import NOWHERE, Prover
 from neuropt_core.nn.combine import prove_together
 from neuropt_core.nn.dropout import GROUPS, at_usual, commonest, group_of
@@ -79,7 +79,8 @@ def _candidates(offer: Offer, sites: Sites, destructive: bool, space: Preset) ->
     model = offer.model
     if sites.activations:
         kinds = dict.fromkeys(activation_kind(model.get_submodule(path)) for path in sites.activations)
-        choices = tuple(dict.fromkeys((*SEED_ACTIVATIONS, *kinds)))
+        mine = [kind for kind in ACTIVATIONS if kind == offer.current.get("activation")]
+        choices = tuple(dict.fromkeys((*SEED_ACTIVATIONS, *kinds, *mine)))
         if destructive:
             yield _Candidate("activation", choices, "keep", layers(sites.activations))
         else:
@@ -168,7 +169,9 @@ def _emit(offer: Offer, candidate: _Candidate) -> None:
     if candidate.working and name in RATES:
         low, high = candidate.values
         assert isinstance(low, float) and isinstance(high, float) and isinstance(present, (int, float))  # noqa: PT018
-        offer.number(name, low, max(high, float(present)), float(present), candidate.note)
+        current = offer.current.get(name)
+        top = max(high, float(present), float(current) if isinstance(current, (int, float)) else 0.0)
+        offer.number(name, low, top, float(present), candidate.note)
     elif candidate.working:
         choices = (present, *candidate.working)
         offer.choose(name, choices, present, candidate.note)

@@ -69,6 +69,13 @@ def test_activations_of_the_model_join_the_choices() -> None:
     )  # fmt: skip
 
 
+def test_what_the_user_has_now_is_in_reach() -> None:
+    """A present value beyond the usual range or list is the default, and legal."""
+    offered, _ = _offer(Parts(), activation="celu", dropout=0.7)
+    assert all(p.check(p.default) is None for p in offered.values())
+    assert (offered["activation"].default, offered["dropout"].default) == ("celu", 0.7)
+
+
 def test_attention_pooling_is_safe_on_loaded_weights(net: nn.Module) -> None:
     """A loaded network's average may become attention in a wide space, which starts as the average; never a maximum."""
     pool = _offer(net, "wide", destructive=False)[0]["pool_type"]
