@@ -138,6 +138,7 @@ class ModelProfile:
         offered: The parameters for edits and fine-tuning that are safe on this model.
         left_out: Name -> reason, for what is not offered.
         facts: What it costs and what it is made of; None where it was not looked into.
+        functional: Function -> calls in the model's code, which no edit of layers reaches, e.g. ``{"relu": 17}``.
     """
 
     target: str
@@ -153,6 +154,7 @@ class ModelProfile:
     offered: tuple[Parameter, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     facts: Facts | None = None
+    functional: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain data from which `from_json` makes an equal profile."""
@@ -187,6 +189,9 @@ class ModelProfile:
             lines.append(f"  Dropout: {_layers(self.dropouts)}")
         if self.pools:
             lines.append(f"  Pooling: {sum(self.pools.values())} layers (current: {', '.join(self.pools)})")
+        if self.functional:
+            calls = ", ".join(f"{name} ({count} calls in code, not layers)" for name, count in self.functional.items())
+            lines.append(f"  Out of reach: {calls}")
         p = self.pretrained
         doubt = "" if p.certain else ", uncertain"
         lines.append(

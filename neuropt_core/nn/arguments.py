@@ -146,13 +146,6 @@ def offer_arguments(
     return frozenset(parameter.role for _, parameter in offered)
 
 
-def without_surgery(offer: Offer, roles: frozenset[str]) -> None:
-    """Takes back the edits that do what an offered argument does: two parameters for one rate would hide each other."""
-    offer.parameters[:] = [p for p in offer.parameters if p.name not in {f"neuropt.{role}" for role in roles}]
-    for role in roles:
-        offer.left_out.pop(role, None)
-
-
 def _proof(offer: Offer, factory: Factory, seconds: float, verdict: Pretrained) -> Proof | str:
     """Returns what proves arguments, or why nothing can be proved."""
     if offer.seen.example is None:

@@ -10,9 +10,10 @@ from torch import nn
 
 from neuropt_core.nn._offer import Offer, Preset
 from neuropt_core.nn._sound import refuse_cycles, why_not_tuned
-from neuropt_core.nn.arguments import Factory, offer_arguments, without_surgery
+from neuropt_core.nn.arguments import Factory, offer_arguments
 from neuropt_core.nn.depth import depth_groups
 from neuropt_core.nn.facts import find_facts
+from neuropt_core.nn.flow import observe
 from neuropt_core.nn.graph import trace
 from neuropt_core.nn.head import find_head
 from neuropt_core.nn.offer_edits import offer_edits
@@ -59,8 +60,8 @@ def inspect_model(
     sizes = {name: 0 if nn.parameter.is_lazy(p) else p.numel() for name, p in model.named_parameters()}
     offer = Offer(model, seen, head, {name: value for name, value in (current or {}).items() if value is not None})
     roles = offer_arguments(offer, factory, space, verdict, seconds=seconds)
-    offer_edits(offer, destructive=not verdict.verdict or space == "seed")
-    without_surgery(offer, roles)
+    flow = observe(model, seen)
+    offer_edits(offer, flow, destructive=not verdict.verdict or space == "seed", space=space, taken=roles)
     trainable: dict[str, float] = {}
     reason = why_not_tuned(model) if verdict.verdict else "no weights were loaded"
     if reason:
@@ -82,6 +83,7 @@ def inspect_model(
         offered=tuple(offer.parameters),
         left_out=offer.left_out,
         facts=find_facts(model, seen, len(groups)),
+        functional=flow.functional,
     )
 
 

@@ -103,7 +103,7 @@ class Prepared:
 
     def _edit(self) -> None:
         try:
-            apply(self._settings.edits, self.model, self.head if self._settings.edits.dropout else ())
+            apply(self._settings.edits, self.model, self.head if self._settings.edits.needs_head else ())
         except Exception as error:
             if isinstance(error, ConfigError):
                 raise

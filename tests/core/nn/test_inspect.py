@@ -89,6 +89,7 @@ def test_the_wide_space_adds_what_wants_more_trials(make_loaded: Make) -> None:
     standard = inspect_model(make_loaded, target="net")
     wide = inspect_model(make_loaded, target="net", space="wide")
     assert set(_roles(wide)) - set(_roles(standard)) == {
+        "pool_type",
         "head_lr_mult",
         "l2sp_strength",
         "lp_ft_share",

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from types import ModuleType
 
+import torch
 from torch import nn
 
+from neuropt_core.nn.edits import EditPlan, apply
 from neuropt_core.nn.sites import count_kinds, find_sites
 
 
@@ -53,3 +55,39 @@ def test_outputs_and_gates_are_no_sites() -> None:
     model = nn.Sequential(nn.ReLU6(), nn.Tanh(), nn.Sigmoid(), nn.Softmax(-1))
     assert find_sites(model).activations == ("0",)
     assert len(list(count_kinds(model))) == 4
+
+
+class BatchNormAct(nn.BatchNorm1d):
+    """A norm that holds its activation, as timm's does."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.drop, self.act = nn.Identity(), nn.ReLU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalises ``(n, size)`` and applies the activation."""
+        return self.act(self.drop(super().forward(x)))
+
+
+def test_a_norm_leaves_its_activation_behind() -> None:
+    """Where a norm holds an activation, the activation stays in its place, under its path; unknown parts forbid it."""
+    model = nn.Sequential(nn.Linear(4, 4), BatchNormAct(4), nn.Linear(4, 2))
+    assert find_sites(model).activations == ("1.act",)
+    assert apply(EditPlan(use_batchnorm=False, activation="gelu"), model) == 2
+    assert not find_sites(model).batchnorms
+    assert isinstance(model.get_submodule("1.act"), nn.GELU)
+    odd = BatchNormAct(4)
+    odd.extra = nn.Linear(4, 4)
+    assert find_sites(nn.Sequential(odd)).batchnorms == ()
+
+
+def test_root_mean_square_norms_count_as_layer_norms() -> None:
+    """RMSNorm, torch's or a library's own, is switched off with LayerNorm."""
+
+    class LlamaRMSNorm(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(4))
+
+    model = nn.Sequential(nn.LayerNorm(4), nn.RMSNorm(4), LlamaRMSNorm(), nn.GroupNorm(1, 4))
+    assert find_sites(model).layernorms == ("0", "1", "2")
