@@ -119,7 +119,7 @@ def _copied(model: nn.Module) -> nn.Module:
             "neuropt.ema_decay",
             f"needs a model that can be copied ({type(error).__name__}: {error})".splitlines()[0],
             got=type(model).__name__,
-            mend="Set it to 0. A torch.nn.utils.weight_norm can be copied as torch.nn.utils.parametrizations has it.",
+            mend="Set it to 0.",
         ) from error
 
 

@@ -110,7 +110,7 @@ class Prover:
 
     def _evaluated(self, edited: nn.Module, preserving: bool) -> str:
         with torch.no_grad():
-            answer = edited.eval()(self._example)
+            answer = run(edited.eval(), self._example)
         if _tree(answer) != self._trees[0]:
             return "its outputs have other shapes"
         after = tensors_in(answer)
