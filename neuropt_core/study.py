@@ -24,6 +24,7 @@ class Study:
         self._journal = journal
         self._trials: dict[int, Trial] = {}
         self._attempts: dict[int, int] = {}
+        self._consulted: list[Consultation] = []
         records = journal.records()
         if records:
             kept = StudySpec.from_json(records[0]["spec"])
@@ -57,11 +58,12 @@ class Study:
 
     def request(self, *, count: int, n_trials: int) -> Request:
         """Returns all that an advisor may know now."""
-        return Request(self.spec, self.trials, number=len(self._trials), count=count, n_trials=n_trials)
+        consulted = tuple(self._consulted)
+        return Request(self.spec, self.trials, len(self._trials), count, n_trials, consulted)
 
     def consult(self, consultation: Consultation) -> None:
-        """Keeps an exchange with an LLM."""
-        self._journal.append({"op": "consult", **consultation.to_json()})
+        """Keeps what came of an exchange with an LLM; its texts are the transcript's."""
+        self._record({"op": "consult", **consultation.to_json()})
 
     def ask(self, proposal: Proposal) -> Trial:
         """Numbers a proposal and journals it; only then may it be launched.
@@ -107,6 +109,8 @@ class Study:
         number = record.get("number", -1)
         if record["op"] == "ask":
             self._trials[number] = Trial(number, Proposal.from_json(record["proposal"]))
+        elif record["op"] == "consult":
+            self._consulted.append(Consultation.from_json(record))
         elif record["op"] == "launch":
             self._attempts[number] = record["attempt"]
         elif record["op"] == "tell":
