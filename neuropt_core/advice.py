@@ -10,8 +10,9 @@ from neuropt_core.space import SearchSpace
 from neuropt_core.spec import StudySpec
 from neuropt_core.trial import Proposal, Trial
 
-KINDS = ("answered", "fatal", "transient", "bad output", "refused", "not asked")
-"""What came of a consultation. ``not asked`` tells, once, that calls are suspended (budget, circuit breaker)."""
+KINDS = ("answered", "fatal", "transient", "bad output", "refused", "not asked", "resumed")
+"""What came of a consultation. Two are no calls: ``not asked`` tells, once, that calls are suspended (budget, circuit
+breaker), and ``resumed`` that the user has begun again, perhaps after mending what had failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class Consultation:
         diagnosis: The model's reading of the history, cleaned and capped; for people.
         learnt: Lessons that it wants kept.
         retired: Numbers of earlier lessons, counted from 1 over the study, that it takes back.
+        key: What was asked, and whom, as a hash; the transcript's entries are found by it.
+        raised: Whether the call itself failed, be it that there is a reply (truncated, declined) or not.
     """
 
     model: str
@@ -58,6 +61,13 @@ class Consultation:
     diagnosis: str = ""
     learnt: tuple[Lesson, ...] = ()
     retired: tuple[int, ...] = ()
+    key: str = ""
+    raised: bool = False
+
+    @property
+    def is_call(self) -> bool:
+        """Whether somebody was asked."""
+        return self.kind not in ("not asked", "resumed")
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain data for the journal, from which `from_json` makes the same without `prompt` and `reply`."""
@@ -71,6 +81,8 @@ class Consultation:
             "diagnosis": self.diagnosis,
             "learnt": [asdict(lesson) for lesson in self.learnt],
             "retired": list(self.retired),
+            "key": self.key,
+            "raised": self.raised,
         }
 
     @classmethod
@@ -89,6 +101,8 @@ class Consultation:
             diagnosis=data.get("diagnosis", ""),
             learnt=tuple(lessons),
             retired=tuple(data.get("retired", ())),
+            key=data.get("key", ""),
+            raised=data.get("raised", False),
         )
 
 

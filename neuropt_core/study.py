@@ -35,6 +35,9 @@ class Study:
             journal.append({"op": "study", "version": 1, "spec": spec.to_json()})
         for record in records[1:]:
             self._replay(record)
+        if self._consulted and self._consulted[-1].kind not in ("answered", "resumed"):
+            # Whoever begins again has perhaps mended the key: what failed before says nothing about the next call.
+            self.consult(Consultation(model="", number=len(self._trials), kind="resumed"))
 
     @property
     def trials(self) -> tuple[Trial, ...]:
@@ -56,10 +59,14 @@ class Study:
         """Trial 0, the user's own configuration, once it was asked."""
         return self._trials.get(0)
 
+    @property
+    def consulted(self) -> tuple[Consultation, ...]:
+        """All exchanges with an LLM, oldest first, without their texts."""
+        return tuple(self._consulted)
+
     def request(self, *, count: int, n_trials: int) -> Request:
         """Returns all that an advisor may know now."""
-        consulted = tuple(self._consulted)
-        return Request(self.spec, self.trials, len(self._trials), count, n_trials, consulted)
+        return Request(self.spec, self.trials, len(self._trials), count, n_trials, self.consulted)
 
     def consult(self, consultation: Consultation) -> None:
         """Keeps what came of an exchange with an LLM; its texts are the transcript's."""
@@ -110,7 +117,7 @@ class Study:
         if record["op"] == "ask":
             self._trials[number] = Trial(number, Proposal.from_json(record["proposal"]))
         elif record["op"] == "consult":
-            self._consulted.append(Consultation.from_json(record))
+            self._consulted.append(Consultation.from_json(record))  # Without the texts, as after a resume.
         elif record["op"] == "launch":
             self._attempts[number] = record["attempt"]
         elif record["op"] == "tell":

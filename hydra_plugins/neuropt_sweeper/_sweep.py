@@ -21,12 +21,13 @@ from hydra_plugins.neuropt_sweeper._plan import make_plan
 from hydra_plugins.neuropt_sweeper._settings import environment, read_settings
 from hydra_plugins.neuropt_sweeper.config import NeuroptSweeperConf
 from neuropt_core.advice import Advisor
-from neuropt_core.assemble import make_advisor, make_wandb_sink
+from neuropt_core.assemble import make_advisor, make_wandb_sink, own_price
 from neuropt_core.errors import NeuroptError
 from neuropt_core.journal import Journal
 from neuropt_core.runtime.job import RecordedTask
 from neuropt_core.sinks.console import ConsoleSink
 from neuropt_core.sinks.results import ResultsSink
+from neuropt_core.sinks.transcript import TranscriptSink
 from neuropt_core.spec import StudySpec
 from neuropt_core.study import Study
 from neuropt_core.trial import Trial
@@ -96,11 +97,17 @@ def _run(
                 backend=BatchBackend(launcher, capacity, around),
                 composer=composer,
                 plan=plan,
-                sinks=[ResultsSink(composer.sweep_dir), console, *([wandb] if wandb else [])],
+                sinks=[
+                    TranscriptSink(composer.sweep_dir),
+                    ResultsSink(composer.sweep_dir),
+                    console,
+                    *([wandb] if wandb else []),
+                ],
                 n_trials=conf.n_trials,
                 max_failures=conf.max_failure_rate * conf.n_trials,
                 fixed=line.fixed,
                 command=script_command(),
+                price=own_price(vars(conf.llm)),
                 stop_requested=lambda: interrupt.requested,
             )
             _end(parts, console)

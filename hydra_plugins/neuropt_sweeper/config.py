@@ -12,6 +12,18 @@ from hydra.core.config_store import ConfigStore
 
 
 @dataclass
+class LLMBudgetConf:
+    """Hard caps for the study, checked for the worst case before a call; at a cap the sweep goes on without the LLM."""
+
+    calls: int | None = None
+    """Calls, failed ones and second turns included; null is no cap."""
+    tokens: int | None = 2_000_000
+    """Input and output together."""
+    usd: float | None = None
+    """Dollars; needs a model whose price is known, or `price`."""
+
+
+@dataclass
 class LLMConf:
     """How to reach the LLM. Keys are named, never written: Hydra saves every config to disk."""
 
@@ -29,6 +41,15 @@ class LLMConf:
     """The longest reply, in tokens, thinking included."""
     deadline: float = 120.0
     """The longest wait for one reply, in seconds."""
+
+    mode: str = "live"
+    """live asks; replay takes every reply from `transcript`, and a call that it does not hold ends the sweep; record
+    takes what it holds and asks for the rest."""
+    transcript: str | None = None
+    """For record and replay: the folder of the sweep that left a transcript, or the file."""
+    budget: LLMBudgetConf = field(default_factory=LLMBudgetConf)
+    price: dict[str, float] | None = None
+    """USD per million tokens, e.g. {input: 1.0, output: 5.0, cache_read: 0.1}; null takes the dated list price."""
 
 
 @dataclass
