@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neuropt_core.advice import Advisor
+from neuropt_core.advice import Advisor, Request
 from neuropt_core.errors import ConfigError, MissingExtraError
-from neuropt_core.spending import Budget, Price
+from neuropt_core.spending import PRICES_OF, Budget, Price
+from neuropt_core.trial import Proposal
 
 if TYPE_CHECKING:
     from neuropt_core.advisors.llm import Terms
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 ADVISORS = ("auto", "llm", "prior", "random")
+_WORDS_OUT = 600
+"""Tokens of a usual reply, for an estimate that is called one: reasoning, one candidate and its words."""
+
+_WORST_PROMPT = 12_000
+"""Tokens of the longest prompt in the worst case: its sections are cut where it would grow beyond 24,000 characters."""
+
 MODES = ("live", "record", "replay")
 _TERMS = ("mode", "transcript", "budget", "price")
 _HERE = "hydra.sweeper.llm"
@@ -76,6 +83,59 @@ def make_advisor(kind: str, llm: Mapping[str, object], environ: Mapping[str, str
         _log.warning("A key for %s is set, but the prior advises: %s", settings.provider, error)
         return prior
     return WithStandIn(LLMAdvisor(client, terms), prior, source="llm")
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What an advisor would do first.
+
+    Attributes:
+        proposals: What would be proposed without asking anybody.
+        model: The model that would be asked, or "".
+        prompt: The messages of the first call; empty where nobody is asked.
+        schema: The schema of its reply.
+        input_tokens: About how many tokens the first call sends: a quarter of its characters.
+        worst: The most tokens that a call can take, for the caps.
+        price: USD per million tokens; None where it is not known.
+    """
+
+    proposals: tuple[Proposal, ...]
+    model: str = ""
+    prompt: tuple[Mapping[str, str], ...] = ()
+    schema: Mapping[str, Any] = field(default_factory=dict)
+    input_tokens: int = 0
+    worst: Mapping[str, int] = field(default_factory=dict)
+    price: Price | None = None
+
+    def cost(self, calls: int) -> str:
+        """Returns what so many calls would cost, in words."""
+        usual = {"input_tokens": calls * self.input_tokens, "output_tokens": calls * _WORDS_OUT}
+        # A second turn is made where a reply was of no use, so twice the calls is the most; and the prompt grows.
+        worst = {**self.worst, "input_tokens": max(_WORST_PROMPT, self.worst["input_tokens"])}
+        most = {name: 2 * calls * count for name, count in worst.items()}
+        tokens = f"{self.model}: the first prompt has about {self.input_tokens:,} tokens"
+        if self.price is None:
+            return f"{tokens}; its price is not known (hydra.sweeper.llm.price sets it)"
+        about, ceiling = self.price.of(usual) or 0.0, self.price.of(most) or 0.0
+        words = f"{calls} calls of that size cost about ${about:.2g} (prices of {PRICES_OF})"
+        return f"{tokens}; {words}, and as the prompt grows at most ${ceiling:.2g}"
+
+
+def rehearse(advisor: Advisor, request: Request) -> Rehearsal:
+    """Returns what `advisor` would do first, without asking anybody."""
+    from neuropt_core.advisors.stand_in import WithStandIn
+
+    if not isinstance(advisor, WithStandIn):
+        return Rehearsal(advisor.propose(request).proposals)
+    from neuropt_core.advisors.llm import LLMAdvisor
+
+    proposals = advisor.second.propose(request).proposals
+    if not isinstance(advisor.first, LLMAdvisor):
+        return Rehearsal(proposals)
+    prompt, schema, worst = advisor.first.first_call(request)
+    size = sum(len(message["content"]) for message in prompt) + len(str(dict(schema)))
+    terms = advisor.first.terms
+    return Rehearsal(proposals, terms.model, prompt, schema, size // 4, worst, terms.known_price)
 
 
 def own_price(llm: Mapping[str, object]) -> Price | None:

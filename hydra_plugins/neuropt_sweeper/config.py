@@ -110,6 +110,8 @@ class NeuroptSweeperConf:
 
     advisor: str = "auto"
     """auto, llm, prior or random; auto takes the LLM when a key is set, else the prior, which is no LLM."""
+    dry_run: bool = False
+    """true says what would be searched, asked and launched first, and what it would cost, and does none of it."""
     task: str = ""
     """Your words for the advisor on the task, the data and the hardware."""
     llm: LLMConf = field(default_factory=LLMConf)

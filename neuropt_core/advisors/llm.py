@@ -47,6 +47,11 @@ class Terms:
     replies: Replies | None = None
     replay: bool = False
 
+    @property
+    def known_price(self) -> Price | None:
+        """The price of the model that will be asked; None where it is not known."""
+        return self.price or price_of(self.model)
+
 
 class LLMAdvisor:
     """Proposes what an LLM proposes, as far as it is legal. Keeps nothing between requests.
@@ -60,8 +65,8 @@ class LLMAdvisor:
     """
 
     def __init__(self, client: LLMClient, terms: Terms | None = None) -> None:
-        self._client, self._terms = client, terms or Terms()
-        self.name = f"llm ({client.name}{', replayed' if self._terms.replay else ''})"
+        self._client, self.terms = client, terms or Terms()
+        self.name = f"llm ({client.name}{', replayed' if self.terms.replay else ''})"
 
     def propose(self, request: Request) -> Advice:
         """Returns the legal proposals of at most two calls, and both consultations whole.
@@ -80,7 +85,7 @@ class LLMAdvisor:
             asked = messages(request, complaints, [p.params for p in proposals])
             schema = reply_schema(request.space)
             so_far = (*request.consulted, *consultations)
-            worst = worst_case(asked, schema, self._terms.max_tokens)
+            worst = worst_case(asked, schema, self.terms.max_tokens)
             if reason := self._forbidden(request.number, so_far, worst):
                 consultations += self._noted(reason, request, so_far)
                 break
@@ -92,10 +97,15 @@ class LLMAdvisor:
                 break
         return Advice(proposals, consultations)
 
+    def first_call(self, request: Request) -> tuple[tuple[Message, ...], dict[str, Any], dict[str, int]]:
+        """Returns the prompt and the schema of a request's first call, and the most tokens that it can take."""
+        asked, schema = messages(request), reply_schema(request.space)
+        return asked, schema, worst_case(asked, schema, self.terms.max_tokens)
+
     def _forbidden(self, number: int, so_far: tuple[Consultation, ...], worst: Mapping[str, int]) -> str:
-        terms = self._terms
-        price = terms.price or price_of(terms.model)
-        return suspension(so_far, number) or terms.budget.refuses(spent(so_far, terms.price), worst, price)
+        terms = self.terms
+        so_dear = spent(so_far, terms.price)
+        return suspension(so_far, number) or terms.budget.refuses(so_dear, worst, terms.known_price)
 
     def _noted(self, reason: str, request: Request, so_far: tuple[Consultation, ...]) -> tuple[Consultation, ...]:
         """Returns the note that no call is made, unless the last one says so already."""
@@ -134,7 +144,7 @@ class LLMAdvisor:
         return parsed.proposals, replace(answered, complaints=complaints, diagnosis=parsed.diagnosis), True
 
     def _complete(self, base: Consultation, schema: Mapping[str, Any], so_far: tuple[Consultation, ...]) -> Completion:
-        terms = self._terms
+        terms = self.terms
         if terms.replies is not None:
             kept = terms.replies.find(base.key, sum(c.key == base.key for c in so_far))
             if kept is not None:
