@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from neuropt_core.advice import Advisor
 from neuropt_core.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
-    from neuropt_core.llm.client import LLMSettings
+    from neuropt_core.llm.settings import LLMSettings
     from neuropt_core.sinks.wandb import WandbSink
 
 _log = logging.getLogger(__name__)
@@ -24,7 +25,8 @@ def make_advisor(kind: str, llm: Mapping[str, object], environ: Mapping[str, str
     """Returns the advisor that a setting names.
 
     Args:
-        kind: One of `ADVISORS`; ``auto`` takes the LLM when a key is set, else the prior.
+        kind: One of `ADVISORS`; ``auto`` takes the LLM when a key is set, or a server or a script is
+            named, else the prior.
         llm: The settings under ``hydra.sweeper.llm``; ``provider`` may be ``auto``.
         environ: Where keys are looked up, by name.
 
@@ -48,8 +50,9 @@ def make_advisor(kind: str, llm: Mapping[str, object], environ: Mapping[str, str
         if kind == "llm":
             raise ConfigError(
                 "hydra.sweeper.advisor",
-                "is llm, but neither ANTHROPIC_API_KEY nor OPENAI_API_KEY is set",
-                mend="Set one of them, name another variable in hydra.sweeper.llm.api_key_env, or use advisor=prior.",
+                "is llm, but neither ANTHROPIC_API_KEY nor OPENAI_API_KEY is set, and no base_url",
+                mend="Set a key, name its variable in hydra.sweeper.llm.api_key_env with a provider, name a server "
+                "of your own in hydra.sweeper.llm.base_url, or use advisor=prior.",
             )
         return prior
     from neuropt_core.advisors.llm import LLMAdvisor
@@ -62,26 +65,37 @@ def make_advisor(kind: str, llm: Mapping[str, object], environ: Mapping[str, str
         if kind == "llm":
             raise
         # A key in the environment may be there for other tools; `auto` does not fail for want of a package.
-        _log.warning("A key for %s is set, but the prior advises: %s", settings.provider, error)
+        _log.warning("%s could be asked, but the prior advises: %s", settings.provider, error)
         return prior
     return WithStandIn(LLMAdvisor(client), prior, source="llm")
 
 
 def _llm_settings(llm: Mapping[str, object], environ: Mapping[str, str]) -> LLMSettings | None:
-    from neuropt_core.llm.client import LLMSettings, pick_provider
+    """Returns the checked settings; None if ``provider=auto`` finds nobody to ask.
+
+    ``auto`` is ``scripted`` where there is a script, and ``openai_compatible`` where a server is named: nearly all
+    servers speak chat completions, and no key leaves that was not named for it. Else the vendor whose key is set.
+    """
+    from neuropt_core.llm.settings import LLMSettings, pick_provider
 
     provider = llm.get("provider", "auto")
     if provider == "auto":
-        if llm.get("api_key_env"):
+        if llm.get("script"):
+            provider = "scripted"
+        elif llm.get("base_url"):
+            provider = "openai_compatible"
+        elif llm.get("api_key_env"):
             raise ConfigError(
                 "hydra.sweeper.llm.api_key_env",
-                "needs hydra.sweeper.llm.provider beside it",
+                "needs hydra.sweeper.llm.provider or base_url beside it",
                 mend="Set provider=anthropic or provider=openai.",
             )
-        provider = pick_provider(environ)
+        else:
+            provider = pick_provider(environ)
         if provider is None:
             return None
-    return LLMSettings(**{**llm, "provider": provider})  # type: ignore[arg-type]
+    asked = {field.name: llm[field.name] for field in fields(LLMSettings) if field.name in llm}
+    return LLMSettings(**{**asked, "provider": provider})  # type: ignore[arg-type]
 
 
 def make_wandb_sink(settings: Mapping[str, object], environ: Mapping[str, str]) -> WandbSink | None:

@@ -34,7 +34,7 @@ class Asked:
 
     Attributes:
         name: Provider and model.
-        key_name: The variable that holds the key.
+        key_name: The variable that holds the key; "" where none is sent.
         key: The key itself; only ever searched for.
     """
 
@@ -59,7 +59,10 @@ def from_status(asked: Asked, status: int, headers: Mapping[str, str], body: byt
         return Fault(LLMTransient(where, f"{words} (HTTP {status}){quoted}"), _retry_after(headers))
     if status in (401, 403):
         rule = f"does not accept the key (HTTP {status})"
-        return Fault(LLMFatal(where, rule, mend=f"Check {asked.key_name} and what it is allowed to use."))
+        mend = f"Check {asked.key_name} and what it is allowed to use."
+        if not asked.key_name:
+            rule, mend = f"wants a key (HTTP {status})", "Name its variable in hydra.sweeper.llm.api_key_env."
+        return Fault(LLMFatal(where, rule, mend=mend))
     if 300 <= status < 400:
         rule = f"redirects to another address (HTTP {status}), which is not followed"
         return Fault(LLMFatal(where, rule, mend="Check hydra.sweeper.llm.base_url."))

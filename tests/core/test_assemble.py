@@ -32,7 +32,7 @@ def test_the_other_names_mean_what_they_say() -> None:
         make_advisor("llm", {}, {})
     with pytest.raises(ConfigError, match="must be one of auto, llm, prior, random, got 'gpt'"):
         make_advisor("gpt", {}, {})
-    with pytest.raises(ConfigError, match=r"needs hydra\.sweeper\.llm\.provider beside it"):
+    with pytest.raises(ConfigError, match=r"needs hydra\.sweeper\.llm\.provider or base_url beside it"):
         make_advisor("auto", {"api_key_env": "MY_KEY"}, {"MY_KEY": "x"})
 
 
