@@ -12,9 +12,9 @@ from neuropt_core.llm.settings import is_loopback
 
 _LIMIT = 4_000_000
 _PACKED_LIMIT = 256_000
-_OURS = frozenset(
-    ("host", "accept", "accept-encoding", "connection", "content-length", "content-type", "transfer-encoding")
-    + ("user-agent", "anthropic-version")
+_OURS = (
+    *("host", "accept", "accept-encoding", "connection", "content-length", "content-type", "transfer-encoding"),
+    *("user-agent", "anthropic-version"),
 )
 
 

@@ -74,7 +74,7 @@ def refuses(shape: str, status: int, body: bytes, model: str) -> bool:
     """
     if status not in _STATUSES or shape == "prompt":
         return False
-    said = body[:20_000].decode(errors="replace").replace(model, "")
+    said = re.sub(rf"(?<!\w){re.escape(model)}(?!\w)", "", body[:20_000].decode(errors="replace"))
     words = _ABOUT_TOOLS if shape == "tool" else _ABOUT_FORMAT
     return bool(words.search(said)) and not _ABOUT_LENGTH.search(said)
 
