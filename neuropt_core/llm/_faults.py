@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from time import time
 
+import httpx2
+
 from neuropt_core.errors import LLMBadOutput, LLMError, LLMFatal, LLMTransient
 from neuropt_core.llm._text import tidy
 
@@ -80,6 +82,8 @@ def from_network(asked: Asked, error: BaseException) -> Fault:
             break
         if isinstance(cause, LLMError):
             return Fault(cause)
+        if isinstance(cause, httpx2.DecodingError):
+            return unreadable(asked, "sent a reply that cannot be unpacked")
         deepest, cause = cause, cause.__cause__
     # Only the kind: messages of the network layers quote header values.
     return Fault(LLMTransient(asked.name, f"could not be reached, or broke off ({type(deepest).__name__})"))
