@@ -93,10 +93,11 @@ def make_client(settings: LLMSettings, environ: Mapping[str, str] = os.environ) 
             cannot be loaded.
         MissingExtraError: The SDK is not installed, or in a version that is not known to work.
     """
+    client: LLMClient
     if settings.provider == "scripted":
-        from neuropt_core.llm.scripted import ScriptedClient, load_script
-
-        return ScriptedClient(load_script(settings.script or ""), settings.name)
+        leaf = import_module("neuropt_core.llm.scripted")
+        client = leaf.ScriptedClient(leaf.load_script(settings.script), settings.name)
+        return client
     module, name, sdk, major = _LEAVES[settings.provider]
     _check_sdk(settings, sdk, major)
     key = _key(settings, environ)
@@ -116,7 +117,7 @@ def make_client(settings: LLMSettings, environ: Mapping[str, str] = os.environ) 
     if http_log.level == logging.NOTSET:
         # It writes a line per request at INFO, between the lines of the trials; a level that the user set stays.
         http_log.setLevel(logging.WARNING)
-    client: LLMClient = getattr(leaf, name)(settings, key, base_url)
+    client = getattr(leaf, name)(settings, key, base_url)
     return client
 
 
