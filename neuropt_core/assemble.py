@@ -62,10 +62,10 @@ def make_advisor(kind: str, llm: Mapping[str, object], environ: Mapping[str, str
     try:
         client = make_client(settings, environ)
     except MissingExtraError as error:
-        if kind == "llm":
+        if kind == "llm" or llm.get("provider", "auto") != "auto" or llm.get("base_url"):
             raise
         # A key in the environment may be there for other tools; `auto` does not fail for want of a package.
-        _log.warning("%s could be asked, but the prior advises: %s", settings.provider, error)
+        _log.warning("A key for %s is set, but the prior advises: %s", settings.provider, error)
         return prior
     return WithStandIn(LLMAdvisor(client), prior, source="llm")
 

@@ -69,7 +69,7 @@ def from_status(asked: Asked, status: int, headers: Mapping[str, str], body: byt
         rule = f"redirects to another address (HTTP {status}), which is not followed"
         return Fault(LLMFatal(where, rule, mend="Check hydra.sweeper.llm.base_url."))
     if status == 404:
-        mend = "Check hydra.sweeper.llm.model and base_url."
+        mend = "Check hydra.sweeper.llm.model, base_url and provider."
         return Fault(LLMFatal(where, f"knows no such model or address (HTTP 404){quoted}", mend=mend))
     return Fault(LLMFatal(where, f"does not accept the request (HTTP {status}){quoted}"))
 

@@ -37,9 +37,9 @@ class LLMSettings:
     """What a user can set under ``hydra.sweeper.llm``. Holds the name of the key's variable, never a key.
 
     A key goes only to a server that it was named for. The vendor's usual variable serves the vendor's own hosts, and
-    the server that ``ANTHROPIC_BASE_URL`` or ``OPENAI_BASE_URL`` names beside it. For any server that `base_url` names,
-    the key must be named with it in `api_key_env`: a config may come from somebody else, and must not be able to send
-    the keys of this machine elsewhere.
+    the server that ``ANTHROPIC_BASE_URL`` or ``OPENAI_BASE_URL`` names beside it. For any other server that `base_url`
+    names, the key must be named with it in `api_key_env`, so that no key goes to a third party because it happened to
+    be in the environment. (This guards against an oversight. Who runs a stranger's config runs what that says.)
 
     Attributes:
         provider: Whose API is spoken, wherever `base_url` points: ``anthropic`` the Messages API, ``openai`` the

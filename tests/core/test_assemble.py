@@ -73,8 +73,9 @@ def test_a_missing_package_ends_llm_but_not_auto(
     monkeypatch.delitem(sys.modules, "neuropt_core.llm.anthropic", raising=False)
     assert isinstance(make_advisor("auto", {}, KEY), PriorAdvisor)
     assert "the prior advises" in caplog.text
-    with pytest.raises(MissingExtraError, match=r"pip install 'hydra-neuropt-sweeper\[anthropic\]'"):
-        make_advisor("llm", {}, KEY)
+    for kind, llm in (("llm", {}), ("auto", {"provider": "anthropic"})):
+        with pytest.raises(MissingExtraError, match=r"pip install 'hydra-neuropt-sweeper\[anthropic\]'"):
+            make_advisor(kind, llm, KEY)
 
 
 def test_wandb_may_be_off() -> None:

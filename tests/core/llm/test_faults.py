@@ -156,8 +156,11 @@ def test_a_hostile_wait_is_not_obeyed(connect: Connect, wait: str) -> None:
 @pytest.mark.parametrize("wait", ["nonsense", "nan", "-1", "-inf", "", "Wed, 21 Oct 2015 07:28:00 GMT"])
 def test_a_wait_that_is_none_is_ignored(connect: Connect, wait: str) -> None:
     """What cannot be read as a wait, or lies in the past, leaves the wait to us, and another attempt follows."""
+    start = time.monotonic()
     with LLMServer([_error(500, **{"retry-after": wait}), Step(text="fine")]) as server:
         assert connect(server).complete(ASK, schema=SCHEMA).text == "fine"
+    assert len(server.requests) == 2
+    assert time.monotonic() - start > (0 if "GMT" in wait else 0.35)
 
 
 @pytest.mark.parametrize("step", [Step(delay=30), Step(dribble=0.05), _error(500, **{"retry-after": "0.25"})])

@@ -202,6 +202,21 @@ def test_other_failures_do_not_move_the_shape(step: Step, kind: type[LLMError], 
     assert [_shape(r) for r in server.requests] == ["json_schema"] * requests
 
 
+def test_a_search_without_an_end_holds_no_key() -> None:
+    """If every shape is refused, the last refusal is the error, with no other behind it and no key in it."""
+    body = {"error": {"message": "response_format, tools: not for sk-canary-0123456789"}}
+    with LLMServer([Step(status=400, body=body)]) as server:
+        url = server.base_url("openai")
+        made = LLMSettings(provider="openai_compatible", base_url=url, model="m", api_key_env="K")
+        client = CompatibleClient(made, "sk-canary-0123456789", url)
+        with pytest.raises(LLMFatal, match="HTTP 400") as caught:
+            client.complete(ASK, schema=SCHEMA)
+    assert len(server.requests) == 4
+    assert type(caught.value) is LLMFatal
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+    assert "canary" not in str(caught.value) + repr(caught.value.args)
+
+
 def test_a_refused_shape_that_was_asked_for_is_fatal() -> None:
     """Whoever names the shape is told that the server does not take it."""
     with _Picky(_picky("prompt")) as server, pytest.raises(LLMFatal, match="HTTP 400"):
