@@ -100,9 +100,15 @@ def _details(body: bytes) -> tuple[str, str]:
         data = json.loads(body[:20_000])
     except (ValueError, RecursionError):
         return "", ""
-    error = data.get("error") if isinstance(data, dict) else None
-    if not isinstance(error, dict):
+    if not isinstance(data, dict):
         return "", ""
+    error = data.get("error")
+    if not isinstance(error, dict):
+        # Local servers: {"error": text}, {"message": text}, {"detail": text}, {"detail": [{"msg": text, ...}]}.
+        detail = data.get("detail")
+        parts = [p.get("msg") for p in detail if isinstance(p, dict)] if isinstance(detail, list) else [detail]
+        said = (error, data.get("message"), *parts)
+        return "", next((text for text in said if isinstance(text, str) and text), "")
     words = [error.get("code"), error.get("type")]
     code = next((w for w in words if isinstance(w, str) and w in _NO_QUOTA), "")
     message = error.get("message")

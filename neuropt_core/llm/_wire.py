@@ -42,14 +42,20 @@ def read(asked: Asked, body: bytes, reader: Reader) -> Completion | Fault:
     if not isinstance(data, dict):
         return unreadable(asked, "sent JSON that is no object, with status 200")
     error = data.get("error")
-    if isinstance(error, dict) and not any(data.get(name) for name in ("content", "output", "choices")):
+    if (
+        error
+        and isinstance(error, (dict, str))
+        and not any(data.get(name) for name in ("content", "output", "choices"))
+    ):
         # Gateways pass a failure of the server behind them on with status 200.
         return from_status(asked, _inner_status(error), {}, body)
     return reader(asked, data)
 
 
-def _inner_status(error: Mapping[str, Any]) -> int:
+def _inner_status(error: Mapping[str, Any] | str) -> int:
     """Returns the status that an error without one stands for; what is not known may pass."""
+    if isinstance(error, str):
+        return 500
     code = error.get("code")
     if isinstance(code, int) and 400 <= code < 600:
         return code

@@ -51,6 +51,10 @@ HTML = {"content-type": "text/html"}
 AT_ONCE = {"retry-after-ms": "1"}
 
 FAULTS: dict[str, tuple[Step, type[LLMError], int, str]] = {
+    "400 in words": (Step(status=400, body={"error": "no such knob"}), LLMFatal, 1, r"\(no such knob\)"),
+    "400 detail": (Step(status=400, body={"detail": [3, {"msg": "bad knob"}]}), LLMFatal, 1, r"\(bad knob\)"),
+    "400 message": (Step(status=400, body={"object": "error", "message": "odd"}), LLMFatal, 1, r"\(odd\)"),
+    "400 null": (Step(status=400, body={"error": None, "detail": {}}), LLMFatal, 1, r"\(HTTP 400\)$"),
     "400 bad request": (_error(400, message="bad"), LLMFatal, 1, r"does not accept the request \(HTTP 400\) \(bad\)"),
     "401 auth": (_error(401), LLMFatal, 1, "does not accept the key"),
     "402 payment": (_error(402), LLMFatal, 1, "no credit or quota"),
@@ -122,11 +126,13 @@ def test_a_fault_has_one_kind_in_every_format(connect: Connect, name: str) -> No
         ({"type": "authentication_error"}, LLMFatal),
         ({"type": "overloaded_error"}, LLMTransient),
         ({"type": ["x"], "code": {}}, LLMTransient),
+        ("the worker has died", LLMTransient),
     ],
 )
-def test_an_error_with_status_200_is_an_error(connect: Connect, error: dict[str, Any], kind: type[LLMError]) -> None:
+def test_an_error_with_status_200_is_an_error(connect: Connect, error: Any, kind: type[LLMError]) -> None:
     """Gateways answer 200 with the error of the server behind them."""
-    with LLMServer([Step(body={"error": {"message": "no", **error}})]) as server:
+    told = {"message": "no", **error} if isinstance(error, dict) else error
+    with LLMServer([Step(body={"error": told})]) as server:
         found = _failure(connect(server, deadline=0.4))
     assert isinstance(found, kind)
 
