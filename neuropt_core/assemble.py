@@ -18,7 +18,7 @@ from neuropt_core.trial import Proposal
 
 if TYPE_CHECKING:
     from neuropt_core.advisors.llm import Terms
-    from neuropt_core.llm.client import LLMSettings
+    from neuropt_core.llm.settings import LLMSettings
     from neuropt_core.sinks.wandb import WandbSink
 
 _log = logging.getLogger(__name__)
@@ -30,7 +30,6 @@ _WORST_PROMPT = 12_000
 """Tokens of the longest prompt in the worst case: its sections are cut where it would grow beyond 24,000 characters."""
 
 MODES = ("live", "record", "replay")
-_TERMS = ("mode", "transcript", "budget", "price")
 _HERE = "hydra.sweeper.llm"
 
 
@@ -38,7 +37,8 @@ def make_advisor(kind: str, llm: Mapping[str, object], environ: Mapping[str, str
     """Returns the advisor that a setting names.
 
     Args:
-        kind: One of `ADVISORS`; ``auto`` takes the LLM when a key is set, else the prior.
+        kind: One of `ADVISORS`; ``auto`` takes the LLM when a key is set, or a server or a script is
+            named, else the prior.
         llm: The settings under ``hydra.sweeper.llm``; ``provider`` may be ``auto``.
         environ: Where keys are looked up, by name.
 
@@ -62,8 +62,9 @@ def make_advisor(kind: str, llm: Mapping[str, object], environ: Mapping[str, str
         if kind == "llm":
             raise ConfigError(
                 "hydra.sweeper.advisor",
-                "is llm, but neither ANTHROPIC_API_KEY nor OPENAI_API_KEY is set",
-                mend="Set one of them, name another variable in hydra.sweeper.llm.api_key_env, or use advisor=prior.",
+                "is llm, but neither ANTHROPIC_API_KEY nor OPENAI_API_KEY is set, and no base_url",
+                mend="Set a key, name its variable in hydra.sweeper.llm.api_key_env with a provider, name a server "
+                "of your own in hydra.sweeper.llm.base_url, or use advisor=prior.",
             )
         return prior
     from neuropt_core.advisors.llm import LLMAdvisor
@@ -77,7 +78,7 @@ def make_advisor(kind: str, llm: Mapping[str, object], environ: Mapping[str, str
     try:
         client = make_client(settings, environ)
     except MissingExtraError as error:
-        if kind == "llm":
+        if kind == "llm" or llm.get("provider", "auto") != "auto" or llm.get("base_url"):
             raise
         # A key in the environment may be there for other tools; `auto` does not fail for want of a package.
         _log.warning("A key for %s is set, but the prior advises: %s", settings.provider, error)
@@ -182,25 +183,34 @@ def _fields(kind: type[Budget] | type[Price], where: str, given: object) -> dict
 
 
 def _llm_settings(llm: Mapping[str, object], environ: Mapping[str, str]) -> LLMSettings | None:
-    from neuropt_core.llm.client import LLMSettings, pick_provider
+    """Returns the checked settings; None if ``provider=auto`` finds nobody to ask.
+
+    ``auto`` is ``scripted`` where there is a script, and ``openai_compatible`` where a server is named: nearly all
+    servers speak chat completions, and no key leaves that was not named for it. Else the vendor whose key is set.
+    """
+    from neuropt_core.llm.settings import LLMSettings, pick_provider
 
     provider = llm.get("provider", "auto")
     if provider == "auto":
-        if llm.get("api_key_env"):
+        if llm.get("script"):
+            provider = "scripted"
+        elif llm.get("base_url"):
+            provider = "openai_compatible"
+        elif llm.get("api_key_env"):
             raise ConfigError(
                 "hydra.sweeper.llm.api_key_env",
-                "needs hydra.sweeper.llm.provider beside it",
+                "needs hydra.sweeper.llm.provider or base_url beside it",
                 mend="Set provider=anthropic or provider=openai.",
             )
-        if llm.get("mode") == "replay" and pick_provider(environ) is None:
-            raise ConfigError(
-                f"{_HERE}.provider", "must be named for a replay", mend="Name it, and the model, as then."
-            )
-        provider = pick_provider(environ)
+        elif llm.get("mode") == "replay" and pick_provider(environ) is None:
+            mend = "Name it, and the model, as they were then."
+            raise ConfigError(f"{_HERE}.provider", "must be named for a replay", mend=mend)
+        else:
+            provider = pick_provider(environ)
         if provider is None:
             return None
-    own = {name: value for name, value in llm.items() if name not in _TERMS}
-    return LLMSettings(**{**own, "provider": provider})  # type: ignore[arg-type]
+    asked = {field.name: llm[field.name] for field in fields(LLMSettings) if field.name in llm}
+    return LLMSettings(**{**asked, "provider": provider})  # type: ignore[arg-type]
 
 
 def make_wandb_sink(settings: Mapping[str, object], environ: Mapping[str, str]) -> WandbSink | None:

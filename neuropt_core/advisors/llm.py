@@ -15,6 +15,7 @@ from neuropt_core.llm.client import Completion, DeclinedReply, LLMClient, Messag
 from neuropt_core.llm.prompt import messages
 from neuropt_core.llm.reply import parse_reply
 from neuropt_core.llm.schema import reply_schema
+from neuropt_core.llm.scripted import ScriptedClient
 from neuropt_core.spending import Budget, Price, price_of, spent
 from neuropt_core.transcript import Replies, call_key
 from neuropt_core.trial import Proposal
@@ -81,6 +82,8 @@ class LLMAdvisor:
         proposals: tuple[Proposal, ...] = ()
         complaints: tuple[str, ...] = ()
         consultations: tuple[Consultation, ...] = ()
+        if isinstance(self._client, ScriptedClient):  # A resumed study has had the first replies of its script.
+            self._client.seek(sum(c.is_call for c in request.consulted))
         for _ in range(2):
             asked = messages(request, complaints, [p.params for p in proposals])
             schema = reply_schema(request.space)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,7 +21,7 @@ def _advised(tmp_path: Path, server: LLMServer, provider: str, *arguments: str) 
         tmp_path / "s",
         "hydra.sweeper.n_trials=4",
         "hydra.sweeper.advisor=llm",
-        f"hydra.sweeper.llm.provider={provider}",
+        *server.arguments(provider),
         "hydra.sweeper.llm.deadline=20",
         *arguments,
         env=env,
@@ -31,12 +33,11 @@ def _sources(done: Sweep) -> list[tuple[str, str]]:
     return [(p["source"], p["stands_in_for"]) for p in asked]
 
 
-@pytest.mark.parametrize("provider", ["anthropic", "openai"])
+@pytest.mark.parametrize("provider", ["anthropic", "openai", "openai_compatible"])
 def test_the_llm_proposes_and_its_words_are_kept(tmp_path: Path, provider: str) -> None:
     """With a key, trials after the baseline come from the LLM, and each exchange is in the transcript, whole."""
     with LLMServer(any_legal_reply) as server:
-        model = ["hydra.sweeper.llm.model=local"] if provider == "openai" else []
-        done = _advised(tmp_path, server, provider, *model)
+        done = _advised(tmp_path, server, provider)
     assert done.code == 0, done.stderr
     assert _sources(done) == [("default", ""), ("llm", ""), ("llm", ""), ("llm", "")]
     transcript = done.folder / "neuropt" / "transcript.jsonl"
@@ -116,3 +117,17 @@ def test_a_wrong_key_is_tried_once(tmp_path: Path) -> None:
         assert len(server.requests) == 2
     assert (done.code, again.code) == (0, 0)
     assert done.stdout.count("left alone until trial 5") == 1
+
+
+def test_a_script_drives_a_sweep_without_a_network(tmp_path: Path) -> None:
+    """A dry run: a function makes the replies, no key is there, and proxies would lead nowhere."""
+    done = sweep(
+        tmp_path / "s",
+        "hydra.sweeper.n_trials=3",
+        "hydra.sweeper.llm.provider=scripted",
+        "hydra.sweeper.llm.script=llm_server.any_legal_reply",
+        env={"PYTHONPATH": os.pathsep.join(sys.path), "HTTPS_PROXY": "http://127.0.0.1:9"},
+    )
+    assert done.code == 0, done.stderr
+    assert _sources(done) == [("default", ""), ("llm", ""), ("llm", "")]
+    assert "scripted: llm_server.any_legal_reply" in done.stdout

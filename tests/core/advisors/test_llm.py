@@ -14,8 +14,9 @@ from llm_server import LLMServer, Step, any_legal_reply
 from neuropt_core.advice import Advice, Request
 from neuropt_core.advisors.llm import LLMAdvisor, Terms
 from neuropt_core.errors import LLMBadOutput, LLMError, LLMFatal, LLMRefused, LLMTransient, StudyError
-from neuropt_core.llm.client import Completion, DeclinedReply, LLMSettings, UnusableReply, make_client
+from neuropt_core.llm.client import Completion, DeclinedReply, UnusableReply, make_client
 from neuropt_core.llm.scripted import ScriptedClient
+from neuropt_core.llm.settings import LLMSettings
 from neuropt_core.space import Categorical, Float, SearchSpace
 from neuropt_core.spec import StudySpec
 from neuropt_core.spending import Budget
