@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
-from neuropt_core.advice import Advice, Consultation, Request
+from neuropt_core.advice import Advice, Consultation, Request, lessons
 from neuropt_core.errors import LLMBadOutput, LLMError, LLMFatal, LLMRefused
 from neuropt_core.llm.client import Completion, DeclinedReply, LLMClient, Message, UnusableReply
 from neuropt_core.llm.prompt import messages
@@ -43,6 +44,8 @@ class LLMAdvisor:
             proposals += found
             complaints = consultation.complaints
             consultations.append(consultation)
+            # The second turn shows, and may retire, what the first one taught.
+            request = replace(request, consulted=(*request.consulted, consultation))
             if not worth or len(proposals) >= request.count:
                 break
         return Advice(proposals, tuple(consultations))
@@ -60,13 +63,26 @@ class LLMAdvisor:
             return (), _failed(self._client.name, asked, error, seconds), isinstance(error, LLMBadOutput)
         known = [t.params for t in request.trials] + [p.params for p in before]
         try:
-            parsed = parse_reply(done.text, request.space, wanted, known)
+            parsed = parse_reply(
+                done.text,
+                request.space,
+                wanted,
+                known,
+                numbers={t.number for t in request.trials},
+                standing=lessons(request.consulted),
+            )
         except LLMBadOutput as error:
             return (), _consultation(asked, done, (f"bad output: {error}",)), True
         complaints = parsed.complaints
         if len(parsed.proposals) < wanted:
             complaints += (f"{wanted} candidates asked for, {len(parsed.proposals)} legal",)
-        return parsed.proposals, _consultation(asked, done, complaints), True
+        answered = replace(
+            _consultation(asked, done, complaints),
+            diagnosis=parsed.diagnosis,
+            learnt=parsed.learnt,
+            retired=parsed.retired,
+        )
+        return parsed.proposals, answered, True
 
 
 def _consultation(asked: tuple[Message, ...], done: Completion, complaints: tuple[str, ...]) -> Consultation:
