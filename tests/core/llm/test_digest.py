@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuropt_core.curve import Curve, Point
-from neuropt_core.llm.digest import digest, read_curve
+from neuropt_core.llm.digest import LABELS, digest, pace, pace_words, read_curve
 
 
 def _curve(val: Sequence[float], train: Sequence[float] = (), name: str = "loss") -> Curve:
@@ -21,8 +21,8 @@ def _curve(val: Sequence[float], train: Sequence[float] = (), name: str = "loss"
     return Curve(tuple(points))
 
 
-def _label(curve: Curve) -> str:
-    reading = read_curve(curve)
+def _label(curve: Curve, direction: str = "minimize") -> str:
+    reading = read_curve(curve, direction)
     return "" if reading is None else reading.label
 
 
@@ -44,6 +44,12 @@ LEVEL = [2.0, 1.0, 0.6, 0.51, 0.5, 0.5, 0.5, 0.5]
         (_curve([1.0, 2.0, 4.0, 9.0]), "diverged"),
         (_curve([1.0, 0.8, math.nan]), "diverged"),
         (_curve([math.inf]), "diverged"),
+        (_curve([1.0, 0.9, 0.8], [1.0, 0.9, math.nan]), "diverged"),
+        (_curve([1.0, 0.6, 0.5, 3.0, 9.0], [1.0, 0.6, 0.5, 3.0, 9.0]), "diverged"),
+        (_curve([1.0, 1.1, 1.2, 1.4, 1.6], [1.0, 0.7, 0.4, 0.2, 0.1]), "overfit"),
+        (_curve([2.300, 2.301, 2.300, 2.3002, 2.3001], [2.3, 2.0, 1.5, 1.0, 0.5]), "overfit"),
+        (_curve([2.0, 0.9, 0.6, 0.51, 0.5, 0.5], [2.0, 1.9, 1.5, 1.1, 0.7, 0.51]), "healthy"),
+        (_curve([0.1, 0.101, 0.105, 0.105], name="acc"), "underfit"),
         (_curve([1.0, 0.8]), "short"),
     ],
 )
@@ -75,8 +81,8 @@ def test_an_accuracy_reads_the_other_way_round() -> None:
 def test_the_words_hold_the_numbers() -> None:
     """A digest names metric, first, best and last value, slope, gap and trend, and the label with its evidence."""
     assert digest(OVERFIT) == (
-        '"val_loss" first 1, best 0.5 at step 2 of 0..5, last 0.75; end slope +20.0% of range per step; '
-        "train-val gap +0.7 widening; overfit (50% of the range lost since step 2, the gap to training widens)"
+        '"val_loss" first 1, best 0.5 at step 2 of 0..5, last 0.75; end +80% of range; 90% of its gain by step 2; '
+        "gap +0.7 widening; overfit (100% of the range lost since step 2, the gap to training widens)"
     )
 
 
@@ -104,6 +110,87 @@ def test_a_metrics_name_is_data() -> None:
     assert len(words) < 200
 
 
+def test_an_outlying_first_point_does_not_hide_the_rest() -> None:
+    """A loss that explodes before anything is learnt makes no later rise look flat."""
+    assert _label(_curve([80.0, 1.0, 0.6, 0.5, 0.6, 0.75, 0.9])) == "overfit"
+
+
+def test_running_out_of_memory_is_a_label() -> None:
+    """It is told also where nothing was reported, and comes before what the curve looks like."""
+    assert digest(Curve(), failure="out_of_memory") == "oom (out of memory before the first report)"
+    assert digest(OVERFIT, failure="out_of_memory").endswith("; oom (out of memory after step 5)")
+    assert digest(Curve(), failure="exception") == "no curve"
+
+
+def test_facts_that_say_nothing_are_left_out() -> None:
+    """Swings and plateaus are told where there are some."""
+    assert "level for 5 points" in digest(_curve(LEVEL))
+    assert "level" not in digest(_curve(FALLING))
+    assert "swings 47%" in digest(_curve([1.0, 0.4, 0.9, 0.3, 0.85, 0.35, 0.9]))
+    assert "swings" not in digest(_curve(FALLING))
+
+
+def _timed(seconds: float, steps: int = 4) -> Curve:
+    return Curve(tuple(Point(10 * i, {"loss": 1.0}, 3.0 + seconds * 10 * i) for i in range(steps)))
+
+
+def test_time_is_a_coarse_class() -> None:
+    """A trial far slower or faster than the median is told so, and nothing else depends on the clock."""
+    others = [_timed(s) for s in (0.9, 1.0, 1.1)]
+    assert pace(_timed(1.5)) == pytest.approx(1.5)
+    assert pace_words(_timed(4.5), others) == "a step takes over 4 times the median time"
+    assert pace_words(_timed(0.2), others) == "a step takes under a quarter of the median time"
+    assert pace_words(_timed(3.5), others) == pace_words(_timed(0.3), others) == ""
+    assert pace_words(_timed(45.0), others[:2]) == ""
+    assert pace_words(_timed(0.9), [_timed(s) for s in (0.1, 0.1, 0.1)]) == ""
+    assert pace(_timed(1.0, 1)) is pace(_timed(0.0)) is pace(Curve()) is None
+
+
+def test_the_digest_does_not_depend_on_the_clock() -> None:
+    """Seconds differ from run to run; the words do not."""
+    later = Curve(tuple(Point(p.step, p.metrics, 7.0 * p.step + 1.0) for p in OVERFIT.points))
+    assert digest(later) == digest(OVERFIT)
+
+
+# Whole numbers, scales that are powers of two: arithmetic on them is exact, so a label may not change by rounding.
+_WHOLE = st.integers(1, 1000).map(float)
+_PAIRS = st.lists(st.tuples(_WHOLE, _WHOLE), min_size=3, max_size=20)
+
+
+def _changed(curve: Curve, scale: float = 1.0, offset: float = 0.0, pace_: int = 1) -> Curve:
+    return Curve(
+        tuple(Point(pace_ * p.step, {k: scale * v + offset for k, v in p.metrics.items()}) for p in curve.points)
+    )
+
+
+@given(_PAIRS, st.integers(-20, 20), st.integers(1, 1000))
+def test_labels_do_not_depend_on_the_scale_of_values_or_steps(
+    pairs: list[tuple[float, float]], power: int, every: int
+) -> None:
+    """The same shape in other units, or reported at other intervals, gets the same label."""
+    curve = _curve([a for a, _ in pairs], [b for _, b in pairs])
+    assert _label(_changed(curve, scale=2.0**power, pace_=every)) == _label(curve)
+
+
+@given(_PAIRS, st.integers(1, 10_000))
+def test_labels_of_shape_do_not_depend_on_the_level(pairs: list[tuple[float, float]], offset: int) -> None:
+    """A constant added to both curves matters only to what is judged beside the first value."""
+    curve = _curve([a for a, _ in pairs], [b for _, b in pairs])
+    before, after = _label(curve), _label(_changed(curve, offset=float(offset)))
+    assert (
+        before == after
+        or {before, after} & {"diverged", "underfit"}
+        or "first value" in digest(_changed(curve, offset=float(offset)))
+    )
+
+
+@given(_PAIRS)
+def test_up_is_down_upside_down(pairs: list[tuple[float, float]]) -> None:
+    """A reward gets the label of the loss that is its negative."""
+    loss = Curve(tuple(Point(i, {"val_x": a, "train_x": b}) for i, (a, b) in enumerate(pairs)))
+    assert _label(_changed(loss, scale=-1.0), "maximize") == _label(loss, "minimize")
+
+
 _VALUES = st.floats(allow_nan=True, allow_infinity=True)
 
 
@@ -112,5 +199,6 @@ def test_every_curve_has_words(pairs: list[tuple[float, float]], direction: str)
     """Whatever a job reports, the digest is one line and no error."""
     curve = Curve(tuple(Point(i, {"train_loss": a, "val_loss": b}) for i, (a, b) in enumerate(pairs)))
     words = digest(curve, direction)
+    assert _label(curve, direction) in (*LABELS, "")
     assert words
     assert "\n" not in words
