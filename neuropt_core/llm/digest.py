@@ -26,7 +26,7 @@ _SWING = 0.25  # share of the range by which an unstable curve turns back, on av
 _CLOSE = 0.1  # share of the range within which validation is no worse than training
 _TOLD = 0.05  # share of the range from which a swing is worth a word
 _PACE = 4.0
-_SECONDS = 0.5  # below this median, the time of a step is mostly noise
+_SECONDS = 0.5
 
 LABELS = ("healthy", "overfit", "underfit", "unstable", "slow", "capacity-limited", "diverged", "oom", "short")
 """What a curve can be called; ``short`` means too few points to tell."""
@@ -41,6 +41,7 @@ class Reading:
         evidence: Why, in words.
         metric: The metric that was read; "" if there is none.
         twin: The same metric on training data; "" if there is none.
+        best: The step of its best value; -1 if there is none.
         words: All of it on one line.
     """
 
@@ -48,6 +49,7 @@ class Reading:
     evidence: str
     metric: str
     twin: str
+    best: int
     words: str
 
 
@@ -69,7 +71,7 @@ def read_curve(curve: Curve, direction: str = "minimize", failure: str = "") -> 
     full = failure == "out_of_memory"
     if metric is None:
         label, evidence = "oom", "out of memory before the first report"
-        return Reading(label, evidence, "", "", f"{label} ({evidence})") if full else None
+        return Reading(label, evidence, "", "", -1, f"{label} ({evidence})") if full else None
     sign = _sign(metric, direction)
     twin = _twin(metric, curve.metrics) or ""
     series, train = _series(curve, metric, sign), _series(curve, twin, sign)
@@ -79,7 +81,8 @@ def read_curve(curve: Curve, direction: str = "minimize", failure: str = "") -> 
     else:
         label, evidence = _judge(series, train, gap, _broken(curve, metric, twin))
     facts = _facts(metric, series, sign, gap)
-    return Reading(label, evidence, metric, twin, "; ".join([*facts, f"{label} ({evidence})"]))
+    best = -1 if series is None else series.steps[series.best]
+    return Reading(label, evidence, metric, twin, best, "; ".join([*facts, f"{label} ({evidence})"]))
 
 
 def pace(curve: Curve) -> float | None:
@@ -91,20 +94,24 @@ def pace(curve: Curve) -> float | None:
     return seconds / steps if steps > 0 and seconds > 0 and math.isfinite(seconds) else None
 
 
-def pace_words(curve: Curve, others: Iterable[Curve]) -> str:
-    """Says that a step takes more than 4 times, or less than a quarter of, the median over `others`; else "".
+def usual_pace(curves: Iterable[Curve]) -> float | None:
+    """Returns the median pace; None for fewer than three, or below half a second, where it is mostly noise."""
+    paces = [p for p in map(pace, curves) if p is not None]
+    middle = median(paces) if len(paces) >= 3 else 0.0
+    return middle if middle >= _SECONDS else None
+
+
+def pace_words(curve: Curve, usual: float | None) -> str:
+    """Says that a step takes more than 4 times, or less than a quarter of, the usual seconds; else "".
 
     The classes are so far apart that a replayed study, whose jobs never take exactly as long, is told the same.
-    Medians below half a second say nothing.
     """
     own = pace(curve)
-    paces = [p for p in map(pace, others) if p is not None]
-    if own is None or len(paces) < 3 or median(paces) < _SECONDS:
+    if own is None or usual is None:
         return ""
-    ratio = own / median(paces)
-    if ratio > _PACE:
+    if own > _PACE * usual:
         return "a step takes over 4 times the median time"
-    return "a step takes under a quarter of the median time" if ratio < 1 / _PACE else ""
+    return "a step takes under a quarter of the median time" if own < usual / _PACE else ""
 
 
 def _judge(series: Series | None, train: Series | None, gap: Sequence[float], broken: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuropt_core.curve import Curve, Point
-from neuropt_core.llm.digest import LABELS, digest, pace, pace_words, read_curve
+from neuropt_core.llm.digest import LABELS, digest, pace, pace_words, read_curve, usual_pace
 
 
 def _curve(val: Sequence[float], train: Sequence[float] = (), name: str = "loss") -> Curve:
@@ -126,7 +126,7 @@ def test_facts_that_say_nothing_are_left_out() -> None:
     """Swings and plateaus are told where there are some."""
     assert "level for 5 points" in digest(_curve(LEVEL))
     assert "level" not in digest(_curve(FALLING))
-    assert "swings 47%" in digest(_curve([1.0, 0.4, 0.9, 0.3, 0.85, 0.35, 0.9]))
+    assert "swings 85%" in digest(_curve([1.0, 0.4, 0.9, 0.3, 0.85, 0.35, 0.9]))
     assert "swings" not in digest(_curve(FALLING))
 
 
@@ -136,13 +136,14 @@ def _timed(seconds: float, steps: int = 4) -> Curve:
 
 def test_time_is_a_coarse_class() -> None:
     """A trial far slower or faster than the median is told so, and nothing else depends on the clock."""
-    others = [_timed(s) for s in (0.9, 1.0, 1.1)]
+    usual = usual_pace([_timed(s) for s in (0.9, 1.0, 1.1)])
+    assert usual == pytest.approx(1.0)
     assert pace(_timed(1.5)) == pytest.approx(1.5)
-    assert pace_words(_timed(4.5), others) == "a step takes over 4 times the median time"
-    assert pace_words(_timed(0.2), others) == "a step takes under a quarter of the median time"
-    assert pace_words(_timed(3.5), others) == pace_words(_timed(0.3), others) == ""
-    assert pace_words(_timed(45.0), others[:2]) == ""
-    assert pace_words(_timed(0.9), [_timed(s) for s in (0.1, 0.1, 0.1)]) == ""
+    assert pace_words(_timed(4.5), usual) == "a step takes over 4 times the median time"
+    assert pace_words(_timed(0.2), usual) == "a step takes under a quarter of the median time"
+    assert pace_words(_timed(3.5), usual) == pace_words(_timed(0.3), usual) == ""
+    assert usual_pace([_timed(1.0), _timed(1.0), Curve()]) is usual_pace([_timed(0.1)] * 3) is None
+    assert pace_words(_timed(45.0), None) == ""
     assert pace(_timed(1.0, 1)) is pace(_timed(0.0)) is pace(Curve()) is None
 
 

@@ -185,7 +185,7 @@ def test_a_long_task_is_cut_in_sight() -> None:
 def test_a_long_study_fits() -> None:
     """200 trials make a prompt of bounded length, which says what it leaves out."""
     assert len(CASES["long"]) < 24_000
-    assert "more trials, neither among the 12 best nor the 24 latest" in CASES["long"]
+    assert "174 more trials, neither among the 10 best nor the 16 latest" in CASES["long"]
 
 
 def test_the_prompt_does_not_depend_on_the_hash_seed() -> None:
