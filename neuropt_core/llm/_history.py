@@ -74,7 +74,7 @@ _STEPS: tuple[dict[str, int], ...] = (
 )
 
 
-def history(request: Request, limit: int = 16_000) -> str:
+def history(request: Request, limit: int = 15_000) -> str:
     """Returns the trials in at most `limit` characters; after the last step it is as long as it is.
 
     Args:
@@ -136,7 +136,7 @@ class _View:
         values = [t.value for t in self._scores.ranked if t.value is not None]
         if not values:
             return f"{words} No score yet."
-        words += f" Best so far: #{self._scores.ranked[0].number} with {values[0]:.6g}"
+        words += f" Best so far: #{self._scores.ranked[0].number} with {values[0]:.5g}"
         if len(values) >= 4:
             middle = " / ".join(f"{quantile(values, q):.4g}" for q in (0.25, 0.5, 0.75))
             words += f"; quartiles of the scores {middle}; worst {values[-1]:.4g}"

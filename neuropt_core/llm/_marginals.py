@@ -23,7 +23,7 @@ _WORD = 32
 
 HEADER = (
     "Parameters one by one (tried: all trials; scores: medians of scored trials; best quarter: the values of the best "
-    "25 %; interactions are not shown):"
+    "25 %, of many of them the middle 80 %; interactions are not shown):"
 )
 
 
@@ -121,9 +121,10 @@ def _range(slot: Slot, trials: Sequence[Trial], scores: Scores) -> Marginal:
         return Marginal(f"{slot.alias}: no number tried", 0.0)
     line = f"{slot.alias}: tried {_between(tried[0], tried[-1])}"
     scored = sorted((at[t.number], t.value) for t in trials if t.value is not None and t.number in at)
-    best = [v for number, v in at.items() if scores.best_quarter(number)]
+    best = sorted(v for number, v in at.items() if scores.best_quarter(number))
     if best and len(scored) >= _FEW:
-        line += f"; best quarter {_between(min(best), max(best))}"
+        cut = len(best) // 10
+        line += f"; best quarter {_between(best[cut], best[len(best) - 1 - cut])}"
     groups = _thirds(scored)
     if groups:
         line += f"; scores {' | '.join(f'{g.label} {g.median:.4g} (n {len(g.scores)})' for g in groups)}"

@@ -49,7 +49,7 @@ class Rows:
             parts.append("running")
         elif trial.value is not None:
             rank = f"{self.scores.ranks[trial.number]}/{len(self.scores.ranks)}"
-            parts.append(f"score {trial.value:.6g}, rank {rank}{self._pace(trial)}")
+            parts.append(f"score {trial.value:.5g}, rank {rank}{self._pace(trial)}")
         elif outcome.failure is not None:
             parts.append(f"failed: {failure_words(outcome.failure)}")
         else:
@@ -82,7 +82,7 @@ class Rows:
 def params_words(params: Mapping[str, Value], base: Mapping[str, Value], fields: Mapping[str, Slot], limit: int) -> str:
     """Returns the values that differ from `base`, at most `limit` of them and the count of the others."""
     changed = [
-        f"{fields[name].alias}={_short(fields[name].label(value))}"
+        f"{fields[name].alias}={_shown(fields[name], value)}"
         for name, value in params.items()
         if name in fields and (name not in base or type(base[name]) is not type(value) or base[name] != value)
     ]
@@ -115,7 +115,9 @@ def _expected(trial: Trial) -> list[str]:
     return [f"{words}, came {side}"]
 
 
-def _short(word: str) -> str:
+def _shown(slot: Slot, value: Value) -> str:
+    # Three digits tell a hundredth of any range apart; more would be tokens without meaning.
+    word = f"{value:.3g}" if isinstance(value, float) else slot.label(value)
     return word if len(word) <= _WORD else f"{word[: _WORD - 1]}…"
 
 

@@ -69,11 +69,11 @@ _TASK = 3000
 _NOTE = 200
 _NAME = 80
 
-_PROMPT = 22_500
-"""Characters of both messages: 7,500 tokens at 3 characters a token (words make about 4, numbers 2 to 3)."""
+_PROMPT = 20_000
+"""Characters of both messages: 8,000 tokens at 2.5 characters a token (words make about 4, numbers 2 to 3)."""
 _HISTORY = 4_500
 """Characters that the history gets even where space and task have filled the prompt."""
-_SPACE = 8_000
+_SPACE = 6_500
 _CARDS = ((60, 80, _NOTE), (20, 40, 100), (8, 24, 40), (4, 16, 20), (2, 12, 0))
 """Choices shown, letters of each, letters of a note: the first of these at which the space fits its characters."""
 _ACCEPTED, _CHANGED, _COMPLAINTS, _COMPLAINT = 8, 12, 12, 300
