@@ -106,6 +106,7 @@ class _View:
         self._lessons = lessons(request.consulted)
         self._pace = usual_pace(t.curve for t in request.trials)
         self._digests: dict[int, str] = {}
+        self._lines: dict[int, tuple[Marginal, ...]] = {}
 
     def text(self, sizes: Sizes) -> str:
         """Returns all sections that have something to say."""
@@ -164,7 +165,9 @@ class _View:
     def _marginals(self, sizes: Sizes) -> list[str]:
         if len(self._request.trials) < 3:
             return []
-        lines = marginals(self._request, self._fields, self._scores, sizes.choices)
+        if sizes.choices not in self._lines:
+            self._lines[sizes.choices] = marginals(self._request, self._fields, self._scores, sizes.choices)
+        lines = self._lines[sizes.choices]
         strongest = sorted(range(len(lines)), key=lambda i: (-lines[i].effect, i))[: sizes.parameters]
         kept: list[Marginal] = [lines[i] for i in sorted(strongest)]
         more = len(lines) - len(kept)

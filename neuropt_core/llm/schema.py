@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from neuropt_core.llm._text import tidy
 from neuropt_core.space import Categorical, Float, Int, Parameter, SearchSpace, Value
 from neuropt_core.trial import INTENTS
 
@@ -44,14 +45,17 @@ class Slot:
         return self.labels[:1] == ("v0",)
 
     def label(self, value: Value) -> str:
-        """Returns a value as a reply would write it; one that is no choice (a user's default may be none) as JSON."""
+        """Returns a value as a reply would write it; one that is no choice (a user's default may be none) as JSON.
+
+        A text that is no choice is cleaned, as it may be anything that stands in a config.
+        """
         if isinstance(self.parameter, Categorical):
             for choice, label in zip(self.parameter.choices, self.labels, strict=True):
                 if type(choice) is type(value) and choice == value:
                     return json.dumps(label, ensure_ascii=False)
         if isinstance(value, float):
             return f"{value:.6g}"
-        return json.dumps(value, ensure_ascii=False)
+        return json.dumps(tidy(value, _LABEL) if isinstance(value, str) else value, ensure_ascii=False)
 
 
 def slots(space: SearchSpace) -> tuple[Slot, ...]:

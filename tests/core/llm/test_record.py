@@ -44,7 +44,7 @@ def test_the_last_proposals_are_told_apart() -> None:
 
 
 def test_intents_are_judged_by_their_parents() -> None:
-    """A repair that scores better than what it repairs has won; one that fails has not; unknown parents do not count."""
+    """What scores better than its parent has won, and a failure has not; without a parent's score nothing counts."""
     trials = [
         trial(0, P, scored(5.0), source="default"),
         trial(1, P, scored(4.0), intent="repair", parent=0),
