@@ -38,13 +38,16 @@ def record(request: Request, scores: Scores) -> list[str]:
 
 def _standing(done: Sequence[Trial], scores: Scores) -> str:
     scored = [t for t in done if t.value is not None]
-    failed = sum(t.state is TrialState.FAIL for t in done)
+    counts = [
+        (sum(t.state is state for t in done), word)
+        for state, word in ((TrialState.FAIL, "failed"), (TrialState.PRUNED, "stopped early"))
+    ]
     words = f"{len(done)} ended"
     if scored:
         best = sum(scores.best_quarter(t.number) for t in scored)
         middle = quantile([scores.ranks[t.number] for t in scored], 0.5)
         words += f", {best} of {len(scored)} scores in the best quarter, median rank {middle:g} of {len(scores.ranks)}"
-    return words + (f", {failed} failed" if failed else "")
+    return ", ".join([words, *(f"{count} {word}" for count, word in counts if count)])
 
 
 def _intents(own: Sequence[Trial], trials: dict[int, Trial], scores: Scores) -> str:

@@ -59,7 +59,7 @@ class Series:
 
     def change(self) -> float:
         """The change over the end by its least-squares line, as a share of the range; below 0 is better."""
-        ys = [y - self.values[-1] for y in self.values[-self.tail :]]
+        ys = [y - self.values[-1] for y in self.values[-self.tail :]]  # exact whatever the level
         middle, mean = (len(ys) - 1) / 2, sum(ys) / len(ys)
         spread = sum((x - middle) ** 2 for x in range(len(ys)))
         tilt = sum((x - middle) * (y - mean) for x, y in enumerate(ys))
@@ -74,10 +74,10 @@ class Series:
     def plateau(self) -> int:
         """How many of the last points lie within a twentieth of the range of each other."""
         low = high = self.values[-1]
-        count = 0
+        count, width = 0, _LEVEL * self.span
         for value in reversed(self.values):
             low, high = min(low, value), max(high, value)
-            if high - low > _LEVEL * self.span:
+            if high - low > width:
                 break
             count += 1
         return count

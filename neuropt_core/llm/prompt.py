@@ -68,6 +68,7 @@ statistics (small batches, few steps, a small momentum) and try another bn_mode 
 _TASK = 3000
 _NOTE = 200
 _NAME = 80
+_KINDS = 8
 
 _PROMPT = 20_000
 """Characters of both messages: 8,000 tokens at 2.5 characters a token (words make about 4, numbers 2 to 3)."""
@@ -161,7 +162,7 @@ def _model(profile: ModelProfile) -> str:
         + "".join(f"; {tidy(reason, _NOTE)}" for reason in p.reasons[:4]),
     ]
     if p.fresh:
-        lines.append(f"not loaded, so fresh: {len(p.fresh)} tensors, e.g. {', '.join(p.fresh[:3])}")
+        lines.append(f"not loaded, so fresh: {len(p.fresh)} tensors, e.g. {tidy(', '.join(p.fresh[:3]), _NOTE)}")
     if profile.trainable:
         shares = ", ".join(f"{name} {100 * share:.3g} %" for name, share in profile.trainable.items())
         lines.append(f"share of parameters that each freeze strategy trains: {shares}")
@@ -169,7 +170,10 @@ def _model(profile: ModelProfile) -> str:
 
 
 def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{kind} x{count}" for kind, count in counts.items()) or "none"
+    more = [f"{len(counts) - _KINDS} more kinds"] if len(counts) > _KINDS else []
+    return (
+        ", ".join([*(f"{tidy(kind, 40)} x{count}" for kind, count in list(counts.items())[:_KINDS]), *more]) or "none"
+    )
 
 
 def _depth(profile: ModelProfile) -> str:
