@@ -127,10 +127,10 @@ def _judge(series: Series | None, train: Series | None, gap: Sequence[float], br
         if train is not None and train.moved() and train.values[-1] < train.values[0]:
             return "overfit", f"moved by less than {STILL:.0%} of its first value while training improved"
         return "underfit", f"moved by less than {STILL:.0%} of its first value"
-    return _judge_shape(series, train, gap)
+    return _judge_shape(series, gap)
 
 
-def _judge_shape(series: Series, train: Series | None, gap: Sequence[float]) -> tuple[str, str]:
+def _judge_shape(series: Series, gap: Sequence[float]) -> tuple[str, str]:
     """Judges by differences alone: the same for any scale and offset."""
     if series.swing() > _SWING:
         return "unstable", f"turns back by {series.swing():.0%} of its range"
@@ -141,9 +141,9 @@ def _judge_shape(series: Series, train: Series | None, gap: Sequence[float]) -> 
         return label, f"{series.lost:.0%} of the range lost since step {series.steps[series.best]}, {cause}"
     if series.change() < -_STEEP:
         return "slow", f"still gains {-series.change():.0%} of its range over the last {series.tail} points"
-    close = bool(gap) and abs(gap[-1]) < _CLOSE * series.span and trend(gap, series.span) == "steady"
-    if close and train is not None and abs(train.change()) <= _STEEP:
-        return "capacity-limited", "level, and training is level and no better"
+    # Where validation is level and the gap steady, training is level, too.
+    if gap and abs(gap[-1]) < _CLOSE * series.span and trend(gap, series.span) == "steady":
+        return "capacity-limited", "level, and training is no better than validation"
     return "healthy", "levelled off near its best"
 
 

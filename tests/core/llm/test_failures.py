@@ -7,7 +7,7 @@ from histories import failed, pruned, request_of, scored, trial
 
 from neuropt_core.llm._failures import failure_words, failures
 from neuropt_core.llm.schema import slots
-from neuropt_core.space import Categorical, Float, Int, SearchSpace
+from neuropt_core.space import Categorical, Float, Int, SearchSpace, When
 from neuropt_core.trial import Failure, Trial
 
 SPACE = SearchSpace(
@@ -48,6 +48,8 @@ def test_one_exception_breaks_a_rule() -> None:
     trials = _trials(
         (32, 0.1, "ReLU", True), (256, 0.2, "ReLU", False), (64, 0.3, "GELU", True), (512, 0.01, "GELU", False)
     )
+    trials.append(trial(5, {"batch_size": 16, "lr": 0.1, "act": "GELU"}, scored(9.0)))
+    assert "all with batch_size >= 256" in _lines(trials)[0]
     well = trial(4, {"batch_size": 400, "lr": 0.1, "act": "ReLU"}, pruned())
     assert _lines([*trials, well]) == ["out_of_memory (OutOfMemoryError): 2 trials (#1, #3)"]
 
@@ -63,6 +65,16 @@ def test_several_rules_are_told_as_alternatives() -> None:
     )
     (line,) = _lines(trials)
     assert line.endswith('all with batch_size >= 256, or lr <= 0.002, or act="GELU", where no trial ended well')
+
+
+def test_what_no_trial_that_ended_well_has_separates_nothing() -> None:
+    """A conditional parameter that only failures hold says nothing of its values."""
+    momentum = Float(name="momentum", low=0.0, high=1.0, when=(When("act", ("GELU",)),))
+    space = SearchSpace((Categorical(name="act", choices=("ReLU", "GELU")), momentum))
+    trials = [trial(i, {"act": "ReLU"}, scored(1.0)) for i in range(3)]
+    trials += [trial(i, {"act": "GELU", "momentum": 0.1 * i}, failed()) for i in (3, 4)]
+    (line,) = failures(request_of(space, trials), {slot.parameter.name: slot for slot in slots(space)})
+    assert line.endswith('all with act="GELU", where no trial ended well')
 
 
 def test_too_few_trials_make_no_rule() -> None:

@@ -105,6 +105,8 @@ def test_points_and_rows_go_before_marginals() -> None:
         assert "Failures:" in text
         assert "Parameters one by one" in text
         assert f"... {200 - rows[-1]} more trials, neither among" in text
+        assert "\n#198 llm" in text  # the latest that ended
+        assert "\nlr: tried" in text  # what matters most to the made-up scores
     assert rows == sorted(rows, reverse=True)
     assert rows[-1] < rows[0]
     assert "more parameters" in text

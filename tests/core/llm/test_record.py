@@ -54,6 +54,7 @@ def test_intents_are_judged_by_their_parents() -> None:
         trial(5, P, scored(4.5), intent="ablate", parent=2),
     ]
     assert "yours that beat their parent: exploit 0 of 1, repair 1 of 2" in _record(trials)
+    assert "yours that beat their parent: exploit 1 of 1, repair 0 of 2" in _record(trials, "maximize")
 
 
 def test_expectations_are_compared_with_scores() -> None:
