@@ -1,8 +1,8 @@
 """The shape of one metric over a trial, in shares of its own range: what a digest's labels are judged by.
 
-Everything but `moved` and `ends_worse` depends on differences between values alone, so it is the same for a loss of
-0.02 and one of 20, and for a loss with a constant added. Those two ask how large a difference is beside the first
-value.
+Everything is the same for a loss of 0.02 and one of 20. For a loss with a constant added it is the same but for `moved`
+and `ends_worse`, which ask how large a difference is beside the first value, and for curves that are level from their
+second point on, of which `span` asks how far they move beside their best value.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ STILL = 0.02
 """Share of the first value under which a metric has hardly moved."""
 _LEVEL = 0.05
 _ALONE = 6
+_FLAT = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,14 @@ class Series:
         """The range of the values; never 0, so that it can divide.
 
         From six points on without the first one: it often precedes all learning and would make the rest look flat.
+        Where the rest is flat indeed, its noise is no range: two fifths of the whole range count, or of the best value
+        if that is less.
         """
-        kept = self.values[1:] if len(self.values) >= _ALONE else self.values
-        return max(kept) - min(kept) or max(self.values) - min(self.values) or abs(self.values[0]) or 1.0
+        whole = max(self.values) - min(self.values) or abs(self.values[0]) or 1.0
+        if len(self.values) < _ALONE:
+            return whole
+        rest = max(self.values[1:]) - min(self.values[1:])
+        return max(rest, _FLAT * min(whole, abs(self.values[self.best]))) or whole
 
     @property
     def lost(self) -> float:
@@ -67,9 +73,17 @@ class Series:
 
     def swing(self) -> float:
         """The mean size of turns (a step against the one before it), as a share of the range; 0 where turns are few."""
+        turns = self._turns()
+        return sum(turns) / len(turns) / self.span if len(turns) * 2 >= len(self.values) - 2 > 0 else 0.0
+
+    def noise(self) -> float:
+        """The mean size of turns, however few, as a share of the range; 0 for one turn, which a smooth valley has."""
+        turns = self._turns()
+        return sum(turns) / len(turns) / self.span if len(turns) > 1 else 0.0
+
+    def _turns(self) -> list[float]:
         moves = [b - a for a, b in pairwise(self.values)]
-        turns = [min(abs(a), abs(b)) for a, b in pairwise(moves) if a * b < 0]
-        return sum(turns) / len(turns) / self.span if len(turns) * 2 >= len(moves) - 1 > 0 else 0.0
+        return [min(abs(a), abs(b)) for a, b in pairwise(moves) if a * b < 0]
 
     def plateau(self) -> int:
         """How many of the last points lie within a twentieth of the range of each other."""
@@ -94,8 +108,8 @@ class Series:
         return reference == 0 or max(self.values) - min(self.values) >= STILL * reference
 
     def ends_worse(self) -> bool:
-        """Tells whether the last value is clearly worse than the first."""
-        return self.values[-1] - self.values[0] > WORSE * abs(self.values[0])
+        """Tells whether the last two values are both clearly worse than the first."""
+        return min(self.values[-2:]) - self.values[0] > WORSE * abs(self.values[0])
 
 
 def trend(gap: Sequence[float], span: float) -> str:

@@ -21,8 +21,10 @@ _UP = ("acc", "auc", "f1", "precision", "recall", "map", "iou", "r2", "dice", "b
 _DOWN = ("loss", "err", "perplexity", "ppl", "mse", "mae", "mape", "rmse", "nll", "wer", "cer")
 _HELD_OUT = ("val", "test", "eval", "dev")
 
-_STEEP = 0.06  # share of the range that the last quarter still gains; a straight line would gain 0.25
-_SWING = 0.25  # share of the range by which an unstable curve turns back, on average
+_STEEP = 0.08  # share of the range that the last quarter still gains; a straight line would gain 0.25
+_SWING = 0.2  # share of the range by which an unstable curve turns back, on average
+_RISE = 0.05  # share of the range lost since the best point that a widening gap makes overfitting
+_OVER, _TREND = 4.0, 2.0  # multiples of the noise: what is lost, or gained at the end, must be more
 _CLOSE = 0.1  # share of the range within which validation is no worse than training
 _TOLD = 0.05  # share of the range from which a swing is worth a word
 _PACE = 4.0
@@ -134,12 +136,12 @@ def _judge_shape(series: Series, gap: Sequence[float]) -> tuple[str, str]:
     """Judges by differences alone: the same for any scale and offset."""
     if series.swing() > _SWING:
         return "unstable", f"turns back by {series.swing():.0%} of its range"
-    if series.lost > WORSE:
-        widening = len(gap) > 1 and trend(gap, series.span) == "widening"
+    widening = len(gap) > 1 and trend(gap, series.span) == "widening"
+    if series.lost > max(_RISE if widening else WORSE, _OVER * series.noise()):
         cause = f"the gap to training {'widens' if widening else 'does not widen'}" if gap else "no training curve"
         label = "overfit" if widening or not gap else "unstable"
         return label, f"{series.lost:.0%} of the range lost since step {series.steps[series.best]}, {cause}"
-    if series.change() < -_STEEP:
+    if -series.change() > max(_STEEP, _TREND * series.noise()):
         return "slow", f"still gains {-series.change():.0%} of its range over the last {series.tail} points"
     # Where validation is level and the gap steady, training is level, too.
     if gap and abs(gap[-1]) < _CLOSE * series.span and trend(gap, series.span) == "steady":
