@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from neuropt_core.advice import Advice, Consultation, Request
+from neuropt_core.advice import Advice, Consultation, Request, lessons
 from neuropt_core.errors import LLMBadOutput, LLMError, LLMFatal, LLMRefused, LLMTransient, StudyError
 from neuropt_core.llm._text import redact
 from neuropt_core.llm.breaker import suspension
@@ -85,9 +85,10 @@ class LLMAdvisor:
         if isinstance(self._client, ScriptedClient):  # A resumed study has had the first replies of its script.
             self._client.seek(sum(c.is_call for c in request.consulted))
         for _ in range(2):
-            asked = messages(request, complaints, [p.params for p in proposals])
-            schema = reply_schema(request.space)
             so_far = (*request.consulted, *consultations)
+            # The second turn shows, and may retire, what the first one taught.
+            asked = messages(replace(request, consulted=so_far), complaints, [p.params for p in proposals])
+            schema = reply_schema(request.space)
             worst = worst_case(asked, schema, self.terms.max_tokens)
             if reason := self._forbidden(request.number, so_far, worst):
                 consultations += self._noted(reason, request, so_far)
@@ -138,13 +139,27 @@ class LLMAdvisor:
         answered = replace(base, model=done.model, reply=redact(done.text), usage=done.usage, seconds=done.seconds)
         known = [t.params for t in request.trials] + [p.params for p in before]
         try:
-            parsed = parse_reply(answered.reply, request.space, wanted, known)
+            parsed = parse_reply(
+                answered.reply,
+                request.space,
+                wanted,
+                known,
+                numbers={t.number for t in request.trials},
+                standing=lessons(so_far),
+            )
         except LLMBadOutput as error:
             return (), replace(answered, complaints=(f"bad output: {error}",), kind="bad output"), True
         complaints = parsed.complaints
         if len(parsed.proposals) < wanted:
             complaints += (f"{wanted} candidates asked for, {len(parsed.proposals)} legal",)
-        return parsed.proposals, replace(answered, complaints=complaints, diagnosis=parsed.diagnosis), True
+        answered = replace(
+            answered,
+            complaints=complaints,
+            diagnosis=parsed.diagnosis,
+            learnt=parsed.learnt,
+            retired=parsed.retired,
+        )
+        return parsed.proposals, answered, True
 
     def _complete(self, base: Consultation, schema: Mapping[str, Any], so_far: tuple[Consultation, ...]) -> Completion:
         terms = self.terms

@@ -307,8 +307,14 @@ def any_legal_reply(messages: Sequence[Mapping[str, str]], schema: Mapping[str, 
     seed = hashlib.sha256(ask.encode()).hexdigest()
     return {
         "diagnosis": "A scripted reply.",
+        "lessons_keep": [],
+        "lessons_retire": [],
         "candidates": [
             {
+                "intent": "explore",
+                "parent": -1,
+                "hypothesis": f"Candidate {i} is as good as any.",
+                "falsifier": "Another one does better.",
                 "rationale": f"Scripted candidate {i} of {wanted}, as the history stands.",
                 "values": {name: _pick(part, f"{seed}/{i}/{name}") for name, part in values.items()},
                 "expected": {"p10": 0.1, "p50": 0.5, "p90": 1.0},

@@ -77,6 +77,19 @@ def test_complaints_go_back_once() -> None:
     assert advice.consultations[1].complaints == ()
 
 
+def test_what_was_learnt_is_in_the_consultation() -> None:
+    """Diagnosis and lessons are journaled; the second turn shows, and may retire, what the first one taught."""
+    ran = Trial(0, Proposal({"optimizer.lr": 1e-1, "act": "GELU"}, "why", "default"))
+    lesson = {"lesson": "Small lr helps.", "supports": [0], "contradicts": []}
+    first = {"diagnosis": "slow", "lessons_keep": [lesson], "lessons_retire": [], "candidates": []}
+    again = {**first, "diagnosis": "no", "lessons_keep": [], "lessons_retire": [1], "candidates": [_candidate(1e-3)]}
+    client = ScriptedClient([json.dumps(first), json.dumps(again)])
+    one, two = _ask(client, 1, ran).consultations
+    assert (one.diagnosis, [entry.text for entry in one.learnt], one.retired) == ("slow", ["Small lr helps."], ())
+    assert (two.diagnosis, two.learnt, two.retired, two.complaints) == ("no", (), (1,), ())
+    assert "Small lr helps." in client.asked[1][-1]["content"]
+
+
 def test_two_turns_are_the_end() -> None:
     """After the second turn the advisor returns what there is."""
     client = ScriptedClient(lambda *_: _reply(_candidate(9.0)))
