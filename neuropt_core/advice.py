@@ -2,13 +2,118 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from neuropt_core.space import SearchSpace
 from neuropt_core.spec import StudySpec
 from neuropt_core.trial import Proposal, Trial
+
+KINDS = ("answered", "fatal", "transient", "bad output", "refused", "not asked", "resumed")
+"""What came of a consultation. Two are no calls: ``not asked`` tells, once, that calls are suspended (budget, circuit
+breaker), and ``resumed`` that the user has begun again, perhaps after mending what had failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What an LLM says the trials have taught; untrusted text that goes back to it as data.
+
+    Attributes:
+        text: One sentence.
+        supports: Numbers of the trials that support it.
+        contradicts: Numbers of the trials that speak against it.
+    """
+
+    text: str
+    supports: tuple[int, ...] = ()
+    contradicts: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Consultation:
+    """One exchange with an LLM; journaled without its texts, and shown to the sinks.
+
+    Attributes:
+        model: The model that answered, or was asked.
+        prompt: The messages sent: [{"role": ..., "content": ...}]; kept whole in the transcript only.
+        reply: The raw text that came back; "" if none did.
+        usage: Tokens: ``input_tokens``, ``output_tokens``, ``cached_tokens`` where known.
+        seconds: How long it took.
+        complaints: Why the reply, or parts of it, could not be used; empty if all was well.
+        number: The first trial that was asked for.
+        kind: One of `KINDS`.
+        diagnosis: The model's reading of the history, cleaned and capped; for people.
+        learnt: Lessons that it wants kept.
+        retired: Numbers of earlier lessons, counted from 1 over the study, that it takes back.
+        key: What was asked, and whom, as a hash; the transcript's entries are found by it.
+        raised: Whether the call itself failed, be it that there is a reply (truncated, declined) or not.
+    """
+
+    model: str
+    prompt: tuple[Mapping[str, str], ...] = ()
+    reply: str = ""
+    usage: Mapping[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    complaints: tuple[str, ...] = ()
+    number: int = 0
+    kind: str = "answered"
+    diagnosis: str = ""
+    learnt: tuple[Lesson, ...] = ()
+    retired: tuple[int, ...] = ()
+    key: str = ""
+    raised: bool = False
+
+    @property
+    def is_call(self) -> bool:
+        """Whether somebody was asked."""
+        return self.kind not in ("not asked", "resumed")
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain data for the journal, from which `from_json` makes the same without `prompt` and `reply`."""
+        return {
+            "model": self.model,
+            "usage": dict(self.usage),
+            "seconds": self.seconds,
+            "complaints": list(self.complaints),
+            "number": self.number,
+            "kind": self.kind,
+            "diagnosis": self.diagnosis,
+            "learnt": [asdict(lesson) for lesson in self.learnt],
+            "retired": list(self.retired),
+            "key": self.key,
+            "raised": self.raised,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Consultation:
+        """Makes the consultation that `to_json` described."""
+        lessons = (
+            Lesson(item["text"], tuple(item["supports"]), tuple(item["contradicts"])) for item in data.get("learnt", ())
+        )
+        return cls(
+            model=data["model"],
+            usage=dict(data["usage"]),
+            seconds=data["seconds"],
+            complaints=tuple(data["complaints"]),
+            number=data.get("number", 0),
+            kind=data.get("kind", "answered"),
+            diagnosis=data.get("diagnosis", ""),
+            learnt=tuple(lessons),
+            retired=tuple(data.get("retired", ())),
+            key=data.get("key", ""),
+            raised=data.get("raised", False),
+        )
+
+
+def lessons(consulted: Iterable[Consultation]) -> dict[int, Lesson]:
+    """Returns the lessons that stand, by number: counted from 1 in the order in which they were learnt."""
+    learnt: list[Lesson] = []
+    retired: set[int] = set()
+    for consultation in consulted:
+        retired.update(consultation.retired)
+        learnt += consultation.learnt
+    return {number: lesson for number, lesson in enumerate(learnt, start=1) if number not in retired}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +126,7 @@ class Request:
         number: The number of the first trial that is asked for.
         count: How many proposals are wanted, at least 1.
         n_trials: The study's total budget.
+        consulted: The exchanges with an LLM so far, oldest first, without their texts.
     """
 
     spec: StudySpec
@@ -28,6 +134,7 @@ class Request:
     number: int
     count: int
     n_trials: int
+    consulted: tuple[Consultation, ...] = ()
 
     @property
     def space(self) -> SearchSpace:
@@ -43,38 +150,6 @@ class Request:
     def ranked(self) -> tuple[Trial, ...]:
         """The trials that have a score, best first."""
         return self.spec.ranked(self.trials)
-
-
-@dataclass(frozen=True, slots=True)
-class Consultation:
-    """One exchange with an LLM, whole; journaled and shown to the sinks.
-
-    Attributes:
-        model: The model that answered, or was asked.
-        prompt: The messages sent: [{"role": ..., "content": ...}].
-        reply: The raw text that came back; "" if none did.
-        usage: Tokens: ``input_tokens``, ``output_tokens``, ``cached_tokens`` where known.
-        seconds: How long it took.
-        complaints: Why the reply, or parts of it, could not be used; empty if all was well.
-    """
-
-    model: str
-    prompt: tuple[Mapping[str, str], ...]
-    reply: str = ""
-    usage: Mapping[str, int] = field(default_factory=dict)
-    seconds: float = 0.0
-    complaints: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns plain data for the journal."""
-        return {
-            "model": self.model,
-            "prompt": [dict(message) for message in self.prompt],
-            "reply": self.reply,
-            "usage": dict(self.usage),
-            "seconds": self.seconds,
-            "complaints": list(self.complaints),
-        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,24 +7,38 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from neuropt_core.advice import Advisor
+from neuropt_core.advice import Advisor, Request
 from neuropt_core.errors import ConfigError, MissingExtraError
+from neuropt_core.spending import PRICES_OF, Budget, Price
+from neuropt_core.trial import Proposal
 
 if TYPE_CHECKING:
-    from neuropt_core.llm.client import LLMSettings
+    from neuropt_core.advisors.llm import Terms
+    from neuropt_core.llm.settings import LLMSettings
     from neuropt_core.sinks.wandb import WandbSink
 
 _log = logging.getLogger(__name__)
 ADVISORS = ("auto", "llm", "prior", "random")
+_WORDS_OUT = 600
+"""Tokens of a usual reply, for an estimate that is called one: reasoning, one candidate and its words."""
+
+_WORST_PROMPT = 12_000
+"""Tokens of the longest prompt in the worst case: its sections are cut where it would grow beyond 24,000 characters."""
+
+MODES = ("live", "record", "replay")
+_HERE = "hydra.sweeper.llm"
 
 
 def make_advisor(kind: str, llm: Mapping[str, object], environ: Mapping[str, str]) -> Advisor:
     """Returns the advisor that a setting names.
 
     Args:
-        kind: One of `ADVISORS`; ``auto`` takes the LLM when a key is set, else the prior.
+        kind: One of `ADVISORS`; ``auto`` takes the LLM when a key is set, or a server or a script is
+            named, else the prior.
         llm: The settings under ``hydra.sweeper.llm``; ``provider`` may be ``auto``.
         environ: Where keys are looked up, by name.
 
@@ -48,40 +62,155 @@ def make_advisor(kind: str, llm: Mapping[str, object], environ: Mapping[str, str
         if kind == "llm":
             raise ConfigError(
                 "hydra.sweeper.advisor",
-                "is llm, but neither ANTHROPIC_API_KEY nor OPENAI_API_KEY is set",
-                mend="Set one of them, name another variable in hydra.sweeper.llm.api_key_env, or use advisor=prior.",
+                "is llm, but neither ANTHROPIC_API_KEY nor OPENAI_API_KEY is set, and no base_url",
+                mend="Set a key, name its variable in hydra.sweeper.llm.api_key_env with a provider, name a server "
+                "of your own in hydra.sweeper.llm.base_url, or use advisor=prior.",
             )
         return prior
     from neuropt_core.advisors.llm import LLMAdvisor
     from neuropt_core.advisors.stand_in import WithStandIn
     from neuropt_core.llm.client import make_client
+    from neuropt_core.llm.scripted import ScriptedClient
 
+    terms = _terms(llm, settings)
+    if terms.replay:  # Nobody is asked, so neither a key nor an SDK is needed.
+        return WithStandIn(LLMAdvisor(ScriptedClient((), name=settings.name), terms), prior, source="llm")
     try:
         client = make_client(settings, environ)
     except MissingExtraError as error:
-        if kind == "llm":
+        if kind == "llm" or llm.get("provider", "auto") != "auto" or llm.get("base_url"):
             raise
         # A key in the environment may be there for other tools; `auto` does not fail for want of a package.
         _log.warning("A key for %s is set, but the prior advises: %s", settings.provider, error)
         return prior
-    return WithStandIn(LLMAdvisor(client), prior, source="llm")
+    return WithStandIn(LLMAdvisor(client, terms), prior, source="llm")
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What an advisor would do first.
+
+    Attributes:
+        proposals: What would be proposed without asking anybody.
+        model: The model that would be asked, or "".
+        prompt: The messages of the first call; empty where nobody is asked.
+        schema: The schema of its reply.
+        input_tokens: About how many tokens the first call sends: a quarter of its characters.
+        worst: The most tokens that a call can take, for the caps.
+        price: USD per million tokens; None where it is not known.
+    """
+
+    proposals: tuple[Proposal, ...]
+    model: str = ""
+    prompt: tuple[Mapping[str, str], ...] = ()
+    schema: Mapping[str, Any] = field(default_factory=dict)
+    input_tokens: int = 0
+    worst: Mapping[str, int] = field(default_factory=dict)
+    price: Price | None = None
+
+    def cost(self, calls: int) -> str:
+        """Returns what so many calls would cost, in words."""
+        usual = {"input_tokens": calls * self.input_tokens, "output_tokens": calls * _WORDS_OUT}
+        # A second turn is made where a reply was of no use, so twice the calls is the most; and the prompt grows.
+        worst = {**self.worst, "input_tokens": max(_WORST_PROMPT, self.worst["input_tokens"])}
+        most = {name: 2 * calls * count for name, count in worst.items()}
+        tokens = f"{self.model}: the first prompt has about {self.input_tokens:,} tokens"
+        if self.price is None:
+            return f"{tokens}; its price is not known (hydra.sweeper.llm.price sets it)"
+        about, ceiling = self.price.of(usual) or 0.0, self.price.of(most) or 0.0
+        words = f"{calls} calls of that size cost about ${about:.2g} (prices of {PRICES_OF})"
+        return f"{tokens}; {words}, and as the prompt grows at most ${ceiling:.2g}"
+
+
+def rehearse(advisor: Advisor, request: Request) -> Rehearsal:
+    """Returns what `advisor` would do first, without asking anybody."""
+    from neuropt_core.advisors.stand_in import WithStandIn
+
+    if not isinstance(advisor, WithStandIn):
+        return Rehearsal(advisor.propose(request).proposals)
+    from neuropt_core.advisors.llm import LLMAdvisor
+
+    proposals = advisor.second.propose(request).proposals
+    if not isinstance(advisor.first, LLMAdvisor):
+        return Rehearsal(proposals)
+    prompt, schema, worst = advisor.first.first_call(request)
+    size = sum(len(message["content"]) for message in prompt) + len(str(dict(schema)))
+    terms = advisor.first.terms
+    return Rehearsal(proposals, terms.model, prompt, schema, size // 4, worst, terms.known_price)
+
+
+def own_price(llm: Mapping[str, object]) -> Price | None:
+    """Returns the price that the user gives under ``hydra.sweeper.llm.price``, or None for the list's.
+
+    Raises:
+        ConfigError: It is no price.
+    """
+    return None if llm.get("price") is None else Price(**_fields(Price, f"{_HERE}.price", llm["price"]))
+
+
+def _terms(llm: Mapping[str, object], settings: LLMSettings) -> Terms:
+    from neuropt_core.advisors.llm import Terms
+    from neuropt_core.spending import price_of
+    from neuropt_core.transcript import Replies
+
+    mode, path = llm.get("mode", "live"), llm.get("transcript")
+    if mode not in MODES:
+        raise ConfigError(f"{_HERE}.mode", f"must be one of {', '.join(MODES)}", got=mode)
+    if (mode == "live") != (path is None):
+        rule = "is for mode=record and mode=replay" if mode == "live" else f"must be given for mode={mode}"
+        raise ConfigError(f"{_HERE}.transcript", rule, mend="Name the folder of the sweep that left it.")
+    budget = Budget(**_fields(Budget, f"{_HERE}.budget", llm.get("budget") or {}))
+    price = own_price(llm)
+    if budget.usd is not None and price is None and price_of(settings.asked_model) is None:
+        rule = f"cannot be kept, since the price of {settings.asked_model} is not known"
+        raise ConfigError(f"{_HERE}.budget.usd", rule, mend=f"Give {_HERE}.price, or cap the tokens instead.")
+    return Terms(
+        budget=budget,
+        price=price,
+        model=settings.asked_model,
+        max_tokens=settings.max_tokens,
+        replies=None if path is None else Replies(Path(str(path))),
+        replay=mode == "replay",
+    )
+
+
+def _fields(kind: type[Budget] | type[Price], where: str, given: object) -> dict[str, Any]:
+    names = [field.name for field in fields(kind)]
+    given = vars(given) if is_dataclass(given) else given
+    if not isinstance(given, Mapping) or not set(given) <= set(names):
+        raise ConfigError(where, f"must be a mapping with some of {names}", got=given)
+    return dict(given)
 
 
 def _llm_settings(llm: Mapping[str, object], environ: Mapping[str, str]) -> LLMSettings | None:
-    from neuropt_core.llm.client import LLMSettings, pick_provider
+    """Returns the checked settings; None if ``provider=auto`` finds nobody to ask.
+
+    ``auto`` is ``scripted`` where there is a script, and ``openai_compatible`` where a server is named: nearly all
+    servers speak chat completions, and no key leaves that was not named for it. Else the vendor whose key is set.
+    """
+    from neuropt_core.llm.settings import LLMSettings, pick_provider
 
     provider = llm.get("provider", "auto")
     if provider == "auto":
-        if llm.get("api_key_env"):
+        if llm.get("script"):
+            provider = "scripted"
+        elif llm.get("base_url"):
+            provider = "openai_compatible"
+        elif llm.get("api_key_env"):
             raise ConfigError(
                 "hydra.sweeper.llm.api_key_env",
-                "needs hydra.sweeper.llm.provider beside it",
+                "needs hydra.sweeper.llm.provider or base_url beside it",
                 mend="Set provider=anthropic or provider=openai.",
             )
-        provider = pick_provider(environ)
+        elif llm.get("mode") == "replay" and pick_provider(environ) is None:
+            mend = "Name it, and the model, as they were then."
+            raise ConfigError(f"{_HERE}.provider", "must be named for a replay", mend=mend)
+        else:
+            provider = pick_provider(environ)
         if provider is None:
             return None
-    return LLMSettings(**{**llm, "provider": provider})  # type: ignore[arg-type]
+    asked = {field.name: llm[field.name] for field in fields(LLMSettings) if field.name in llm}
+    return LLMSettings(**{**asked, "provider": provider})  # type: ignore[arg-type]
 
 
 def make_wandb_sink(settings: Mapping[str, object], environ: Mapping[str, str]) -> WandbSink | None:

@@ -24,6 +24,7 @@ class Study:
         self._journal = journal
         self._trials: dict[int, Trial] = {}
         self._attempts: dict[int, int] = {}
+        self._consulted: list[Consultation] = []
         records = journal.records()
         if records:
             kept = StudySpec.from_json(records[0]["spec"])
@@ -34,6 +35,9 @@ class Study:
             journal.append({"op": "study", "version": 1, "spec": spec.to_json()})
         for record in records[1:]:
             self._replay(record)
+        if self._consulted and self._consulted[-1].kind not in ("answered", "resumed"):
+            # Whoever begins again has perhaps mended the key: what failed before says nothing about the next call.
+            self.consult(Consultation(model="", number=len(self._trials), kind="resumed"))
 
     @property
     def trials(self) -> tuple[Trial, ...]:
@@ -55,13 +59,18 @@ class Study:
         """Trial 0, the user's own configuration, once it was asked."""
         return self._trials.get(0)
 
+    @property
+    def consulted(self) -> tuple[Consultation, ...]:
+        """All exchanges with an LLM, oldest first, without their texts."""
+        return tuple(self._consulted)
+
     def request(self, *, count: int, n_trials: int) -> Request:
         """Returns all that an advisor may know now."""
-        return Request(self.spec, self.trials, number=len(self._trials), count=count, n_trials=n_trials)
+        return Request(self.spec, self.trials, len(self._trials), count, n_trials, self.consulted)
 
     def consult(self, consultation: Consultation) -> None:
-        """Keeps an exchange with an LLM."""
-        self._journal.append({"op": "consult", **consultation.to_json()})
+        """Keeps what came of an exchange with an LLM; its texts are the transcript's."""
+        self._record({"op": "consult", **consultation.to_json()})
 
     def ask(self, proposal: Proposal) -> Trial:
         """Numbers a proposal and journals it; only then may it be launched.
@@ -107,6 +116,8 @@ class Study:
         number = record.get("number", -1)
         if record["op"] == "ask":
             self._trials[number] = Trial(number, Proposal.from_json(record["proposal"]))
+        elif record["op"] == "consult":
+            self._consulted.append(Consultation.from_json(record))  # Without the texts, as after a resume.
         elif record["op"] == "launch":
             self._attempts[number] = record["attempt"]
         elif record["op"] == "tell":

@@ -16,6 +16,9 @@ from neuropt_core.space import Value
 SOURCES = ("default", "prior", "surrogate", "random", "llm")
 """Who can have proposed a trial: the user's own configuration, a rule of thumb, Optuna, chance, or an LLM."""
 
+INTENTS = ("exploit", "repair", "explore", "ablate")
+"""What a trial is for: more of what works, mending what a curve shows, something new, or taking one change away."""
+
 
 class TrialState(str, enum.Enum):
     """The life of a trial."""
@@ -49,6 +52,10 @@ class Proposal:
         source: One of `SOURCES`.
         predicted: The expected score, if the proposer states one.
         stands_in_for: The source that should have proposed but could not, else "".
+        intent: One of `INTENTS`, or "" where the proposer states none.
+        parent: The number of the trial that this one builds on, if it builds on one.
+        hypothesis: What the proposer believes, to be tested by this trial; from an LLM untrusted text, as `falsifier`.
+        falsifier: Which result would speak against the hypothesis.
     """
 
     params: Mapping[str, Value]
@@ -56,12 +63,18 @@ class Proposal:
     source: str
     predicted: Predicted | None = None
     stands_in_for: str = ""
+    intent: str = ""
+    parent: int | None = None
+    hypothesis: str = ""
+    falsifier: str = ""
 
     def __post_init__(self) -> None:
         if self.source not in SOURCES:
             raise ConfigError("proposal", f"needs a source among {SOURCES}", got=self.source)
         if not self.rationale.strip():
             raise ConfigError("proposal", "needs a rationale", got=self.rationale)
+        if self.intent not in ("", *INTENTS):
+            raise ConfigError("proposal", f"needs an intent among {INTENTS}, or none", got=self.intent)
         object.__setattr__(self, "params", MappingProxyType(dict(self.params)))
 
     def to_json(self) -> dict[str, Any]:
@@ -73,6 +86,10 @@ class Proposal:
             "source": self.source,
             "predicted": None if p is None else [p.p10, p.p50, p.p90],
             "stands_in_for": self.stands_in_for,
+            "intent": self.intent,
+            "parent": self.parent,
+            "hypothesis": self.hypothesis,
+            "falsifier": self.falsifier,
         }
 
     @classmethod
@@ -84,7 +101,11 @@ class Proposal:
             rationale=data["rationale"],
             source=data["source"],
             predicted=None if predicted is None else Predicted(*predicted),
-            stands_in_for=data.get("stands_in_for", ""),
+            **{
+                name: data[name]
+                for name in ("stands_in_for", "intent", "parent", "hypothesis", "falsifier")
+                if name in data
+            },
         )
 
 

@@ -14,6 +14,7 @@ from hydra_plugins.neuropt_sweeper._space import Plan
 from neuropt_core.advice import Advisor, own_configuration
 from neuropt_core.errors import ConfigError, StudyError
 from neuropt_core.sinks.base import Scene, Sink
+from neuropt_core.spending import Price, spent
 from neuropt_core.study import Study
 from neuropt_core.ticket import VARIABLE, Ticket
 from neuropt_core.trial import Failure, Outcome, Proposal, Trial, TrialState
@@ -39,6 +40,7 @@ class Parts:
     max_failures: float
     fixed: tuple[str, ...] = ()
     command: str = "python train.py"
+    price: Price | None = None
     stop_requested: Callable[[], bool] = field(default=lambda: False)
 
 
@@ -78,6 +80,7 @@ class Loop:
             command=parts.command,
             overrides={t.number: self._overrides(t) for t in self._study.trials},
             advisor=parts.advisor.name,
+            spent=spent(self._study.consulted, parts.price),
         )
 
     def cancel(self) -> None:

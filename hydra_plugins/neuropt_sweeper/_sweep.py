@@ -14,19 +14,22 @@ from omegaconf import DictConfig
 
 from hydra_plugins.neuropt_sweeper._batch import BatchBackend
 from hydra_plugins.neuropt_sweeper._compose import Composer, resume_command, script_command
+from hydra_plugins.neuropt_sweeper._dry import DryRun
 from hydra_plugins.neuropt_sweeper._interrupt import Interrupt
 from hydra_plugins.neuropt_sweeper._loop import Loop, Parts
-from hydra_plugins.neuropt_sweeper._overrides import parse_arguments, parse_params
-from hydra_plugins.neuropt_sweeper._plan import make_plan
+from hydra_plugins.neuropt_sweeper._overrides import Arguments, parse_arguments, parse_params
+from hydra_plugins.neuropt_sweeper._plan import Found, make_plan
 from hydra_plugins.neuropt_sweeper._settings import environment, read_settings
+from hydra_plugins.neuropt_sweeper._space import Plan
 from hydra_plugins.neuropt_sweeper.config import NeuroptSweeperConf
 from neuropt_core.advice import Advisor
-from neuropt_core.assemble import make_advisor, make_wandb_sink
+from neuropt_core.assemble import make_advisor, make_wandb_sink, own_price
 from neuropt_core.errors import NeuroptError
 from neuropt_core.journal import Journal
 from neuropt_core.runtime.job import RecordedTask
 from neuropt_core.sinks.console import ConsoleSink
 from neuropt_core.sinks.results import ResultsSink
+from neuropt_core.sinks.transcript import TranscriptSink
 from neuropt_core.spec import StudySpec
 from neuropt_core.study import Study
 from neuropt_core.trial import Trial
@@ -71,6 +74,8 @@ def _run(
     composer = Composer(hydra_context, config)
     advisor = make_advisor(conf.advisor, vars(conf.llm), environ)
     name = conf.study_name or composer.sweep_dir.name
+    if conf.dry_run:
+        return _rehearse(conf, composer, task_function, arguments, advisor)
     wandb = make_wandb_sink(vars(conf.wandb), environ)
     console = ConsoleSink(log_path=composer.sweep_dir / "neuropt.log")
     line, params = parse_arguments(arguments), parse_params(conf.params.items())
@@ -78,7 +83,7 @@ def _run(
     try:
         found = make_plan(conf, composer, task_function, line, params)
         plan = found.plan
-        spec = StudySpec(name, plan.space, conf.direction, conf.seed, line.fixed, found.profile, conf.task)  # type: ignore[arg-type]
+        spec = _spec(conf, name, plan, line, found)
         study = Study(spec, journal)
         composer.save()
         console.say("\n".join(found.said))
@@ -96,17 +101,39 @@ def _run(
                 backend=BatchBackend(launcher, capacity, around),
                 composer=composer,
                 plan=plan,
-                sinks=[ResultsSink(composer.sweep_dir), console, *([wandb] if wandb else [])],
+                sinks=[
+                    TranscriptSink(composer.sweep_dir),
+                    ResultsSink(composer.sweep_dir),
+                    console,
+                    *([wandb] if wandb else []),
+                ],
                 n_trials=conf.n_trials,
                 max_failures=conf.max_failure_rate * conf.n_trials,
                 fixed=line.fixed,
                 command=script_command(),
+                price=own_price(vars(conf.llm)),
                 stop_requested=lambda: interrupt.requested,
             )
             _end(parts, console)
     finally:
         journal.close()
     return study.trials
+
+
+def _spec(conf: NeuroptSweeperConf, name: str, plan: Plan, line: Arguments, found: Found) -> StudySpec:
+    return StudySpec(name, plan.space, conf.direction, conf.seed, line.fixed, found.profile, conf.task)  # type: ignore[arg-type]
+
+
+def _rehearse(
+    conf: NeuroptSweeperConf, composer: Composer, task_function: TaskFunction, arguments: list[str], advisor: Advisor
+) -> Sequence[Trial]:
+    """Says what the sweep would do; leaves nothing behind."""
+    line, params = parse_arguments(arguments), parse_params(conf.params.items())
+    found = make_plan(conf, composer, task_function, line, params)
+    spec = _spec(conf, conf.study_name or composer.sweep_dir.name, found.plan, line, found)
+    dry = DryRun(composer, found.plan, spec, advisor, conf.n_trials, line.fixed)
+    ConsoleSink().say("\n".join([*found.said, *dry.lines()]))
+    return ()
 
 
 def _end(parts: Parts, console: ConsoleSink) -> None:

@@ -12,23 +12,53 @@ from hydra.core.config_store import ConfigStore
 
 
 @dataclass
+class LLMBudgetConf:
+    """Hard caps for the study, checked for the worst case before a call; at a cap the sweep goes on without the LLM."""
+
+    calls: int | None = None
+    """Calls, failed ones and second turns included; null is no cap."""
+    tokens: int | None = 2_000_000
+    """Input and output together."""
+    usd: float | None = None
+    """Dollars; needs a model whose price is known, or `price`."""
+
+
+@dataclass
 class LLMConf:
     """How to reach the LLM. Keys are named, never written: Hydra saves every config to disk."""
 
     provider: str = "auto"
-    """auto, anthropic or openai; auto takes the one whose key is set, anthropic first."""
+    """anthropic (Messages API), openai (Responses API), openai_compatible (chat completions) or scripted (no model);
+    auto is openai_compatible with a base_url, else the vendor whose key is set, anthropic first."""
     model: str | None = None
-    """The vendor's name of the model; null takes a small current one."""
+    """The server's name of the model; null takes a small current one of anthropic or openai."""
     base_url: str | None = None
-    """Another server of the same kind; with openai, any server that speaks chat completions."""
+    """Another server: with /v1 at its end, but for anthropic. The vendors' own keys do not go there by themselves."""
     api_key_env: str | None = None
-    """The NAME of the environment variable that holds the key; null takes the vendor's own."""
+    """The NAME of the environment variable that holds the key; null takes the vendor's own, for its own server only,
+    and sends none to an openai_compatible server."""
     effort: str | None = None
     """How long a reasoning model may think: low, medium, high; null leaves it to the vendor."""
     max_tokens: int = 8192
     """The longest reply, in tokens, thinking included."""
     deadline: float = 120.0
-    """The longest wait for one reply, in seconds."""
+    """The longest wait for one reply, in seconds, retries included."""
+    structured: str = "auto"
+    """How an openai_compatible server is asked for JSON: json_schema, json_object, tool or prompt; auto tries them in
+    this order, once."""
+    script: str | None = None
+    """The replies of scripted: the dotted path of a function of (messages, schema), or a .json or .jsonl file."""
+    proxy: str = "env"
+    """env (HTTPS_PROXY, NO_PROXY ...), none, or a proxy's address; this machine is always reached directly."""
+
+    mode: str = "live"
+    """live asks; replay takes every reply from `transcript`, and a call that it does not hold ends the sweep; record
+    takes what it holds and asks for the rest."""
+    transcript: str | None = None
+    """For record and replay: the folder of the sweep that left a transcript, or the file."""
+    budget: LLMBudgetConf = field(default_factory=LLMBudgetConf)
+    price: dict[str, float] | None = None
+    """USD per million tokens, e.g. {input: 1.0, output: 5.0, cache_read: 0.1}; null takes the dated list price."""
 
 
 @dataclass
@@ -89,7 +119,10 @@ class NeuroptSweeperConf:
     bind: BindConf = field(default_factory=BindConf)
 
     advisor: str = "auto"
-    """auto, llm, prior or random; auto takes the LLM when a key is set, else the prior, which is no LLM."""
+    """auto, llm, prior or random; auto takes the LLM when a key is set, or a server or a script is named, else the
+    prior, which is no LLM."""
+    dry_run: bool = False
+    """true says what would be searched, asked and launched first, and what it would cost, and does none of it."""
     task: str = ""
     """Your words for the advisor on the task, the data and the hardware."""
     llm: LLMConf = field(default_factory=LLMConf)

@@ -12,15 +12,15 @@ class WithStandIn:
 
     def __init__(self, first: Advisor, second: Advisor, *, source: str) -> None:
         """`source` is what `first` would have signed its proposals with, e.g. ``llm``."""
-        self._first, self._second, self._source = first, second, source
+        self.first, self.second, self._source = first, second, source
         self.name = first.name
 
     def propose(self, request: Request) -> Advice:
         """Returns `request.count` proposals unless both advisors have run dry."""
-        advice = self._first.propose(request)
+        advice = self.first.propose(request)
         missing = request.count - len(advice.proposals)
         if missing <= 0:
             return advice
-        rest = self._second.propose(request.after(advice.proposals, count=missing))
+        rest = self.second.propose(request.after(advice.proposals, count=missing))
         filled = tuple(replace(proposal, stands_in_for=self._source) for proposal in rest.proposals)
         return Advice(advice.proposals + filled, advice.consultations + rest.consultations)

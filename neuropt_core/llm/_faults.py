@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from time import time
 
+import httpx2
+
 from neuropt_core.errors import LLMBadOutput, LLMError, LLMFatal, LLMTransient
 from neuropt_core.llm._text import tidy
 
@@ -34,7 +36,7 @@ class Asked:
 
     Attributes:
         name: Provider and model.
-        key_name: The variable that holds the key.
+        key_name: The variable that holds the key; "" where none is sent.
         key: The key itself; only ever searched for.
     """
 
@@ -59,12 +61,15 @@ def from_status(asked: Asked, status: int, headers: Mapping[str, str], body: byt
         return Fault(LLMTransient(where, f"{words} (HTTP {status}){quoted}"), _retry_after(headers))
     if status in (401, 403):
         rule = f"does not accept the key (HTTP {status})"
-        return Fault(LLMFatal(where, rule, mend=f"Check {asked.key_name} and what it is allowed to use."))
+        mend = f"Check {asked.key_name} and what it is allowed to use."
+        if not asked.key_name:
+            rule, mend = f"wants a key (HTTP {status})", "Name its variable in hydra.sweeper.llm.api_key_env."
+        return Fault(LLMFatal(where, rule, mend=mend))
     if 300 <= status < 400:
         rule = f"redirects to another address (HTTP {status}), which is not followed"
         return Fault(LLMFatal(where, rule, mend="Check hydra.sweeper.llm.base_url."))
     if status == 404:
-        mend = "Check hydra.sweeper.llm.model and base_url."
+        mend = "Check hydra.sweeper.llm.model, base_url and provider."
         return Fault(LLMFatal(where, f"knows no such model or address (HTTP 404){quoted}", mend=mend))
     return Fault(LLMFatal(where, f"does not accept the request (HTTP {status}){quoted}"))
 
@@ -77,6 +82,8 @@ def from_network(asked: Asked, error: BaseException) -> Fault:
             break
         if isinstance(cause, LLMError):
             return Fault(cause)
+        if isinstance(cause, httpx2.DecodingError):
+            return unreadable(asked, "sent a reply that cannot be unpacked")
         deepest, cause = cause, cause.__cause__
     # Only the kind: messages of the network layers quote header values.
     return Fault(LLMTransient(asked.name, f"could not be reached, or broke off ({type(deepest).__name__})"))
@@ -93,9 +100,15 @@ def _details(body: bytes) -> tuple[str, str]:
         data = json.loads(body[:20_000])
     except (ValueError, RecursionError):
         return "", ""
-    error = data.get("error") if isinstance(data, dict) else None
-    if not isinstance(error, dict):
+    if not isinstance(data, dict):
         return "", ""
+    error = data.get("error")
+    if not isinstance(error, dict):
+        # Local servers: {"error": text}, {"message": text}, {"detail": text}, {"detail": [{"msg": text, ...}]}.
+        detail = data.get("detail")
+        parts = [p.get("msg") for p in detail if isinstance(p, dict)] if isinstance(detail, list) else [detail]
+        said = (error, data.get("message"), *parts)
+        return "", next((text for text in said if isinstance(text, str) and text), "")
     words = [error.get("code"), error.get("type")]
     code = next((w for w in words if isinstance(w, str) and w in _NO_QUOTA), "")
     message = error.get("message")

@@ -1,76 +1,204 @@
-"""What happened so far, one row a trial, as the prompt shows it."""
+"""What happened so far, as the prompt shows it: within a number of characters, whatever the number of trials.
+
+Rows of the best, the latest and the running trials; all failures as rules; all trials as marginals; the lessons; the
+record of the proposers; a few curves point by point. Where that is too long, it is made smaller one step of `_STEPS`
+after another until it fits: points and rows go before marginals, and what is left out is said where it was.
+"""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from neuropt_core.advice import Request
-from neuropt_core.llm._text import one_line, tidy
-from neuropt_core.llm.digest import digest
+from neuropt_core.advice import Lesson, Request, lessons
+from neuropt_core.llm import _curves, _marginals
+from neuropt_core.llm._failures import failures
+from neuropt_core.llm._marginals import Marginal, marginals
+from neuropt_core.llm._record import record
+from neuropt_core.llm._rows import Rows, told_hypotheses
+from neuropt_core.llm._scores import Scores, numbers, quantile
+from neuropt_core.llm._text import tidy
+from neuropt_core.llm.digest import usual_pace
 from neuropt_core.llm.schema import Slot, slots
 from neuropt_core.trial import Trial, TrialState
 
-_BEST, _LAST = 12, 24
-_CLASS = re.compile(r"([A-Za-z_][\w.]{0,60}?)(?=:|\(|$|\s)")
+_LESSON = 300
 
 
-def history(request: Request) -> str:
-    """Returns the trials as rows: the user's own configuration in full, of the others what differs from it."""
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much of each section is shown.
+
+    Attributes:
+        best: Rows of the best trials.
+        latest: Rows of the latest trials.
+        running: Rows of running trials.
+        changed: Differing parameters in a row.
+        hypotheses: Rows that show their hypothesis.
+        curves: Curves point by point.
+        points: Points of each of them.
+        parameters: Lines of marginals, those whose groups differ most.
+        choices: Choices within such a line.
+        lessons: Lessons, the latest.
+        failures: Kinds of failure.
+    """
+
+    best: int = 10
+    latest: int = 16
+    running: int = 8
+    changed: int = 24
+    hypotheses: int = 6
+    curves: int = _curves.CURVES
+    points: int = _curves.POINTS
+    parameters: int = 80
+    choices: int = 8
+    lessons: int = 12
+    failures: int = 8
+
+
+_STEPS: tuple[dict[str, int], ...] = (
+    {"latest": 12, "points": 8},
+    {"hypotheses": 3, "curves": 2},
+    {"best": 8, "latest": 8, "running": 6},
+    {"changed": 12, "choices": 5},
+    {"parameters": 30, "lessons": 10},
+    {"best": 6, "latest": 6, "running": 4, "hypotheses": 1},
+    {"changed": 8, "parameters": 20, "choices": 3},
+    {"curves": 1, "lessons": 8, "failures": 5},
+    {"best": 4, "latest": 4, "running": 2, "parameters": 12},
+    {"changed": 4, "curves": 0, "hypotheses": 0, "lessons": 5},
+    {"best": 3, "latest": 2, "running": 1, "parameters": 6, "failures": 3, "lessons": 3},
+    {"best": 1, "latest": 1, "changed": 2, "parameters": 3, "choices": 2, "failures": 1, "lessons": 1},
+)
+
+
+def history(request: Request, limit: int = 15_000) -> str:
+    """Returns the trials in at most `limit` characters; after the last step it is as long as it is.
+
+    Args:
+        request: What is known.
+        limit: In characters. The last step needs about 4,000 where names and words are as long as they can be.
+    """
     if not request.trials:
         return "No trial has run yet."
-    fields = {slot.parameter.name: slot for slot in slots(request.space)}
-    ranks = {t.number: place for place, t in enumerate(request.ranked, start=1)}
-    shown = _shown(request)
-    head = "Trials (number, who proposed it, what differs from trial #0, outcome, curve):"
-    rows = [_row(t, request, fields, ranks) for t in shown]
-    left_out = len(request.trials) - len(shown)
-    if left_out:
-        rows.append(f"... {left_out} more trials, neither among the {_BEST} best nor the {_LAST} latest")
-    if ranks:
-        best = request.ranked[0]
-        rows.append(f"Best so far: #{best.number} with {best.value:.6g}")
-    return "\n".join([head, *rows])
+    view = _View(request)
+    sizes = Sizes()
+    text = view.text(sizes)
+    for step in _STEPS:
+        if len(text) <= limit:
+            break
+        sizes = replace(sizes, **step)
+        text = view.text(sizes)
+    return text
 
 
-def _shown(request: Request) -> tuple[Trial, ...]:
-    """Returns trial 0, the best, the latest and all that run, in the order of their numbers."""
-    chosen = {t.number for t in (*request.trials[:1], *request.ranked[:_BEST], *request.trials[-_LAST:])}
-    return tuple(t for t in request.trials if t.number in chosen or t.state is TrialState.RUNNING)
+class _View:
+    """The sections of a request's history, at any sizes."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._fields: dict[str, Slot] = {slot.parameter.name: slot for slot in slots(request.space)}
+        self._scores = Scores.of(request)
+        self._failures = failures(request, self._fields)
+        self._record = record(request, self._scores)
+        self._lessons = lessons(request.consulted)
+        self._pace = usual_pace(t.curve for t in request.trials)
+        self._digests: dict[int, str] = {}
+        self._lines: dict[int, tuple[Marginal, ...]] = {}
+
+    def text(self, sizes: Sizes) -> str:
+        """Returns all sections that have something to say."""
+        own = self._record
+        shown = [
+            self._summary(),
+            *self._trials(sizes),
+            *_section("Failures:", self._failures, sizes.failures, "kinds of failure, each rarer"),
+            *self._marginals(sizes),
+            *self._taught(sizes),
+            *(["\nRecord of those who propose:", *own] if own else []),
+            *self._curves(sizes),
+        ]
+        return "\n".join(shown)
+
+    def _summary(self) -> str:
+        trials = self._request.trials
+        counts = [
+            (sum(t.state is state for t in trials), word)
+            for state, word in (
+                (TrialState.COMPLETE, "scored"),
+                (TrialState.FAIL, "failed"),
+                (TrialState.PRUNED, "stopped early"),
+                (TrialState.RUNNING, "running"),
+            )
+        ]
+        words = f"Trials so far: {len(trials)}, {', '.join(f'{n} {word}' for n, word in counts if n)}."
+        values = [t.value for t in self._scores.ranked if t.value is not None]
+        if not values:
+            return f"{words} No score yet."
+        words += f" Best so far: #{self._scores.ranked[0].number} with {values[0]:.5g}"
+        if len(values) >= 4:
+            middle = " / ".join(f"{quantile(values, q):.4g}" for q in (0.25, 0.5, 0.75))
+            words += f"; quartiles of the scores {middle}; worst {values[-1]:.4g}"
+        return f"{words}."
+
+    def _trials(self, sizes: Sizes) -> list[str]:
+        request = self._request
+        running = [t for t in request.trials if t.state is TrialState.RUNNING]
+        ended = [t for t in request.trials if t.state is not TrialState.RUNNING]
+        shown = (*request.trials[:1], *self._scores.ranked[: sizes.best], *ended[-sizes.latest :])
+        chosen = {t.number for t in (*shown, *running[-sizes.running :])}
+        told = told_hypotheses(request.trials, sizes.hypotheses)
+        rows = Rows(request, self._fields, self._scores, sizes.changed, told, self._pace, self._digests)
+        lines = ["\nTrials (number and proposer | what differs from #0 | outcome | expected score | curve):"]
+        lines += [rows.row(t) for t in request.trials if t.number in chosen]
+        left = [t for t in request.trials if t.number not in chosen]
+        waiting = sum(t.state is TrialState.RUNNING for t in left)
+        if len(left) > waiting:
+            limits = f"neither among the {sizes.best} best nor the {sizes.latest} latest"
+            lines.append(f"... {len(left) - waiting} more trials, {limits}; the sections below count them")
+        if waiting:
+            lines.append(f"... {waiting} more running trials")
+        return lines
+
+    def _marginals(self, sizes: Sizes) -> list[str]:
+        if len(self._request.trials) < 3:
+            return []
+        if sizes.choices not in self._lines:
+            self._lines[sizes.choices] = marginals(self._request, self._fields, self._scores, sizes.choices)
+        lines = self._lines[sizes.choices]
+        strongest = sorted(range(len(lines)), key=lambda i: (-lines[i].effect, i))[: sizes.parameters]
+        kept: list[Marginal] = [lines[i] for i in sorted(strongest)]
+        more = len(lines) - len(kept)
+        return [
+            f"\n{_marginals.HEADER}",
+            *(line.line for line in kept),
+            *([f"... {more} more parameters, whose scores differ less"] if more else []),
+        ]
+
+    def _taught(self, sizes: Sizes) -> list[str]:
+        standing = list(self._lessons.items())
+        trials = {t.number: t for t in self._request.trials}
+        lines = [_lesson(number, lesson, trials) for number, lesson in reversed(standing)]
+        return _section(
+            "Lessons that stand (number, text, evidence), latest first:", lines, sizes.lessons, "older ones"
+        )
+
+    def _curves(self, sizes: Sizes) -> list[str]:
+        lines = _curves.curves(self._request, sizes.curves, sizes.points) if sizes.curves else []
+        return ["\nCurves point by point (step:value):", *lines] if lines else []
 
 
-def _row(trial: Trial, request: Request, fields: Mapping[str, Slot], ranks: Mapping[int, int]) -> str:
-    source = trial.proposal.source
-    if trial.proposal.stands_in_for:
-        source += f" (for {trial.proposal.stands_in_for})"
-    parts = [f"#{trial.number} {source}", _params(trial, request.trials[0], fields)]
-    outcome = trial.outcome
-    if outcome is None:
-        return " | ".join([*parts, "running"])
-    if trial.value is not None:
-        parts.append(f"score {trial.value:.6g}, rank {ranks[trial.number]}/{len(ranks)}")
-    elif outcome.failure is not None:
-        parts.append(f"failed: {tidy(outcome.failure.kind, 40)}{_exception(outcome.failure.message)}")
-    else:
-        parts.append(f"stopped early: {json.dumps(tidy(outcome.reason, 120), ensure_ascii=False)}")
-    if len(trial.curve):
-        parts.append(digest(trial.curve, request.spec.direction))
-    return " | ".join(parts)
-
-
-def _params(trial: Trial, first: Trial, fields: Mapping[str, Slot]) -> str:
-    base: Mapping[str, object] = {} if trial is first else first.params
-    changed = [
-        f"{fields[name].alias}={fields[name].label(value)}"
-        for name, value in trial.params.items()
-        if name in fields and (name not in base or type(base[name]) is not type(value) or base[name] != value)
+def _lesson(number: int, lesson: Lesson, trials: dict[int, Trial]) -> str:
+    sides: list[tuple[str, Sequence[Trial]]] = [
+        (word, [trials[n] for n in listed if n in trials])
+        for word, listed in (("supported by", lesson.supports), ("contradicted by", lesson.contradicts))
     ]
-    return ", ".join(changed) or ("the user's own values" if trial is first else "nothing")
+    evidence = "; ".join(f"{word} {numbers(there)}" for word, there in sides if there)
+    return f"{number}. {json.dumps(tidy(lesson.text, _LESSON), ensure_ascii=False)} {evidence}".rstrip()
 
 
-def _exception(message: str) -> str:
-    """Returns the class that a message begins with; the rest may hold paths, secrets or instructions."""
-    found = _CLASS.match(one_line(message, 100))
-    name = found.group(1).rpartition(".")[2] if found else ""
-    return f" ({name})" if re.fullmatch(r"[A-Z]\w*(Error|Exception|Interrupt|Exit|Warning|Pruned)", name) else ""
+def _section(head: str, lines: Sequence[Any], limit: int, rest: str) -> list[str]:
+    more = len(lines) - limit
+    return [f"\n{head}", *lines[:limit], *([f"... and {more} {rest}"] if more > 0 else [])] if lines else []

@@ -49,6 +49,14 @@ def tidy(text: str, limit: int, *secrets: str) -> str:
     return one_line(_PATH.sub(r"\1", redact(one_line(text, 4 * limit), *secrets)), limit)
 
 
+def clean(text: str, words: int = 60) -> str:
+    """Returns a model's words on one redacted line: at most `words` words, and 10 characters a word on average."""
+    letters = 10 * words
+    line = one_line(redact(one_line(text, 4 * letters)), letters)
+    said = line.split(" ")
+    return line if len(said) <= words else " ".join(said[:words]) + "…"
+
+
 def whole(text: str) -> str:
     """Returns the text with lone surrogates replaced, so that it can be written as UTF-8."""
     return text.encode("utf-8", "replace").decode("utf-8")

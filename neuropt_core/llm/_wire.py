@@ -18,6 +18,20 @@ from neuropt_core.llm.client import Completion, DeclinedReply, UnusableReply
 Reader = Callable[[Asked, Mapping[str, Any]], Completion | Fault]
 
 
+_STATUS_OF = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "invalid_api_key": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "model_not_found": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "overloaded_error": 529,
+}
+
+
 def read(asked: Asked, body: bytes, reader: Reader) -> Completion | Fault:
     """Returns what a body with status 200 says."""
     try:
@@ -27,7 +41,26 @@ def read(asked: Asked, body: bytes, reader: Reader) -> Completion | Fault:
         return unreadable(asked, f"sent a reply that is {'a web page' if html else 'no JSON'}, with status 200")
     if not isinstance(data, dict):
         return unreadable(asked, "sent JSON that is no object, with status 200")
+    error = data.get("error")
+    if (
+        error
+        and isinstance(error, (dict, str))
+        and not any(data.get(name) for name in ("content", "output", "choices"))
+    ):
+        # Gateways pass a failure of the server behind them on with status 200.
+        return from_status(asked, _inner_status(error), {}, body)
     return reader(asked, data)
+
+
+def _inner_status(error: Mapping[str, Any] | str) -> int:
+    """Returns the status that an error without one stands for; what is not known may pass."""
+    if isinstance(error, str):
+        return 500
+    code = error.get("code")
+    if isinstance(code, int) and 400 <= code < 600:
+        return code
+    words = (error.get("type"), code)
+    return next((_STATUS_OF[word] for word in words if isinstance(word, str) and word in _STATUS_OF), 500)
 
 
 def read_messages(asked: Asked, data: Mapping[str, Any]) -> Completion | Fault:
@@ -60,26 +93,21 @@ def read_responses(asked: Asked, data: Mapping[str, Any]) -> Completion | Fault:
     if any(part.get("type") == "refusal" for part in parts):
         return declined(asked, done, "")
     if data.get("status") == "failed":
-        code = one_line(str(_part(data, "error").get("code") or "unknown"), 60)
-        return Fault(LLMTransient(asked.name, f"failed while it was answering ({code})"))
+        return Fault(LLMTransient(asked.name, "failed while it was answering"))
     if data.get("status") == "incomplete":
         reason = _part(data, "incomplete_details").get("reason")
         return declined(asked, done, "content filter") if reason == "content_filter" else truncated(asked, done)
+    if data.get("status") in ("cancelled", "in_progress", "queued"):
+        return unusable(asked, done, f"sent a reply that is {data['status']}", "")
     return done if text else empty(asked, done)
 
 
 def read_chat(asked: Asked, data: Mapping[str, Any]) -> Completion | Fault:
     """Reads an answer of a chat completions API."""
-    error = data.get("error")
-    if isinstance(error, dict) and not data.get("choices"):
-        # Gateways pass a failure of the server behind them on with status 200, and its status as a code.
-        code = error.get("code")
-        status = code if isinstance(code, int) and 400 <= code < 600 else 500
-        return from_status(asked, status, {}, json.dumps(data).encode())
     choice = next(iter(_items(data, "choices")), {})
     message = _part(choice, "message")
-    content = message.get("content")
-    text = content if isinstance(content, str) else "".join(_texts(_items(message, "content"), "text"))
+    calls = _items(message, "tool_calls")
+    text = _arguments(calls[0]) if calls else _content(message)
     counts = _part(data, "usage")
     cached = _count(_part(counts, "prompt_tokens_details"), "cached_tokens")
     done = _completion(asked, data, text, _count(counts, "prompt_tokens"), _count(counts, "completion_tokens"), cached)
@@ -87,17 +115,21 @@ def read_chat(asked: Asked, data: Mapping[str, Any]) -> Completion | Fault:
         return declined(asked, done, "content filter" if not message.get("refusal") else "")
     if choice.get("finish_reason") == "length":
         return truncated(asked, done)
+    if choice.get("finish_reason") == "error":
+        return Fault(LLMTransient(asked.name, "failed while it was answering"))
+    if len(calls) > 1:
+        return unusable(asked, done, f"sent {len(calls)} calls of the tool where one was asked for", "")
     return done if text else empty(asked, done)
 
 
 def truncated(asked: Asked, done: Completion) -> Fault:
     """The reply ended at the limit of tokens."""
-    return _unusable(asked, done, "reached max_tokens before the reply was whole", "A larger max_tokens may help.")
+    return unusable(asked, done, "reached max_tokens before the reply was whole", "A larger max_tokens may help.")
 
 
 def empty(asked: Asked, done: Completion) -> Fault:
     """The reply holds no text."""
-    return _unusable(asked, done, "sent a reply without text", "")
+    return unusable(asked, done, "sent a reply without text", "")
 
 
 def declined(asked: Asked, done: Completion, category: str) -> Fault:
@@ -107,7 +139,8 @@ def declined(asked: Asked, done: Completion, category: str) -> Fault:
     return Fault(error)
 
 
-def _unusable(asked: Asked, done: Completion, rule: str, mend: str) -> Fault:
+def unusable(asked: Asked, done: Completion, rule: str, mend: str) -> Fault:
+    """The reply came whole and is of no use; what was said and paid for is kept with the error."""
     error = UnusableReply(asked.name, rule, mend=mend)
     error.completion = done
     return Fault(error)
@@ -120,6 +153,17 @@ def _completion(
     model = data.get("model")
     name = one_line(model, 100) if isinstance(model, str) and model.strip() else asked.name
     return Completion(whole(text), {k: v for k, v in counts.items() if v is not None}, name)
+
+
+def _content(message: Mapping[str, Any]) -> str:
+    content = message.get("content")
+    return content if isinstance(content, str) else "".join(_texts(_items(message, "content"), "text"))
+
+
+def _arguments(call: Mapping[str, Any]) -> str:
+    """Returns the arguments of a tool call as text; some servers send them as an object."""
+    arguments = _part(call, "function").get("arguments")
+    return arguments if isinstance(arguments, str) else json.dumps(arguments) if isinstance(arguments, dict) else ""
 
 
 def _texts(parts: list[Mapping[str, Any]], kind: str) -> Iterator[str]:

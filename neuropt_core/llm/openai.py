@@ -2,105 +2,125 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import httpx2
 import openai
 
 from neuropt_core.llm import _wire
-from neuropt_core.llm._call import persist, within
-from neuropt_core.llm._faults import Asked, Fault, from_network, from_status
-from neuropt_core.llm._http import http_client
-from neuropt_core.llm.client import Completion, LLMSettings, Message
+from neuropt_core.llm._faults import Fault, from_status
+from neuropt_core.llm._sdk import Body, SDKClient, attempt, system_text, turns
+from neuropt_core.llm._structured import FORMAT, ShapeRefused, fits, only_object, question, refuses
+from neuropt_core.llm.client import Completion, DeclinedReply, Message, UnusableReply
+from neuropt_core.llm.settings import SHAPES, LLMSettings
 
-_HOME = "https://api.openai.com/v1"
-_FORMAT = "proposals"
+_log = logging.getLogger(__name__)
 
 
-class OpenAIClient:
-    """Asks a model for JSON by a strict schema.
+class _SDK(SDKClient):
+    HOME = "https://api.openai.com/v1"
 
-    OpenAI itself is asked by the Responses API with ``store=False`` (it keeps replies for 30 days otherwise), any
-    other server by chat completions. No sampling knobs: reasoning models refuse them.
+    def _open(self, http: httpx2.AsyncClient) -> openai.AsyncOpenAI:
+        seconds = self._settings.deadline
+        return openai.AsyncOpenAI(
+            api_key=self._asked.key, base_url=self._base_url, http_client=http, max_retries=0, timeout=seconds
+        )
 
-    Args:
-        settings: Checked settings with ``provider="openai"``.
-        key: The API key.
-        base_url: Another server, with ``/v1``.
-        chat: Whether to use chat completions; None decides by the server.
+
+class OpenAIClient(_SDK):
+    """Asks a model for JSON by a strict schema, by the Responses API, wherever the server is.
+
+    With ``store=False``, since OpenAI keeps replies for 30 days otherwise. No sampling knobs: reasoning models refuse
+    them.
     """
 
-    def __init__(
-        self, settings: LLMSettings, key: str, base_url: str | None = None, *, chat: bool | None = None
-    ) -> None:
-        self.name = settings.name
-        self._settings = settings
-        self._asked = Asked(settings.name, settings.key_name, key)
-        self._base_url = base_url or _HOME
-        self._chat = settings.speaks_chat(base_url) if chat is None else chat
-
-    def complete(self, messages: Sequence[Message], *, schema: Mapping[str, Any]) -> Completion:
-        """See `LLMClient.complete`."""
-        plain = [{"role": m["role"], "content": m["content"]} for m in messages]
-        body = self._chat_body(plain, schema) if self._chat else self._responses_body(plain, schema)
-        seconds = self._settings.deadline
-        start = time.monotonic()
-
-        async def call() -> Completion:
-            deadline = asyncio.get_running_loop().time() + seconds
-            async with http_client(self._base_url, seconds) as http:
-                sdk = openai.AsyncOpenAI(
-                    api_key=self._asked.key,
-                    base_url=self._base_url,
-                    http_client=http,
-                    max_retries=0,
-                    timeout=seconds,
-                )
-                return await persist(lambda: self._attempt(sdk, body), deadline)
-
-        done = within(seconds, self.name, call)
-        return replace(done, seconds=time.monotonic() - start)
-
-    def _responses_body(self, messages: list[dict[str, str]], schema: Mapping[str, Any]) -> dict[str, Any]:
-        system = "\n\n".join(m["content"] for m in messages if m["role"] == "system")
-        body: dict[str, Any] = {
+    def _body(self, messages: Sequence[Message], schema: Mapping[str, Any]) -> Body:
+        body: Body = {
             "model": self._settings.asked_model,
-            "instructions": system,
-            "input": [m for m in messages if m["role"] != "system"],
+            "instructions": system_text(messages),
+            "input": turns(messages),
             "max_output_tokens": self._settings.max_tokens,
             "store": False,
-            "text": {"format": {"type": "json_schema", "name": _FORMAT, "strict": True, "schema": dict(schema)}},
+            "text": {"format": {"type": "json_schema", "name": FORMAT, "strict": True, "schema": dict(schema)}},
         }
         if self._settings.effort is not None:
             body["reasoning"] = {"effort": self._settings.effort}
         return body
 
-    def _chat_body(self, messages: list[dict[str, str]], schema: Mapping[str, Any]) -> dict[str, Any]:
-        body: dict[str, Any] = {
+    async def _attempt(self, sdk: openai.AsyncOpenAI, body: Body) -> Completion | Fault:
+        create = sdk.responses.with_raw_response.create
+        return await attempt(self._asked, openai, lambda: create(**body), _wire.read_responses)
+
+
+class CompatibleClient(_SDK):
+    """Asks a server that speaks chat completions: vLLM, Ollama, llama.cpp, LM Studio, OpenRouter and their like.
+
+    With ``structured=auto`` the first question finds out in which of `SHAPES` the server can be asked for JSON: the
+    next one is tried if it refuses the present one in so many words, or obeys it so little that the reply is not JSON
+    with the required keys. What worked is kept for the life of the client. All replies count in the usage.
+    """
+
+    def __init__(self, settings: LLMSettings, key: str, base_url: str | None = None) -> None:
+        super().__init__(settings, key, base_url)
+        self._settled = settings.structured != "auto"
+        self._shapes: tuple[str, ...] = (settings.structured,) if self._settled else SHAPES
+
+    def _body(self, messages: Sequence[Message], schema: Mapping[str, Any]) -> Body:
+        body: Body = {
             "model": self._settings.asked_model,
-            "messages": messages,
             # Not max_completion_tokens: most compatible servers know only the older name.
             "max_tokens": self._settings.max_tokens,
-            "response_format": {
-                "type": "json_schema",
-                "json_schema": {"name": _FORMAT, "strict": True, "schema": dict(schema)},
-            },
+            **question(self._shapes[0], messages, schema),
         }
         if self._settings.effort is not None:
             body["reasoning_effort"] = self._settings.effort
         return body
 
-    async def _attempt(self, sdk: openai.AsyncOpenAI, body: dict[str, Any]) -> Completion | Fault:
-        try:
-            if self._chat:
-                chat = await sdk.chat.completions.with_raw_response.create(**body)
-                return _wire.read(self._asked, chat.http_response.content, _wire.read_chat)
-            raw = await sdk.responses.with_raw_response.create(**body)
-            return _wire.read(self._asked, raw.http_response.content, _wire.read_responses)
-        except openai.APIStatusError as error:
-            return from_status(self._asked, error.status_code, error.response.headers, error.response.content)
-        except openai.APIConnectionError as error:
-            return from_network(self._asked, error)
+    async def _converse(
+        self, sdk: openai.AsyncOpenAI, messages: Sequence[Message], schema: Mapping[str, Any], deadline: float
+    ) -> Completion:
+        spent: dict[str, int] = {}
+        while True:
+            last = self._settled or len(self._shapes) == 1
+            try:
+                done = _charged(await super()._converse(sdk, messages, schema, deadline), spent)
+            except ShapeRefused as error:
+                _log.debug("%s: %s", self.name, error)
+            except (UnusableReply, DeclinedReply) as error:
+                error.completion = error.completion and _charged(error.completion, spent)
+                raise
+            else:
+                if last or fits(done.text, schema):
+                    self._settle()
+                    return done
+                spent = dict(done.usage)
+            self._shapes = self._shapes[1:]
+
+    def _settle(self) -> None:
+        if not self._settled:
+            _log.info("%s is asked for JSON by structured=%s", self.name, self._shapes[0])
+        self._settled, self._shapes = True, self._shapes[:1]
+
+    async def _attempt(self, sdk: openai.AsyncOpenAI, body: Body) -> Completion | Fault:
+        create, shape = sdk.chat.completions.with_raw_response.create, self._shapes[0]
+        outcome = await attempt(self._asked, openai, lambda: create(**body), _wire.read_chat, self._shape_refused)
+        if shape != "prompt" or isinstance(outcome, Fault):
+            return outcome
+        found = only_object(outcome.text)
+        if found is None:
+            return _wire.unusable(self._asked, outcome, "sent a reply that holds not exactly one JSON object", "")
+        return replace(outcome, text=found)
+
+    def _shape_refused(self, status: int, body: bytes) -> Fault | None:
+        if self._settled or not refuses(self._shapes[0], status, body, self._settings.asked_model):
+            return None
+        return Fault(ShapeRefused(from_status(self._asked, status, {}, body).error))
+
+
+def _charged(done: Completion, spent: Mapping[str, int]) -> Completion:
+    """Returns a completion that also counts the tokens of replies that came before it."""
+    counts = {name: done.usage.get(name, 0) + spent.get(name, 0) for name in {**done.usage, **spent}}
+    return replace(done, usage=counts)

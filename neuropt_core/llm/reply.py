@@ -1,31 +1,31 @@
-"""A model's reply -> proposals and complaints. The model chooses among the user's own values; it supplies no text.
+"""A model's reply -> proposals, lessons and complaints. The model chooses among the user's own values.
 
 Each candidate stands alone: one bad value costs that candidate, not the others. Nothing is clamped, coerced or dropped
 without a complaint, but for two rules that the prompt states: the value of a parameter whose condition does not hold is
 ignored, and a whole number written 3.0 is 3, and a real one written 3 is 3.0, since JSON has one type of number.
+What is said about a candidate (intent, parent, expected score) never costs it: it is left out, and the complaint says
+so. Its words are kept on one line, without controls or keys; what is too long ends in an ellipsis.
 """
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from neuropt_core.advice import Lesson
 from neuropt_core.errors import ConfigError, LLMBadOutput
-from neuropt_core.llm._text import one_line
+from neuropt_core.llm._json import Rejected, as_object, load, real_number, whole_number
+from neuropt_core.llm._lessons import read_lessons
+from neuropt_core.llm._text import clean
+from neuropt_core.llm._values import read_values
 from neuropt_core.llm.schema import Slot, slots
-from neuropt_core.space import Categorical, Int, SearchSpace, Value
-from neuropt_core.trial import Predicted, Proposal
+from neuropt_core.space import SearchSpace, Value
+from neuropt_core.trial import INTENTS, Predicted, Proposal
 
-_CHARACTERS = 400_000
-_DEPTH = 12
-_DIGITS = 40
 _LOOK_AT = 64
-_WORDS, _LETTERS = 60, 600
-
-_NOT_A_NUMBER = "must be a number"
+_ROOT = {"diagnosis", "lessons_keep", "lessons_retire", "candidates"}
+_CANDIDATE = {"intent", "parent", "hypothesis", "falsifier", "values", "expected", "rationale"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,25 +36,26 @@ class Parsed:
         proposals: The legal candidates, in the order of the reply.
         complaints: What was wrong with the rest: rules and numbers only, never the model's own words.
         diagnosis: The model's reading of the history, cleaned and capped; for people.
+        learnt: Lessons to keep from now on.
+        retired: Numbers of lessons that stood so far and do so no longer.
     """
 
     proposals: tuple[Proposal, ...]
     complaints: tuple[str, ...] = ()
     diagnosis: str = ""
+    learnt: tuple[Lesson, ...] = ()
+    retired: tuple[int, ...] = ()
 
 
-class _Unreadable:
-    """Stands where a reply holds what JSON or the rules do not allow; it fails wherever it is used."""
-
-    def __init__(self, rule: str) -> None:
-        self.rule = rule
-
-
-class _Rejected(Exception):
-    """A candidate, or a part of it, breaks a rule."""
-
-
-def parse_reply(text: str, space: SearchSpace, count: int, known: Iterable[Mapping[str, Value]] = ()) -> Parsed:
+def parse_reply(
+    text: str,
+    space: SearchSpace,
+    count: int,
+    known: Iterable[Mapping[str, Value]] = (),
+    *,
+    numbers: Collection[int] = (),
+    standing: Mapping[int, Lesson] | None = None,
+) -> Parsed:
     """Returns at most `count` proposals, and a complaint for everything in the reply that is not one of them.
 
     Args:
@@ -62,207 +63,138 @@ def parse_reply(text: str, space: SearchSpace, count: int, known: Iterable[Mappi
         space: Where the values must lie.
         count: How many proposals were asked for.
         known: Parameters of trials, finished or running, and of proposals accepted before; these are not repeated.
+        numbers: The trials that there are: a parent or a lesson's evidence must be one of them.
+        standing: The lessons that the prompt showed, by number.
 
     Raises:
         LLMBadOutput: The reply as a whole cannot be read.
     """
-    data = _load(text)
+    data = load(text)
     candidates = data.get("candidates") if isinstance(data, dict) else None
     if not isinstance(data, dict) or not isinstance(candidates, list):
         raise LLMBadOutput("reply", "must be an object with a list of candidates")
-    fields, seen = slots(space), list(known)
-    proposals: list[Proposal] = []
-    extra = len(data.keys() - {"diagnosis", "candidates"})
+    extra = len(data.keys() - _ROOT)
     complaints = [f"reply: {_unknown(extra)}"] if extra else []
+    learnt, retired, doubts = read_lessons(
+        data.get("lessons_keep"), data.get("lessons_retire"), numbers, standing or {}
+    )
+    proposals, wrong = _proposals(candidates, space, count, list(known), numbers)
+    diagnosis = data.get("diagnosis")
+    return Parsed(
+        proposals,
+        (*complaints, *wrong, *doubts),
+        clean(diagnosis, 80) if isinstance(diagnosis, str) else "",
+        learnt,
+        retired,
+    )
+
+
+def _proposals(
+    candidates: Sequence[object],
+    space: SearchSpace,
+    count: int,
+    seen: list[Mapping[str, Value]],
+    numbers: Collection[int],
+) -> tuple[tuple[Proposal, ...], list[str]]:
+    """Returns the first `count` legal and new candidates, and the complaints about the others."""
+    fields = slots(space)
+    proposals: list[Proposal] = []
+    complaints: list[str] = []
     looked = 0
     for index, candidate in enumerate(candidates[: max(_LOOK_AT, 2 * count)], start=1):
         if len(proposals) == count:
             break
         looked = index
         try:
-            proposal, doubt = _proposal(candidate, space, fields)
+            proposal, doubts = _proposal(candidate, space, fields, numbers)
             if any(space.alike(proposal.params, params) for params in seen):
-                raise _Rejected("repeats a trial or another candidate, or is nearer to it than training can show")
-        except _Rejected as rejected:
+                raise Rejected("repeats a trial or another candidate, or is nearer to it than training can show")
+        except Rejected as rejected:
             complaints.append(f"candidate {index}: {rejected}")
             continue
         seen.append(proposal.params)
         proposals.append(proposal)
-        complaints += [f"candidate {index}: {doubt}"] if doubt else []
+        complaints += [f"candidate {index}: {'; '.join(doubts)}"] if doubts else []
     if len(candidates) > looked:
         complaints.append(f"{count} asked for, so {len(candidates) - looked} further candidates were not looked at")
-    diagnosis = data.get("diagnosis")
-    return Parsed(tuple(proposals), tuple(complaints), clean(diagnosis) if isinstance(diagnosis, str) else "")
+    return tuple(proposals), complaints
 
 
-def clean(text: str) -> str:
-    """Returns the model's words on one line, without control characters, at most 60 words and 600 characters."""
-    words = one_line(text, _LETTERS).split(" ")
-    return " ".join(words[:_WORDS]) + ("…" if len(words) > _WORDS else "")
-
-
-def _proposal(candidate: object, space: SearchSpace, fields: Sequence[Slot]) -> tuple[Proposal, str]:
-    """Returns the proposal and what is doubtful about it, or raises `_Rejected` with all rules that it breaks."""
-    entry = _object(candidate, "must be an object")
-    extra = len(entry.keys() - {"rationale", "values", "expected"})
-    values = _object(entry.get("values"), "values must be an object")
+def _proposal(
+    candidate: object, space: SearchSpace, fields: Sequence[Slot], numbers: Collection[int]
+) -> tuple[Proposal, list[str]]:
+    """Returns the proposal and what is doubtful about it, or raises `Rejected` with all rules that it breaks."""
+    entry = as_object(candidate, "must be an object")
+    extra = len(entry.keys() - _CANDIDATE)
+    values = as_object(entry.get("values"), "values must be an object")
     extra += len(values.keys() - {slot.alias for slot in fields})
     broken = [_unknown(extra)] if extra else []
-    params, wrong = _params(values, space, fields)
+    params, wrong = read_values(values, space, fields)
     broken += wrong
     rationale = entry.get("rationale")
     words = clean(rationale) if isinstance(rationale, str) else ""
     if not words:
         broken.append("rationale must be a text that is not empty")
     if broken:
-        raise _Rejected("; ".join(broken))
+        raise Rejected("; ".join(broken))
     violations = space.check(params)
     if violations:
-        raise _Rejected("; ".join(f"{v.name} {v.rule}" for v in violations))
-    predicted, doubt = _predicted(entry.get("expected"))
-    return Proposal(params, words, "llm", predicted), doubt
+        raise Rejected("; ".join(f"{v.name} {v.rule}" for v in violations))
+    doubts: list[str] = []
+    proposal = Proposal(
+        params,
+        words,
+        "llm",
+        predicted=_predicted(entry.get("expected"), doubts),
+        intent=_intent(entry, doubts),
+        parent=_parent(entry, numbers, doubts),
+        hypothesis=_sentence(entry, "hypothesis", doubts),
+        falsifier=_sentence(entry, "falsifier", doubts),
+    )
+    return proposal, doubts
 
 
 def _unknown(count: int) -> str:
     return "holds a key that is not in the schema" if count == 1 else f"holds {count} keys that are not in the schema"
 
 
-def _params(
-    values: Mapping[str, object], space: SearchSpace, fields: Sequence[Slot]
-) -> tuple[dict[str, Value], list[str]]:
-    """Returns the legal values of active parameters, and the rules that the others break."""
-    params: dict[str, Value] = {}
-    broken: list[str] = []
-    failed: set[str] = set()
-    for slot in fields:
-        p = slot.parameter
-        # Whether it counts is not known when the parameter that it depends on was rejected; one complaint is enough.
-        if any(condition.name in failed for condition in p.when):
-            failed.add(p.name)
-            continue
-        if not space.is_active(p.name, params):
-            continue
-        try:
-            if slot.alias not in values:
-                raise _Rejected("is missing")
-            params[p.name] = _value(values[slot.alias], slot)
-        except _Rejected as rejected:
-            failed.add(p.name)
-            broken.append(f"{p.name} {rejected}")
-    return params, broken
-
-
-def _value(given: object, slot: Slot) -> Value:
-    p = slot.parameter
-    if isinstance(given, _Unreadable):
-        raise _Rejected(given.rule)
-    value: Value
-    if isinstance(p, Categorical):
-        value = _choice(given, p, slot.labels)
-    elif isinstance(p, Int):
-        value = _whole(given)
-    else:
-        value = _real(given)
-    rule = p.check(value)
-    if rule is not None:
-        raise _Rejected(f"{rule}, got {value!r}")
-    return value
-
-
-def _choice(given: object, p: Categorical, labels: Sequence[str]) -> Value:
-    """Returns the user's own choice for a label; the case may differ, as Anthropic does not keep an enum's case."""
-    if not isinstance(given, str):
-        raise _Rejected(f"must be one of the {len(labels)} labels of its choices, as a string")
-    for choice, label in zip(p.choices, labels, strict=True):
-        if label.casefold() == given.casefold():  # labels stay different without their case: see schema._labels
-            return choice
-    shown = ", ".join(json.dumps(label, ensure_ascii=False) for label in labels[:20])
-    raise _Rejected(f"must be one of {shown}" + (" ..." if len(labels) > 20 else ""))
-
-
-def _whole(given: object) -> int:
-    number = _number(given)
-    if number != int(number):
-        raise _Rejected(f"must be a whole number, got {number!r}")
-    return int(number)
-
-
-def _real(given: object) -> float:
+def _predicted(given: object, doubts: list[str]) -> Predicted | None:
     try:
-        return float(_number(given))
-    except OverflowError:
-        raise _Rejected("must be a finite number") from None
+        entry = as_object(given, "must be an object")
+        return Predicted(*(real_number(entry.get(name)) for name in ("p10", "p50", "p90")))
+    except (Rejected, ConfigError):
+        doubts.append("expected must hold finite p10 <= p50 <= p90; it is left out")
+        return None
 
 
-def _number(given: object) -> int | float:
-    if isinstance(given, _Unreadable):
-        raise _Rejected(given.rule)
-    if isinstance(given, bool) or not isinstance(given, (int, float)):
-        raise _Rejected(_NOT_A_NUMBER)
-    return given
+def _intent(entry: Mapping[str, Any], doubts: list[str]) -> str:
+    """Returns the intent, "" where none is stated; the case may differ, as with the labels of choices."""
+    if "intent" not in entry:
+        return ""
+    given = entry["intent"]
+    word = given.casefold() if isinstance(given, str) else ""
+    if word in INTENTS:
+        return word
+    doubts.append(f"intent must be one of {', '.join(INTENTS)}; it is left out")
+    return ""
 
 
-def _predicted(given: object) -> tuple[Predicted | None, str]:
+def _parent(entry: Mapping[str, Any], numbers: Collection[int], doubts: list[str]) -> int | None:
+    if "parent" not in entry:
+        return None
     try:
-        entry = _object(given, "must be an object")
-        return Predicted(*(_real(entry.get(name)) for name in ("p10", "p50", "p90"))), ""
-    except (_Rejected, ConfigError):
-        return None, "expected must hold finite p10 <= p50 <= p90; it is left out"
+        number = whole_number(entry["parent"])
+    except Rejected:
+        number = -2
+    if number == -1 or number in numbers:
+        return None if number == -1 else number
+    doubts.append("parent must be the number of a trial, or -1; it is left out")
+    return None
 
 
-def _object(given: object, rule: str) -> dict[str, Any]:
-    if isinstance(given, _Unreadable):
-        raise _Rejected(given.rule)
-    if not isinstance(given, dict):
-        raise _Rejected(rule)
-    return given
-
-
-def _load(text: str) -> Any:
-    """Returns the JSON of a reply; what is wrong in one place becomes an `_Unreadable` there."""
-    if len(text) > _CHARACTERS:
-        raise LLMBadOutput("reply", f"must have at most {_CHARACTERS} characters", got=len(text))
-    if _depth(text) > _DEPTH:
-        raise LLMBadOutput("reply", f"must not be nested deeper than {_DEPTH}")
-    try:
-        return json.loads(
-            text,
-            parse_constant=lambda _: _Unreadable(_NOT_A_NUMBER),
-            parse_float=_parse_float,
-            parse_int=_parse_int,
-            object_pairs_hook=_pairs,
-        )
-    except (ValueError, RecursionError):
-        raise LLMBadOutput("reply", "must be one JSON object and nothing else") from None
-
-
-def _parse_float(digits: str) -> object:
-    number = float(digits)
-    return number if math.isfinite(number) else _Unreadable("must be a finite number")
-
-
-def _parse_int(digits: str) -> object:
-    return int(digits) if len(digits) <= _DIGITS else _Unreadable(f"must have at most {_DIGITS} digits")
-
-
-def _pairs(pairs: list[tuple[str, Any]]) -> object:
-    made = dict(pairs)
-    return made if len(made) == len(pairs) else _Unreadable("must not hold a key twice")
-
-
-def _depth(text: str) -> int:
-    """Returns how deep brackets are nested; counted first, as the parser's recursion can exhaust the stack."""
-    depth = deepest = 0
-    quoted = escaped = False
-    for character in text:
-        if quoted:
-            quoted = escaped or character != '"'
-            escaped = not escaped and character == "\\"
-        elif character == '"':
-            quoted = True
-        elif character in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif character in "]}":
-            depth -= 1
-    return deepest
+def _sentence(entry: Mapping[str, Any], name: str, doubts: list[str]) -> str:
+    given = entry.get(name, "")
+    if isinstance(given, str):
+        return clean(given, 40)
+    doubts.append(f"{name} must be a text; it is left out")
+    return ""

@@ -15,7 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from neuropt_core.llm._text import tidy
 from neuropt_core.space import Categorical, Float, Int, Parameter, SearchSpace, Value
+from neuropt_core.trial import INTENTS
 
 _ENUM_EACH = 200
 _ENUM_ALL = 800  # OpenAI: 1000 values over all enums
@@ -43,14 +45,17 @@ class Slot:
         return self.labels[:1] == ("v0",)
 
     def label(self, value: Value) -> str:
-        """Returns a value as a reply would write it; one that is no choice (a user's default may be none) as JSON."""
+        """Returns a value as a reply would write it; one that is no choice (a user's default may be none) as JSON.
+
+        A text that is no choice is cleaned, as it may be anything that stands in a config.
+        """
         if isinstance(self.parameter, Categorical):
             for choice, label in zip(self.parameter.choices, self.labels, strict=True):
                 if type(choice) is type(value) and choice == value:
                     return json.dumps(label, ensure_ascii=False)
         if isinstance(value, float):
             return f"{value:.6g}"
-        return json.dumps(value, ensure_ascii=False)
+        return json.dumps(tidy(value, _LABEL) if isinstance(value, str) else value, ensure_ascii=False)
 
 
 def slots(space: SearchSpace) -> tuple[Slot, ...]:
@@ -64,9 +69,36 @@ def slots(space: SearchSpace) -> tuple[Slot, ...]:
 
 def reply_schema(space: SearchSpace) -> dict[str, Any]:
     """Returns the schema of a reply. Words come before values, so that the model reasons before it chooses."""
-    candidate = _object(
+    return _object(
         {
-            "rationale": _string("One or two sentences, at most 60 words, that cite observed results."),
+            "diagnosis": _string("What the latest trials show beside the earlier ones, in at most 80 words."),
+            "lessons_keep": _array(_lesson(), "New lessons, or known ones with new evidence; empty if there are none."),
+            "lessons_retire": _array(
+                _integer("The number of a known lesson that the trials refute, or that says nothing any more"),
+                "Numbers of known lessons to take back; empty if there are none.",
+            ),
+            "candidates": _array(_candidate(space), "As many as were asked for."),
+        }
+    )
+
+
+def _lesson() -> dict[str, Any]:
+    return _object(
+        {
+            "lesson": _string("One sentence that would help to choose, in at most 40 words."),
+            "supports": _array(_integer("A trial's number"), "The trials that support it, at least one."),
+            "contradicts": _array(_integer("A trial's number"), "The trials that speak against it."),
+        }
+    )
+
+
+def _candidate(space: SearchSpace) -> dict[str, Any]:
+    return _object(
+        {
+            "intent": {**_string("What this trial is for."), "enum": list(INTENTS)},
+            "parent": _integer("The number of the trial that this one builds on; -1 if it builds on none"),
+            "hypothesis": _string("What you believe and this trial tests: one sentence, at most 40 words."),
+            "falsifier": _string("Which result would speak against it: one sentence, at most 40 words."),
             "values": _object(dict(_properties(slots(space)))),
             "expected": _object(
                 {
@@ -76,12 +108,7 @@ def reply_schema(space: SearchSpace) -> dict[str, Any]:
                 },
                 "The score that this candidate will reach",
             ),
-        }
-    )
-    return _object(
-        {
-            "diagnosis": _string("What the trials so far show, in at most 80 words."),
-            "candidates": {"type": "array", "items": candidate, "description": "As many as were asked for."},
+            "rationale": _string("One or two sentences, at most 60 words, that cite observed results."),
         }
     )
 
@@ -96,7 +123,7 @@ def _properties(fields: tuple[Slot, ...]) -> Iterator[tuple[str, dict[str, Any]]
             yield slot.alias, _number(f"{p.low!r} <= value <= {p.high!r}{scale}{rest}")
         elif isinstance(p, Int):
             scale = ", log scale" if p.log else f", in steps of {p.step} from {p.low}" if p.step > 1 else ""
-            yield slot.alias, {"type": "integer", "description": f"{p.low} <= value <= {p.high}{scale}{rest}"}
+            yield slot.alias, _integer(f"{p.low} <= value <= {p.high}{scale}{rest}")
         elif len(slot.labels) <= _ENUM_EACH and listed + len(slot.labels) <= _ENUM_ALL:
             listed += len(slot.labels)
             yield slot.alias, {**_string(f"one of the choices{rest}"), "enum": list(slot.labels)}
@@ -116,6 +143,14 @@ def _object(properties: dict[str, Any], description: str = "") -> dict[str, Any]
 
 def _string(description: str) -> dict[str, Any]:
     return {"type": "string", "description": description}
+
+
+def _array(items: dict[str, Any], description: str) -> dict[str, Any]:
+    return {"type": "array", "items": items, "description": description}
+
+
+def _integer(description: str) -> dict[str, Any]:
+    return {"type": "integer", "description": description}
 
 
 def _number(description: str) -> dict[str, Any]:

@@ -40,6 +40,8 @@ def trial_parts(scene: Scene, trial: Trial) -> list[Part]:
         parts.append((source(trial), ""))
         parts.append((changes(scene, trial), ""))
         parts.append((f'"{first_sentence(trial.proposal.rationale)}"', "dim"))
+    if scene.spent.calls:
+        parts.append((scene.spent.words, "dim"))
     return parts
 
 

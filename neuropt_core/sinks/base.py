@@ -10,6 +10,7 @@ from typing import Protocol
 
 from neuropt_core.advice import Consultation
 from neuropt_core.spec import StudySpec
+from neuropt_core.spending import Spent
 from neuropt_core.trial import Trial
 
 
@@ -25,6 +26,7 @@ class Scene:
         command: How the user's script is started, e.g. ``python train.py``, for the lines that reproduce a trial.
         overrides: Trial number -> the overrides that make its configuration.
         advisor: The advisor's name, in words that say whether it is an LLM.
+        spent: What the LLM has cost so far.
     """
 
     spec: StudySpec
@@ -34,6 +36,7 @@ class Scene:
     command: str = "python train.py"
     overrides: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     advisor: str = ""
+    spent: Spent = field(default_factory=Spent)
 
     @property
     def best(self) -> Trial | None:

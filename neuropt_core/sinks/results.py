@@ -16,6 +16,7 @@ from neuropt_core.files import write_whole
 from neuropt_core.sinks.base import Scene
 from neuropt_core.sinks.text import compare, one_line, plain, reason
 from neuropt_core.space import Value
+from neuropt_core.spending import PRICES_OF, Spent
 from neuropt_core.trial import Trial, TrialState
 
 YAML_NAME = "results.yaml"
@@ -130,7 +131,14 @@ def _study(scene: Scene, status: str) -> dict[str, Any]:
             "of": _scalar(scene.n_trials),
             **{state.value.lower(): states.count(state) for state in TrialState},
         },
+        **({"llm": _spending(scene.spent)} if scene.spent.calls else {}),
     }
+
+
+def _spending(spent: Spent) -> dict[str, Any]:
+    usd = "unknown" if spent.usd is None else round(spent.usd, 6)
+    counted = {"calls": spent.calls, "tokens": spent.tokens, "usd": usd, "prices_of": PRICES_OF}
+    return counted | ({"calls_charged_with_the_most": spent.guessed} if spent.guessed else {})
 
 
 def _best(scene: Scene, best: Trial | None) -> dict[str, Any] | None:

@@ -32,8 +32,34 @@ def test_the_other_names_mean_what_they_say() -> None:
         make_advisor("llm", {}, {})
     with pytest.raises(ConfigError, match="must be one of auto, llm, prior, random, got 'gpt'"):
         make_advisor("gpt", {}, {})
-    with pytest.raises(ConfigError, match=r"needs hydra\.sweeper\.llm\.provider beside it"):
+    with pytest.raises(ConfigError, match=r"needs hydra\.sweeper\.llm\.provider or base_url beside it"):
         make_advisor("auto", {"api_key_env": "MY_KEY"}, {"MY_KEY": "x"})
+
+
+@pytest.mark.parametrize(
+    ("llm", "environ", "name"),
+    [
+        ({"base_url": "http://localhost:8000/v1", "model": "m"}, KEY, "openai_compatible: m"),
+        (
+            {"base_url": "http://localhost:8000/v1", "model": "m", "api_key_env": "K"},
+            {"K": "x"},
+            "openai_compatible: m",
+        ),
+        ({"script": "llm_server.any_legal_reply", "base_url": "http://localhost:8000/v1"}, KEY, "scripted: llm_server"),
+        ({"provider": "openai"}, {"OPENAI_API_KEY": "x", **KEY}, "openai: "),
+        ({}, {"OPENAI_API_KEY": "x"}, "openai: "),
+        ({"deadline": 5.0, "structured": "auto", "later": 1}, KEY, "anthropic: "),
+    ],
+)
+def test_auto_finds_whom_to_ask(llm: dict[str, object], environ: dict[str, str], name: str) -> None:
+    """A script goes before a server, a server before a key; a server that is named is asked by chat completions."""
+    assert name in make_advisor("auto", llm, environ).name
+
+
+def test_a_named_server_needs_its_model() -> None:
+    """With a base_url alone nothing is guessed: the text names what is missing."""
+    with pytest.raises(ConfigError, match=r"hydra\.sweeper\.llm\.model: must be given together with base_url"):
+        make_advisor("auto", {"base_url": "http://localhost:8000/v1"}, KEY)
 
 
 def test_a_missing_package_ends_llm_but_not_auto(
@@ -47,8 +73,9 @@ def test_a_missing_package_ends_llm_but_not_auto(
     monkeypatch.delitem(sys.modules, "neuropt_core.llm.anthropic", raising=False)
     assert isinstance(make_advisor("auto", {}, KEY), PriorAdvisor)
     assert "the prior advises" in caplog.text
-    with pytest.raises(MissingExtraError, match=r"pip install 'hydra-neuropt-sweeper\[anthropic\]'"):
-        make_advisor("llm", {}, KEY)
+    for kind, llm in (("llm", {}), ("auto", {"provider": "anthropic"})):
+        with pytest.raises(MissingExtraError, match=r"pip install 'hydra-neuropt-sweeper\[anthropic\]'"):
+            make_advisor(kind, llm, KEY)
 
 
 def test_wandb_may_be_off() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,7 +21,7 @@ def _advised(tmp_path: Path, server: LLMServer, provider: str, *arguments: str) 
         tmp_path / "s",
         "hydra.sweeper.n_trials=4",
         "hydra.sweeper.advisor=llm",
-        f"hydra.sweeper.llm.provider={provider}",
+        *server.arguments(provider),
         "hydra.sweeper.llm.deadline=20",
         *arguments,
         env=env,
@@ -31,18 +33,22 @@ def _sources(done: Sweep) -> list[tuple[str, str]]:
     return [(p["source"], p["stands_in_for"]) for p in asked]
 
 
-@pytest.mark.parametrize("provider", ["anthropic", "openai"])
+@pytest.mark.parametrize("provider", ["anthropic", "openai", "openai_compatible"])
 def test_the_llm_proposes_and_its_words_are_kept(tmp_path: Path, provider: str) -> None:
-    """With a key, trials after the baseline come from the LLM, and each consultation is in the journal, whole."""
+    """With a key, trials after the baseline come from the LLM, and each exchange is in the transcript, whole."""
     with LLMServer(any_legal_reply) as server:
-        model = ["hydra.sweeper.llm.model=local"] if provider == "openai" else []
-        done = _advised(tmp_path, server, provider, *model)
+        done = _advised(tmp_path, server, provider)
     assert done.code == 0, done.stderr
     assert _sources(done) == [("default", ""), ("llm", ""), ("llm", ""), ("llm", "")]
-    consults = [r for r in done.journal if r["op"] == "consult"]
+    transcript = done.folder / "neuropt" / "transcript.jsonl"
+    assert transcript.stat().st_mode & 0o777 == 0o600
+    consults = [json.loads(line) for line in transcript.read_text().splitlines()]
     assert len(consults) == 3
     assert all(c["prompt"] and c["reply"] and c["usage"] for c in consults)
     assert "optimizer.lr" in json.dumps(consults[-1]["prompt"])
+    assert [r["key"] for r in done.journal if r["op"] == "consult"] == [c["key"] for c in consults]
+    assert done.results["study"]["llm"]["calls"] == 3
+    assert "3 LLM calls, " in done.stdout
 
 
 @pytest.mark.parametrize("status", [401, 500])
@@ -65,3 +71,63 @@ def test_the_key_is_written_nowhere(tmp_path: Path) -> None:
     assert [p for p in files if CANARY.encode() in p.read_bytes()] == []
     assert CANARY not in done.stdout + done.stderr
     assert any(CANARY in json.dumps(dict(r.headers)) for r in server.requests)  # it did reach the vendor
+
+
+def _proposals(done: Sweep) -> list[Mapping[str, object]]:
+    return [r["proposal"] for r in done.journal if r["op"] == "ask"]
+
+
+def test_a_replay_repeats_the_study_without_a_server(tmp_path: Path) -> None:
+    """From its transcript a study runs again to the digit, without a key or a network; a call it lacks ends it."""
+    with LLMServer(any_legal_reply) as server:
+        first = _advised(tmp_path / "a", server, "anthropic")
+    assert first.code == 0, first.stderr
+    replay = (
+        "hydra.sweeper.advisor=llm",
+        "hydra.sweeper.llm.provider=anthropic",
+        "hydra.sweeper.llm.mode=replay",
+        f"hydra.sweeper.llm.transcript={first.folder}",
+    )
+    again = sweep(tmp_path / "b" / "s", "hydra.sweeper.n_trials=4", *replay)
+    assert again.code == 0, again.stderr
+    assert _proposals(again) == _proposals(first)
+    assert "replayed" in again.stdout
+    longer = sweep(tmp_path / "c" / "s", "hydra.sweeper.n_trials=5", *replay)
+    assert longer.code != 0
+    assert "does not hold" in longer.stderr
+    assert _proposals(longer)[:1] == _proposals(first)[:1]
+
+
+def test_at_a_cap_the_sweep_goes_on_without_the_llm(tmp_path: Path) -> None:
+    """After two calls no third is made; the rest is proposed in the LLM's stead, visibly, and the reason told once."""
+    with LLMServer(any_legal_reply) as server:
+        done = _advised(tmp_path, server, "anthropic", "hydra.sweeper.llm.budget.calls=1")
+        assert len(server.requests) == 1
+    assert done.code == 0, done.stderr
+    assert [stood for _, stood in _sources(done)] == ["", "", "llm", "llm"]
+    assert done.stdout.count("the cap of 1 LLM calls is reached") == 1
+
+
+def test_a_wrong_key_is_tried_once(tmp_path: Path) -> None:
+    """What will fail again is not asked again before every trial, but after a pause, and at once after a resume."""
+    with LLMServer([Step(status=401)]) as server:
+        done = _advised(tmp_path, server, "anthropic")
+        assert len(server.requests) == 1
+        again = _advised(tmp_path, server, "anthropic", "hydra.sweeper.n_trials=5")
+        assert len(server.requests) == 2
+    assert (done.code, again.code) == (0, 0)
+    assert done.stdout.count("left alone until trial 5") == 1
+
+
+def test_a_script_drives_a_sweep_without_a_network(tmp_path: Path) -> None:
+    """A dry run: a function makes the replies, no key is there, and proxies would lead nowhere."""
+    done = sweep(
+        tmp_path / "s",
+        "hydra.sweeper.n_trials=3",
+        "hydra.sweeper.llm.provider=scripted",
+        "hydra.sweeper.llm.script=llm_server.any_legal_reply",
+        env={"PYTHONPATH": os.pathsep.join(sys.path), "HTTPS_PROXY": "http://127.0.0.1:9"},
+    )
+    assert done.code == 0, done.stderr
+    assert _sources(done) == [("default", ""), ("llm", ""), ("llm", "")]
+    assert "scripted: llm_server.any_legal_reply" in done.stdout

@@ -343,3 +343,22 @@ def test_jobs_may_change_their_folder(tmp_path: Path, chdir: str) -> None:
     assert done.code == 0, done.stderr
     assert {p.name for p in (tmp_path / "s" / "out").glob("t_*")} == {"t_0", "t_1"}
     assert BOWL.exists()
+
+
+def test_a_dry_run_launches_nothing(tmp_path: Path) -> None:
+    """It says what would be searched and launched, with commands that run, and leaves no file behind."""
+    done = sweep(tmp_path / "s", "hydra.sweeper.dry_run=true", "hydra.sweeper.n_trials=3")
+    assert done.code == 0, done.stderr
+    assert "nothing is launched and nobody is asked" in done.stdout
+    assert "Search space: ['lr', 'wd']" in done.stdout
+    assert "optimizer.lr=0.0333" in done.stdout
+    assert list(done.folder.iterdir()) == []  # The test makes the folder itself.
+
+
+def test_a_dry_run_says_what_the_llm_would_cost(tmp_path: Path) -> None:
+    """With a key nobody is asked, and the size of the first prompt and the cost of all calls are told."""
+    done = sweep(tmp_path / "s", "hydra.sweeper.dry_run=true", env={"ANTHROPIC_API_KEY": "nobody-sees-this"})
+    assert done.code == 0, done.stderr
+    assert "the first prompt has about" in done.stdout
+    assert "(prices of 20" in done.stdout
+    assert "nobody-sees-this" not in done.stdout + done.stderr

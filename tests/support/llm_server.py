@@ -74,7 +74,15 @@ class Received:
             return body["output_config"]["format"]["schema"]
         if "text" in body:
             return body["text"]["format"]["schema"]
-        return body.get("response_format", {}).get("json_schema", {}).get("schema", {})
+        if "tools" in body:
+            return body["tools"][0]["function"]["parameters"]
+        asked = body.get("response_format", {})
+        if "schema" in asked.get("json_schema", asked):
+            return asked.get("json_schema", asked)["schema"]
+        told = (
+            self.messages[0]["content"].rpartition("JSON schema, and with nothing else:\n")[2] if self.messages else ""
+        )
+        return json.loads(told) if told.startswith("{") else {}
 
 
 class LLMServer:
@@ -113,6 +121,18 @@ class LLMServer:
     def base_url(self, provider: str) -> str:
         """The base URL as a provider's SDK wants it."""
         return self.origin if provider == "anthropic" else f"{self.origin}/v1"
+
+    def arguments(self, provider: str) -> list[str]:
+        """The overrides that point a sweep at this server; the key of a compatible server is named in them."""
+        llm = "hydra.sweeper.llm"
+        if provider != "openai_compatible":
+            return [f"{llm}.provider={provider}"]
+        return [
+            f"{llm}.provider={provider}",
+            f"{llm}.base_url={self.base_url(provider)}",
+            f"{llm}.model=local",
+            f"{llm}.api_key_env=OPENAI_COMPATIBLE_API_KEY",
+        ]
 
     def environ(self, provider: str, key: str = "test-key") -> dict[str, str]:
         """The variables that point a provider's client at this server."""
@@ -191,14 +211,20 @@ def _body(step: Step, received: Received) -> bytes:
         return step.body
     if step.body is not None:
         return json.dumps(step.body).encode()
-    return json.dumps(envelope(received.path, step.text, step.stop, str(received.body.get("model")))).encode()
+    model, tool = str(received.body.get("model")), "tools" in received.body
+    return json.dumps(envelope(received.path, step.text, step.stop, model, tool=tool)).encode()
 
 
-def envelope(path: str, text: str, stop: str = "end", model: str = "test-model") -> dict[str, Any]:
-    """Returns a reply's whole body as the API at `path` sends it, with 100 tokens in (30 cached) and 20 out."""
+def envelope(
+    path: str, text: str, stop: str = "end", model: str = "test-model", *, tool: bool = False
+) -> dict[str, Any]:
+    """Returns a reply's whole body as the API at `path` sends it, with 100 tokens in (30 cached) and 20 out.
+
+    With `tool`, chat completions send the text as the arguments of a call, as they do where a tool is forced.
+    """
     if path.endswith("/messages"):
         return _messages(text, stop, model)
-    return _responses(text, stop, model) if path.endswith("/responses") else _chat(text, stop, model)
+    return _responses(text, stop, model) if path.endswith("/responses") else _chat(text, stop, model, tool)
 
 
 def _messages(text: str, stop: str, model: str) -> dict[str, Any]:
@@ -247,8 +273,11 @@ def _responses(text: str, stop: str, model: str) -> dict[str, Any]:
     }
 
 
-def _chat(text: str, stop: str, model: str) -> dict[str, Any]:
+def _chat(text: str, stop: str, model: str, tool: bool) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
+    if tool:
+        call = {"id": "call_1", "type": "function", "function": {"name": "proposals", "arguments": text}}
+        message = {"role": "assistant", "content": None, "refusal": None, "tool_calls": [call]}
     if stop == "refusal":
         message = {"role": "assistant", "content": None, "refusal": "I cannot help with that."}
     choice = {"index": 0, "finish_reason": "length" if stop == "length" else "stop", "message": message}
@@ -278,8 +307,14 @@ def any_legal_reply(messages: Sequence[Mapping[str, str]], schema: Mapping[str, 
     seed = hashlib.sha256(ask.encode()).hexdigest()
     return {
         "diagnosis": "A scripted reply.",
+        "lessons_keep": [],
+        "lessons_retire": [],
         "candidates": [
             {
+                "intent": "explore",
+                "parent": -1,
+                "hypothesis": f"Candidate {i} is as good as any.",
+                "falsifier": "Another one does better.",
                 "rationale": f"Scripted candidate {i} of {wanted}, as the history stands.",
                 "values": {name: _pick(part, f"{seed}/{i}/{name}") for name, part in values.items()},
                 "expected": {"p10": 0.1, "p50": 0.5, "p90": 1.0},

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from llm_server import LLMServer, Step, any_legal_reply
 
 from neuropt_core.advice import Advice, Request
-from neuropt_core.advisors.llm import LLMAdvisor
-from neuropt_core.errors import LLMBadOutput, LLMError, LLMFatal, LLMRefused, LLMTransient
-from neuropt_core.llm.client import Completion, DeclinedReply, LLMSettings, UnusableReply, make_client
+from neuropt_core.advisors.llm import LLMAdvisor, Terms
+from neuropt_core.errors import LLMBadOutput, LLMError, LLMFatal, LLMRefused, LLMTransient, StudyError
+from neuropt_core.llm.client import Completion, DeclinedReply, UnusableReply, make_client
 from neuropt_core.llm.scripted import ScriptedClient
+from neuropt_core.llm.settings import LLMSettings
 from neuropt_core.space import Categorical, Float, SearchSpace
 from neuropt_core.spec import StudySpec
+from neuropt_core.spending import Budget
+from neuropt_core.transcript import Replies, write
 from neuropt_core.trial import Proposal, Trial
 
 SPACE = SearchSpace(
@@ -43,14 +48,15 @@ def _ask(client: ScriptedClient, count: int = 2, *trials: Trial) -> Advice:
 def test_one_good_reply_is_one_consultation() -> None:
     """Legal candidates become proposals, and the exchange is kept whole."""
     text = _reply(_candidate(1e-3), _candidate(1e-2))
-    client = ScriptedClient([Completion(text, {"input_tokens": 9}, "some-model", 1.5)])
+    client = ScriptedClient([Completion(text, {"input_tokens": 9, "output_tokens": 4}, "some-model", 1.5)])
     advice = _ask(client)
     assert [p.params["optimizer.lr"] for p in advice.proposals] == [1e-3, 1e-2]
     assert {p.source for p in advice.proposals} == {"llm"}
     (consultation,) = advice.consultations
     assert consultation.prompt == client.asked[0]
     assert (consultation.reply, consultation.model, consultation.seconds) == (text, "some-model", 1.5)
-    assert (dict(consultation.usage), consultation.complaints) == ({"input_tokens": 9}, ())
+    assert (dict(consultation.usage), consultation.complaints) == ({"input_tokens": 9, "output_tokens": 4}, ())
+    assert (consultation.kind, consultation.raised, consultation.diagnosis) == ("answered", False, "d")
     json.dumps(consultation.to_json())
 
 
@@ -69,6 +75,19 @@ def test_complaints_go_back_once() -> None:
     assert len(advice.consultations) == 2
     assert advice.consultations[0].complaints[-1] == "2 candidates asked for, 1 legal"
     assert advice.consultations[1].complaints == ()
+
+
+def test_what_was_learnt_is_in_the_consultation() -> None:
+    """Diagnosis and lessons are journaled; the second turn shows, and may retire, what the first one taught."""
+    ran = Trial(0, Proposal({"optimizer.lr": 1e-1, "act": "GELU"}, "why", "default"))
+    lesson = {"lesson": "Small lr helps.", "supports": [0], "contradicts": []}
+    first = {"diagnosis": "slow", "lessons_keep": [lesson], "lessons_retire": [], "candidates": []}
+    again = {**first, "diagnosis": "no", "lessons_keep": [], "lessons_retire": [1], "candidates": [_candidate(1e-3)]}
+    client = ScriptedClient([json.dumps(first), json.dumps(again)])
+    one, two = _ask(client, 1, ran).consultations
+    assert (one.diagnosis, [entry.text for entry in one.learnt], one.retired) == ("slow", ["Small lr helps."], ())
+    assert (two.diagnosis, two.learnt, two.retired, two.complaints) == ("no", (), (1,), ())
+    assert "Small lr helps." in client.asked[1][-1]["content"]
 
 
 def test_two_turns_are_the_end() -> None:
@@ -131,13 +150,11 @@ def test_a_complaint_does_not_repeat_the_models_name() -> None:
 def test_what_was_paid_for_is_kept(kind: type[UnusableReply] | type[DeclinedReply]) -> None:
     """A truncated or declined reply appears with its text, model and tokens."""
     error = kind("m", "of no use")
-    error.completion = Completion("{", {"output_tokens": 7}, "real-model")
+    usage = {"input_tokens": 5, "output_tokens": 7}
+    error.completion = Completion("{", usage, "real-model")
     consultation = _ask(ScriptedClient([error] * 2)).consultations[0]
-    assert (consultation.reply, dict(consultation.usage), consultation.model) == (
-        "{",
-        {"output_tokens": 7},
-        "real-model",
-    )
+    assert (consultation.reply, dict(consultation.usage), consultation.model) == ("{", usage, "real-model")
+    assert consultation.raised
 
 
 def test_unreadable_text_gets_a_second_turn() -> None:
@@ -208,3 +225,70 @@ def test_no_fault_leaves_the_advisor_nor_takes_the_key_along(provider: str, step
     assert advice.proposals == ()
     assert advice.consultations[0].complaints[0].startswith(f"{word}: ")
     assert CANARY not in json.dumps([c.to_json() for c in advice.consultations])
+
+
+def test_a_second_turn_is_within_the_budget_too() -> None:
+    """A cap of one call leaves no second turn, and says why."""
+    client = ScriptedClient(["no JSON", _reply(_candidate(1e-3))])
+    advice = LLMAdvisor(client, Terms(budget=Budget(calls=1))).propose(_request())
+    assert len(client.asked) == 1
+    assert [c.kind for c in advice.consultations] == ["bad output", "not asked"]
+    assert advice.consultations[1].complaints == ("the cap of 1 LLM calls is reached",)
+
+
+def test_a_suspension_is_told_once() -> None:
+    """The reason for not asking is a note in the journal when it begins, not before every trial."""
+    client = ScriptedClient([LLMFatal("m", "does not accept the key")] * 9)
+    advisor = LLMAdvisor(client)
+    consulted = advisor.propose(_request()).consultations
+    noted = advisor.propose(replace(_request(), number=2, consulted=consulted)).consultations
+    assert [c.kind for c in noted] == ["not asked"]
+    assert advisor.propose(replace(_request(), number=3, consulted=consulted + noted)).consultations == ()
+    assert len(client.asked) == 1
+    advisor.propose(replace(_request(), number=4, consulted=consulted + noted))
+    assert len(client.asked) == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        _reply(_candidate(1e-3), _candidate(2e-3)),
+        "no JSON at all",
+        LLMTransient("m", "is overloaded (HTTP 529)"),
+        LLMFatal("m", "does not accept the key", mend="Check it."),
+    ],
+)
+def test_a_replay_is_the_same_study(tmp_path: Path, answer: Any) -> None:
+    """Answers and failures alike come back from the transcript as they were, without a call."""
+    first = LLMAdvisor(ScriptedClient([answer] * 2, name="m")).propose(_request())
+    for consultation in first.consultations:
+        write(tmp_path / "t.jsonl", consultation)
+    nobody = ScriptedClient((), name="m")
+    again = LLMAdvisor(nobody, Terms(replies=Replies(tmp_path / "t.jsonl"), replay=True)).propose(_request())
+    assert again.proposals == first.proposals
+    assert [replace(c, seconds=0.0) for c in again.consultations] == [
+        replace(c, seconds=0.0) for c in first.consultations
+    ]
+    assert nobody.asked == []
+
+
+def test_what_was_not_recorded_ends_a_replay(tmp_path: Path) -> None:
+    """In replay a call that the transcript lacks is an error; in record mode it is made."""
+    write(
+        tmp_path / "t.jsonl",
+        LLMAdvisor(ScriptedClient([_reply(_candidate(1e-3))])).propose(_request(1)).consultations[0],
+    )
+    replies = Replies(tmp_path / "t.jsonl")
+    with pytest.raises(StudyError, match="does not hold"):
+        LLMAdvisor(ScriptedClient(()), Terms(replies=replies, replay=True)).propose(_request(2))
+    client = ScriptedClient([_reply(_candidate(1e-3), _candidate(2e-3))])
+    assert len(LLMAdvisor(client, Terms(replies=replies)).propose(_request(2)).proposals) == 2
+    assert len(client.asked) == 1
+
+
+def test_keys_in_a_reply_are_not_kept() -> None:
+    """A gateway that echoes a key in its reply cannot write it into the transcript."""
+    echoed = {**_candidate(1e-3), "rationale": "Your key is sk-ant-0123456789abcdef, see #0."}
+    advice = _ask(ScriptedClient([_reply(echoed)]), 1)
+    assert "sk-ant" not in advice.consultations[0].reply + advice.proposals[0].rationale
+    assert "[redacted]" in advice.proposals[0].rationale

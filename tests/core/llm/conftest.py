@@ -1,4 +1,4 @@
-"""A clean environment, and the three wire formats under one fixture."""
+"""A clean environment, and the wire formats under one fixture."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 from llm_server import LLMServer
 
 from neuropt_core.llm.anthropic import AnthropicClient
-from neuropt_core.llm.client import LLMClient, LLMSettings
-from neuropt_core.llm.openai import OpenAIClient
+from neuropt_core.llm.client import LLMClient
+from neuropt_core.llm.openai import CompatibleClient, OpenAIClient
+from neuropt_core.llm.settings import LLMSettings
 
 CANARY = "sk-canary-0123456789abcdef"
 
@@ -25,9 +26,9 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-@pytest.fixture(params=["messages", "responses", "chat"])
+@pytest.fixture(params=["messages", "responses", "chat", "tool"])
 def wire(request: pytest.FixtureRequest) -> str:
-    """The wire format: Anthropic messages, OpenAI responses, chat completions."""
+    """The wire format: Anthropic messages, OpenAI responses, chat completions by json_schema and by a forced tool."""
     return str(request.param)
 
 
@@ -36,11 +37,15 @@ def connect(wire: str) -> Connect:
     """Makes a client of the present wire format for a server; its key is the canary."""
 
     def make(server: LLMServer, **settings: object) -> LLMClient:
-        provider = "anthropic" if wire == "messages" else "openai"
-        made = LLMSettings(provider=provider, **{"deadline": 10.0, **settings})  # type: ignore[arg-type]
-        if provider == "anthropic":
-            return AnthropicClient(made, CANARY, server.base_url(provider))
-        return OpenAIClient(made, CANARY, server.base_url(provider), chat=wire == "chat")
+        given = {"deadline": 10.0, **settings}
+        if wire == "messages":
+            return AnthropicClient(LLMSettings(**given), CANARY, server.origin)  # type: ignore[arg-type]
+        url = server.base_url("openai")
+        if wire == "responses":
+            return OpenAIClient(LLMSettings(provider="openai", **given), CANARY, url)  # type: ignore[arg-type]
+        shape = "tool" if wire == "tool" else "json_schema"
+        chat = {"base_url": url, "model": "local", "api_key_env": "SOME_KEY", "structured": shape, **given}
+        return CompatibleClient(LLMSettings(provider="openai_compatible", **chat), CANARY, url)  # type: ignore[arg-type]
 
     return make
 

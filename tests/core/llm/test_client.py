@@ -1,4 +1,4 @@
-"""Settings and the door to the clients."""
+"""The door to the clients."""
 
 from __future__ import annotations
 
@@ -10,103 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from llm_server import LLMServer, Step
 
-from neuropt_core.errors import ConfigError, MissingExtraError
-from neuropt_core.llm.client import DEFAULT_MODELS, LLMSettings, make_client, pick_provider
+from neuropt_core.errors import ConfigError, LLMFatal, MissingExtraError
+from neuropt_core.llm.client import NO_KEY, make_client
+from neuropt_core.llm.settings import LLMSettings
 
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("provider", "gemini"),
-        ("provider", None),
-        ("model", ""),
-        ("model", "two words"),
-        ("model", "x" * 300),
-        ("base_url", "ftp://host"),
-        ("base_url", "localhost:8000"),
-        ("base_url", "http://"),
-        ("base_url", "http://host:99999"),
-        ("base_url", "http://host/\n"),
-        ("base_url", 3),
-        ("base_url", "https://gateway/v1"),
-        ("model", 5),
-        ("effort", "enormous"),
-        ("effort", "minimal"),
-        ("max_tokens", 0),
-        ("max_tokens", True),
-        ("max_tokens", 1000.0),
-        ("deadline", 0),
-        ("deadline", -1.0),
-        ("deadline", float("nan")),
-        ("deadline", float("inf")),
-        ("deadline", 1e6),
-        ("deadline", "60"),
-    ],
-)
-def test_a_wrong_setting_names_its_key_and_value(field: str, value: Any) -> None:
-    """Every field is checked where it is set, and the text names the key of the config."""
-    with pytest.raises(ConfigError) as caught:
-        LLMSettings(**{field: value})
-    assert str(caught.value).startswith(f"hydra.sweeper.llm.{field}: must")
-    assert repr(value) in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "literal",
-    [
-        "sk-ant-api03-abcdefghijklmnop",
-        "sk_live_abcdefghijkl",
-        "hf_abcdefghijklmnop",
-        "AKIAIOSFODNN7EXAMPLE",
-        "Zx81kq02Lm93ndA77bQp41",
-        "0123456789abcdef",
-        "with space",
-        "",
-        7,
-    ],
-)
-def test_a_literal_key_is_refused_and_not_echoed(literal: Any) -> None:
-    """Only the name of a variable is accepted, and what was given instead is not repeated."""
-    with pytest.raises(ConfigError, match="NAME of") as caught:
-        LLMSettings(api_key_env=literal)
-    assert not literal or str(literal) not in f"{caught.value!s} {caught.value!r}"
-
-
-@pytest.mark.parametrize("name", ["ANTHROPIC_API_KEY", "MY_KEY_2", "_k", "TEAM42_LLM_GATEWAY_KEY_2026"])
-def test_names_of_variables_are_accepted(name: str) -> None:
-    """What people call their variables is no key."""
-    assert LLMSettings(api_key_env=name).key_name == name
-
-
-def test_a_password_in_the_url_is_refused_and_not_echoed() -> None:
-    """A URL with a user or a password is refused without being shown."""
-    with pytest.raises(ConfigError, match="api_key_env") as caught:
-        LLMSettings(base_url="https://me:hunter2@host/v1")
-    assert "hunter2" not in str(caught.value)
-
-
-def test_a_compatible_server_needs_a_model() -> None:
-    """Nobody but a compatible server knows its models, so there is no default for it."""
-    with pytest.raises(ConfigError, match=r"hydra\.sweeper\.llm\.model: must be given together with base_url"):
-        LLMSettings(provider="openai", base_url="http://localhost:11434/v1")
-    assert LLMSettings(provider="openai", base_url="http://localhost:11434/v1", model="qwen3:8b").name == (
-        "openai: qwen3:8b"
-    )
-
-
-def test_defaults_are_the_cheap_models() -> None:
-    """Without a model the documented one of the provider is asked."""
-    assert LLMSettings().asked_model == DEFAULT_MODELS["anthropic"]
-    assert LLMSettings(provider="openai").asked_model == DEFAULT_MODELS["openai"]
-
-
-def test_auto_looks_for_anthropic_first() -> None:
-    """`pick_provider` takes the first key that is set and not empty."""
-    both = {"ANTHROPIC_API_KEY": "a", "OPENAI_API_KEY": "b"}
-    assert pick_provider(both) == "anthropic"
-    assert pick_provider({**both, "ANTHROPIC_API_KEY": " "}) == "openai"
-    assert pick_provider({}) is None
+ASK = ({"role": "user", "content": "Say a."},)
+LOCAL: dict[str, Any] = {"provider": "openai_compatible", "base_url": "http://localhost:11434/v1", "model": "qwen3:8b"}
 
 
 @pytest.mark.parametrize("key", [None, "", "   ", "two words", "ключ", "a\nb"])
@@ -137,17 +48,27 @@ def _fake_sdk(folder: Path, name: str, version: str) -> None:
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
 
 
-@pytest.mark.parametrize(("provider", "version"), [("anthropic", "1.9.0"), ("openai", "4.0.0")])
+@pytest.mark.parametrize(
+    ("settings", "sdk", "version", "pin"),
+    [
+        ({"provider": "anthropic"}, "anthropic", "1.9.0", ">=2,<3"),
+        ({"provider": "anthropic"}, "anthropic", "20.0", ">=2,<3"),
+        ({"provider": "openai"}, "openai", "4.0.0", ">=3,<4"),
+        (LOCAL, "openai", "2.30.1", ">=3,<4"),
+    ],
+)
 def test_another_major_version_is_refused_with_the_right_one(
-    provider: Any, version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Any, sdk: str, version: str, pin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An SDK that is not known to work is named with its version and the pin."""
-    _fake_sdk(tmp_path, provider, version)
+    """An SDK that is not known to work is named with its version, the pin and the command that mends it."""
+    _fake_sdk(tmp_path, sdk, version)
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(MissingExtraError) as caught:
-        make_client(LLMSettings(provider=provider), {f"{provider.upper()}_API_KEY": "k"})
-    assert f"version {version} is installed" in str(caught.value)
-    assert f"pip install 'hydra-neuropt-sweeper[{provider}]'" in str(caught.value)
+        make_client(LLMSettings(**settings), {f"{sdk.upper()}_API_KEY": "k"})
+    assert str(caught.value) == (
+        f"hydra.sweeper.llm.provider={settings['provider']}: needs {sdk}{pin}, and version {version} is installed. "
+        f"Mend it with: pip install 'hydra-neuropt-sweeper[{sdk}]'"
+    )
 
 
 @pytest.mark.parametrize("provider", ["anthropic", "openai"])
@@ -156,7 +77,8 @@ def test_a_missing_sdk_says_how_to_install_it(provider: str) -> None:
     code = (
         "import sys\n"
         "import neuropt_core.advisors.llm\n"
-        "from neuropt_core.llm.client import LLMSettings, make_client\n"
+        "from neuropt_core.llm.client import make_client\n"
+        "from neuropt_core.llm.settings import LLMSettings\n"
         "try:\n"
         f"    make_client(LLMSettings(provider={provider!r}), {{'{provider.upper()}_API_KEY': 'k'}})\n"
         "except Exception as error:\n"
@@ -180,8 +102,8 @@ def test_a_missing_sdk_says_how_to_install_it(provider: str) -> None:
 )
 def test_an_open_line_to_another_host_is_warned_of(url: str, warned: bool, caplog: pytest.LogCaptureFixture) -> None:
     """Without encryption the key can be read on the way; on this machine there is no way."""
-    made = LLMSettings(provider="openai", base_url=url, model="m")
-    make_client(made, {"OPENAI_API_KEY": "canary-2"})
+    made = LLMSettings(provider="openai_compatible", base_url=url, model="m", api_key_env="MY_KEY")
+    make_client(made, {"MY_KEY": "canary-2"})
     assert ("without encryption" in caplog.text) is warned
     assert "canary-2" not in caplog.text
 
@@ -193,3 +115,62 @@ def test_requests_are_not_logged_between_the_trials(monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(http_log, "level", before)
         make_client(LLMSettings(), {"ANTHROPIC_API_KEY": "k"})
         assert http_log.level == after
+
+
+SECRETS = {
+    "OPENAI_API_KEY": "canary-openai",
+    "ANTHROPIC_API_KEY": "canary-anthropic",
+    "OPENAI_ADMIN_KEY": "canary-admin",
+    "OPENAI_ORG_ID": "canary-org",
+    "OPENAI_PROJECT_ID": "canary-project",
+    "OPENAI_CUSTOM_HEADERS": "Authorization: Bearer canary-custom\nX-Gateway: canary-gateway",
+    "ANTHROPIC_CUSTOM_HEADERS": "authorization: Bearer canary-custom\nX-Gateway: canary-gateway",
+    "ANTHROPIC_AUTH_TOKEN": "canary-token",
+}
+
+
+@pytest.mark.parametrize("provider", ["anthropic", "openai", "openai_compatible"])
+@pytest.mark.parametrize("key", [None, "MY_KEY"])
+def test_only_the_named_key_reaches_a_named_server(
+    provider: Any, key: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of the machine's environment goes to a server of the config but the key that was named for it."""
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    if key is None and provider != "openai_compatible":
+        return
+    with LLMServer([Step()]) as server:
+        made = LLMSettings(provider=provider, base_url=server.base_url(provider), model="m", api_key_env=key)
+        make_client(made, {**SECRETS, "MY_KEY": "for-this-server"}).complete(ASK, schema={})
+    sent = server.requests[0].headers
+    assert "canary" not in str(sent) + server.requests[0].raw.decode()
+    assert sent["authorization"] == ("Bearer for-this-server" if key else f"Bearer {NO_KEY}")
+
+
+@pytest.mark.parametrize("provider", ["anthropic", "openai"])
+def test_the_environments_headers_go_to_the_environments_server(provider: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A company's gateway that is set up by the vendor's own variables works as it does with the SDK itself."""
+    monkeypatch.setenv(f"{provider.upper()}_CUSTOM_HEADERS", "X-Gateway: mine")
+    with LLMServer([Step()]) as server:
+        client = make_client(LLMSettings(provider=provider), server.environ(provider, "usual-key"))
+        client.complete(ASK, schema={})
+    assert server.requests[0].headers["x-gateway"] == "mine"
+    assert server.requests[0].headers["authorization"] == "Bearer usual-key"
+
+
+def test_a_server_that_wants_a_key_says_where_to_name_it() -> None:
+    """Without a key a compatible server gets a placeholder; if it refuses that, the text names the setting."""
+    with LLMServer([Step(status=401)]) as server:
+        made = LLMSettings(provider="openai_compatible", base_url=server.base_url("openai"), model="m")
+        with pytest.raises(LLMFatal, match=r"wants a key \(HTTP 401\)\. Name its variable in .*api_key_env"):
+            make_client(made, SECRETS).complete(ASK, schema={})
+    assert len(server.requests) == 1
+
+
+def test_a_script_needs_neither_key_nor_sdk(tmp_path: Path) -> None:
+    """The scripted provider answers without a network."""
+    file = tmp_path / "replies.jsonl"
+    file.write_text('{"a": 1}\n"text"\n')
+    client = make_client(LLMSettings(provider="scripted", script=str(file)), {})
+    assert client.name == "scripted: replies.jsonl"
+    assert [client.complete(ASK, schema={}).text for _ in range(2)] == ['{"a": 1}', "text"]

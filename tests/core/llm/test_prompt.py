@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from neuropt_core.advice import Request
+from neuropt_core.advice import Consultation, Lesson, Request
 from neuropt_core.curve import Curve, Point
 from neuropt_core.llm.prompt import messages
 from neuropt_core.profile import Facts, Group, ModelProfile, Pretrained
 from neuropt_core.space import Categorical, Float, Int, SearchSpace, Value, When
 from neuropt_core.spec import StudySpec
-from neuropt_core.trial import Failure, Outcome, Proposal, Trial, TrialState
+from neuropt_core.trial import Failure, Outcome, Predicted, Proposal, Trial, TrialState
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -117,6 +117,33 @@ def _text(request: Request, *more: object) -> str:
     return "".join(f"=== {m['role']}\n{m['content']}\n" for m in parts)
 
 
+def _learnt() -> Request:
+    """Two proposals of the model's own with intents and expectations, and what it learnt of them."""
+    own = [
+        Trial(
+            7 + i,
+            Proposal(
+                {**DEFAULT, "optimizer.lr": lr},
+                "reasons",
+                "llm",
+                predicted=Predicted(0.3, 0.4, 0.5),
+                intent="repair",
+                parent=1,
+                hypothesis="A smaller rate overfits less.",
+                falsifier="The gap widens as before.",
+            ),
+            replace(HEALTHY, value=value),
+        )
+        for i, (lr, value) in enumerate([(3e-4, 0.405), (1e-4, 0.52), (2e-4, 0.39), (3e-3, 0.46)])
+    ]
+    lessons = (
+        Lesson("Small rates overfit less.", (7, 9), (8,)),
+        Lesson("Large batches do not fit.", (2,)),
+    )
+    consulted = (Consultation("m", learnt=lessons),)
+    return replace(_request((*TRIALS, *own)), consulted=consulted)
+
+
 def _many(n: int) -> tuple[Trial, ...]:
     return tuple(
         _trial(i, replace(HEALTHY, value=0.4 + (i * 37 % 101) / 100), optimizer__lr=1e-5 * 1.009**i) for i in range(n)
@@ -128,6 +155,7 @@ CASES = {
     "history": _text(_request()),
     "second_turn": _text(_request(count=3), ("candidate 2: lr must be a number",), [DEFAULT]),
     "plain": _text(_request((), 1, StudySpec("s", SearchSpace((Float(name="x", low=0, high=1),)), "maximize"))),
+    "learnt": _text(_learnt()),
     "long": _text(_request(_many(200))),
 }
 
@@ -219,7 +247,7 @@ def test_a_long_task_is_cut_in_sight() -> None:
 def test_a_long_study_fits() -> None:
     """200 trials make a prompt of bounded length, which says what it leaves out."""
     assert len(CASES["long"]) < 24_000
-    assert "more trials, neither among the 12 best nor the 24 latest" in CASES["long"]
+    assert "174 more trials, neither among the 10 best nor the 16 latest" in CASES["long"]
 
 
 def test_the_prompt_does_not_depend_on_the_hash_seed() -> None:

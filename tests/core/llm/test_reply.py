@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neuropt_core.advice import Lesson
 from neuropt_core.errors import LLMBadOutput
-from neuropt_core.llm.reply import Parsed, clean, parse_reply
+from neuropt_core.llm.reply import Parsed, parse_reply
 from neuropt_core.space import Categorical, Float, Int, SearchSpace, When
 from neuropt_core.trial import Predicted
 
@@ -248,11 +249,66 @@ def test_no_rationale_no_proposal(rationale: object) -> None:
     assert "rationale must be a text" in parsed.complaints[0]
 
 
-def test_a_rationale_is_cleaned_and_capped() -> None:
-    """Terminal escapes, direction marks and line breaks go; 60 words and 600 characters stay."""
-    assert clean("\x1b]0;pwned\x07a\u202e\nb") == "]0;pwneda b"
-    assert len(clean("word " * 100).split()) == 60
-    assert len(clean("x" * 5000)) == 600
+def test_what_is_said_of_a_candidate_is_kept() -> None:
+    """Intent, parent, hypothesis and falsifier come along; -1 is no parent, and an intent's case does not matter."""
+    said = {"intent": "Repair", "parent": 3, "hypothesis": "h\n1", "falsifier": "f"}
+    parsed = parse_reply(
+        _reply({**_candidate(), **said}, {**_candidate(depth=6), "parent": -1.0}), SPACE, 4, numbers=(3,)
+    )
+    one, other = parsed.proposals
+    assert (one.intent, one.parent, one.hypothesis, one.falsifier) == ("repair", 3, "h 1", "f")
+    assert (other.intent, other.parent, other.hypothesis, other.falsifier) == ("", None, "", "")
+    assert parsed.complaints == ()
+
+
+@pytest.mark.parametrize(
+    ("said", "rule"),
+    [
+        ({"intent": "win"}, "intent must be one of exploit, repair, explore, ablate; it is left out"),
+        ({"intent": ["repair"]}, "intent must be one of"),
+        ({"parent": 4}, "parent must be the number of a trial, or -1; it is left out"),
+        ({"parent": -2}, "parent must be"),
+        ({"parent": 2.5}, "parent must be"),
+        ({"parent": True}, "parent must be"),
+        ({"parent": None}, "parent must be"),
+        ({"parent": "3"}, "parent must be"),
+        ({"hypothesis": 3}, "hypothesis must be a text; it is left out"),
+        ({"falsifier": None}, "falsifier must be a text; it is left out"),
+    ],
+)
+def test_wrong_metadata_is_left_out_in_sight(said: dict[str, Any], rule: str) -> None:
+    """What is said of a candidate never costs it; the complaint tells what was left out."""
+    good = {"intent": "ablate", "parent": 3, "hypothesis": "h", "falsifier": "f"}
+    parsed = parse_reply(_reply({**_candidate(), **good, **said}), SPACE, 4, numbers=(3,))
+    (proposal,) = parsed.proposals
+    (complaint,) = parsed.complaints
+    assert complaint.startswith(f"candidate 1: {rule}")
+    made = {"intent": proposal.intent, "parent": proposal.parent}
+    made |= {"hypothesis": proposal.hypothesis, "falsifier": proposal.falsifier}
+    assert made == {**good, **{name: None if name == "parent" else "" for name in said}}
+
+
+def test_long_words_are_shortened_in_sight() -> None:
+    """60 words of a rationale, 80 of a diagnosis and 40 of a sentence stay; an ellipsis says that there was more."""
+    long = "word " * 100
+    text = json.dumps({"diagnosis": long, "candidates": [{**_candidate(rationale=long), "hypothesis": long}]})
+    parsed = _parse(text)
+    (proposal,) = parsed.proposals
+    for words, count in ((proposal.rationale, 60), (proposal.hypothesis, 40), (parsed.diagnosis, 80)):
+        assert words == " ".join(["word"] * count) + "…"
+
+
+def test_a_reply_without_lessons_teaches_none() -> None:
+    """Models that know no schema may leave the lists out."""
+    parsed = _parse(_reply(_candidate()))
+    assert (parsed.learnt, parsed.retired, parsed.complaints) == ((), (), ())
+
+
+def test_lessons_do_not_cost_candidates() -> None:
+    """A list of nonsense under lessons is complained of, and the candidates stay."""
+    parsed = _parse(_reply(_candidate(), lessons_keep=[1], lessons_retire="x"))
+    assert len(parsed.proposals) == 1
+    assert parsed.complaints == ("lessons_retire must be a list", "lesson 1: must be an object; it is not kept")
 
 
 _JSON = st.recursive(
@@ -261,7 +317,7 @@ _JSON = st.recursive(
         st.lists(inner, max_size=4)
         | st.dictionaries(
             st.sampled_from(
-                ["lr", "depth", "optimizer_name", "momentum", "nest", "values", "expected", "rationale", "zz"]
+                ["lr", "depth", "optimizer_name", "momentum", "nest", "values", "expected", "rationale", "zz", "parent"]
             ),
             inner,
             max_size=6,
@@ -269,6 +325,19 @@ _JSON = st.recursive(
     ),
     max_leaves=12,
 )
+
+
+@given(_JSON, _JSON)
+def test_whatever_lessons_come_those_kept_have_evidence(keep: Any, retire: Any) -> None:
+    """No JSON under lessons breaks the parser; a lesson has text and trials that exist, a number was shown."""
+    parsed = parse_reply(
+        _reply(lessons_keep=keep, lessons_retire=retire), SPACE, 1, numbers=(0, 1), standing={1: Lesson("l", (0,))}
+    )
+    for lesson in parsed.learnt:
+        assert lesson.text
+        assert lesson.supports
+        assert {*lesson.supports, *lesson.contradicts} <= {0, 1}
+    assert set(parsed.retired) <= {1}
 
 
 @given(st.lists(_JSON, max_size=4))

@@ -60,8 +60,11 @@ def test_the_schema_stays_in_the_subset_of_both_vendors() -> None:
 def test_words_come_before_values() -> None:
     """Required properties are written in the schema's order, so the model reasons before it chooses."""
     schema = reply_schema(_space(Float(name="lr", low=0, high=1)))
-    assert schema["required"] == ["diagnosis", "candidates"]
-    assert schema["properties"]["candidates"]["items"]["required"] == ["rationale", "values", "expected"]
+    assert schema["required"] == ["diagnosis", "lessons_keep", "lessons_retire", "candidates"]
+    candidate = schema["properties"]["candidates"]["items"]
+    words = ["intent", "parent", "hypothesis", "falsifier"]
+    assert candidate["required"] == [*words, "values", "expected", "rationale"]
+    assert candidate["properties"]["intent"]["enum"] == ["exploit", "repair", "explore", "ablate"]
 
 
 def test_bounds_and_conditions_stand_in_descriptions() -> None:

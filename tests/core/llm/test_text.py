@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from neuropt_core.llm._text import one_line, redact, tidy, whole
+from neuropt_core.llm._text import clean, one_line, redact, tidy, whole
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,17 @@ def test_values_of_secret_names_are_redacted() -> None:
 def test_paths_are_cut_to_their_last_part(text: str, line: str) -> None:
     """Absolute paths hold names of people and machines."""
     assert tidy(text, 100) == line
+
+
+def test_a_models_words_are_cleaned_and_capped() -> None:
+    """Terminal escapes, direction marks, line breaks and keys go; what is too long ends in an ellipsis, in sight."""
+    assert clean("\x1b]0;pwned\x07a\u202e\nb") == "]0;pwneda b"
+    assert clean("the key sk-abcdefgh\u200bijkl") == "the key [redacted]"
+    assert clean("word " * 100) == " ".join(["word"] * 60) + "…"
+    assert clean("word " * 100, 3) == "word word word…"
+    assert len(clean("x" * 5000)) == 600
+    assert clean("x" * 5000).endswith("…")
+    assert clean("just so") == "just so"
 
 
 def test_whole_text_can_be_written() -> None:

@@ -1,0 +1,69 @@
+"""A dry run: what a sweep would search, ask and launch, without launching or asking anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from hydra_plugins.neuropt_sweeper._compose import Composer, script_command
+from hydra_plugins.neuropt_sweeper._space import Plan
+from neuropt_core.advice import Advisor, Request, own_configuration
+from neuropt_core.assemble import rehearse
+from neuropt_core.sinks.text import first_sentence, one_line
+from neuropt_core.spec import StudySpec
+from neuropt_core.trial import Proposal, Trial
+
+TO = "NEUROPT_DRY_RUN_TO"
+"""The environment variable that names a file for the rehearsal as JSON; `neuropt check` sets it."""
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """What a dry run needs; see each type."""
+
+    composer: Composer
+    plan: Plan
+    spec: StudySpec
+    advisor: Advisor
+    n_trials: int
+    fixed: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """Returns what is told to people.
+
+        Raises:
+            ConfigError: Hydra refuses a configuration that would be launched.
+        """
+        own = own_configuration(self.spec.space)
+        request = Request(self.spec, (Trial(0, own),), 1, min(_SHOWN, max(1, self.n_trials - 1)), self.n_trials)
+        found = rehearse(self.advisor, request)
+        said = [
+            f"Dry run of {self.spec.name}, {self.n_trials} trials: nothing is launched and nobody is asked.",
+            f"  Advisor: {self.advisor.name}",
+            f"  Trial 0, your own configuration: {self._command(own, 0)}",
+        ]
+        if self.n_trials > 1:
+            said.append("  Without an answer of the LLM:" if found.prompt else "  Then, before any score is known:")
+            said += [
+                f"  Trial {number}: {self._command(proposal, number)}  ({proposal.source}: "
+                f"{first_sentence(proposal.rationale)})"
+                for number, proposal in enumerate(found.proposals, start=1)
+            ]
+        if found.prompt:
+            said.append(f"  {found.cost(self.n_trials - 1)}")
+        if target := os.environ.get(TO):
+            Path(target).write_text(json.dumps({**asdict(found), "proposals": []}), encoding="utf-8")
+        return [f"{line[: len(line) - len(line.lstrip())]}{one_line(line)}" for line in said]
+
+    def _command(self, proposal: Proposal, number: int) -> str:
+        overrides: Sequence[str] = self.fixed
+        if proposal.source != "default":
+            overrides = (*self.fixed, *self.plan.overrides(proposal.params), *self.plan.constants)
+        self.composer.job(overrides, number)
+        return " ".join([script_command(), *map(shlex.quote, overrides)])

@@ -1,0 +1,125 @@
+"""One trial, one row: who proposed it and what for, what differs, how it scored beside what was expected, its curve."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from neuropt_core.advice import Request
+from neuropt_core.llm._failures import failure_words
+from neuropt_core.llm._scores import Scores
+from neuropt_core.llm._text import tidy
+from neuropt_core.llm.digest import digest, pace_words
+from neuropt_core.llm.schema import Slot
+from neuropt_core.space import Value
+from neuropt_core.trial import Trial
+
+_WORD = 48
+_HYPOTHESIS = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What all rows are written from.
+
+    Attributes:
+        request: What is known.
+        fields: The slots, by name.
+        scores: The scores of the request's trials.
+        changed: The most differing parameters that a row shows; the rest is counted.
+        hypotheses: The numbers of the trials whose hypothesis is shown.
+        pace: The usual seconds of a step, if they can be told.
+        digests: The digests made so far, by number; reading long curves is most of the work.
+    """
+
+    request: Request
+    fields: Mapping[str, Slot]
+    scores: Scores
+    changed: int
+    hypotheses: frozenset[int]
+    pace: float | None = None
+    digests: dict[int, str] = field(default_factory=dict)
+
+    def row(self, trial: Trial) -> str:
+        """Returns one line."""
+        parts = [f"#{trial.number} {_who(trial)}", self._params(trial)]
+        outcome = trial.outcome
+        if outcome is None:
+            parts.append("running")
+        elif trial.value is not None:
+            rank = f"{self.scores.ranks[trial.number]}/{len(self.scores.ranks)}"
+            parts.append(f"score {trial.value:.5g}, rank {rank}{self._pace(trial)}")
+        elif outcome.failure is not None:
+            parts.append(f"failed: {failure_words(outcome.failure)}")
+        else:
+            parts.append(f"stopped early: {_json(outcome.reason, 120)}{self._pace(trial)}")
+        parts += _expected(trial)
+        if trial.number in self.hypotheses and trial.proposal.hypothesis:
+            parts.append(f"hypothesis {_json(trial.proposal.hypothesis, _HYPOTHESIS)}")
+        words = self._digest(trial)
+        return " | ".join(parts if words == "no curve" else [*parts, words])
+
+    def _digest(self, trial: Trial) -> str:
+        if trial.number not in self.digests:
+            failure = trial.outcome.failure if trial.outcome is not None else None
+            kind = failure.kind if failure is not None else ""
+            self.digests[trial.number] = digest(trial.curve, self.request.spec.direction, kind)
+        return self.digests[trial.number]
+
+    def _params(self, trial: Trial) -> str:
+        first = self.request.trials[0]
+        if trial.number == first.number:
+            same = dict(trial.params) == self.request.space.defaults()
+            return "the defaults above" if same else params_words(trial.params, {}, self.fields, self.changed)
+        return params_words(trial.params, first.params, self.fields, self.changed)
+
+    def _pace(self, trial: Trial) -> str:
+        words = pace_words(trial.curve, self.pace)
+        return f", {words}" if words else ""
+
+
+def params_words(params: Mapping[str, Value], base: Mapping[str, Value], fields: Mapping[str, Slot], limit: int) -> str:
+    """Returns the values that differ from `base`, at most `limit` of them and the count of the others."""
+    changed = [
+        f"{fields[name].alias}={_shown(fields[name], value)}"
+        for name, value in params.items()
+        if name in fields and (name not in base or type(base[name]) is not type(value) or base[name] != value)
+    ]
+    more = [f"{len(changed) - limit} more differ"] if len(changed) > limit else []
+    return ", ".join([*changed[:limit], *more]) or "nothing"
+
+
+def told_hypotheses(trials: Sequence[Trial], count: int) -> frozenset[int]:
+    """Returns the numbers of the newest trials that state a hypothesis."""
+    stated = [t.number for t in trials if t.proposal.hypothesis]
+    return frozenset(stated[len(stated) - count :] if count < len(stated) else stated)
+
+
+def _who(trial: Trial) -> str:
+    p = trial.proposal
+    words = p.source + (f" (for {p.stands_in_for})" if p.stands_in_for else "")
+    if p.intent:
+        words += f", {p.intent}"
+    return words + (f" from #{p.parent}" if p.parent is not None else "")
+
+
+def _expected(trial: Trial) -> list[str]:
+    p = trial.proposal.predicted
+    if p is None:
+        return []
+    words = f"expected {p.p10:.4g} / {p.p50:.4g} / {p.p90:.4g}"
+    if trial.value is None:
+        return [words]
+    side = "below p10" if trial.value < p.p10 else "above p90" if trial.value > p.p90 else "within"
+    return [f"{words}, came {side}"]
+
+
+def _shown(slot: Slot, value: Value) -> str:
+    # Three digits tell a hundredth of any range apart; more would be tokens without meaning.
+    word = f"{value:.3g}" if isinstance(value, float) else slot.label(value)
+    return word if len(word) <= _WORD else f"{word[: _WORD - 1]}…"
+
+
+def _json(text: str, limit: int) -> str:
+    return json.dumps(tidy(text, limit), ensure_ascii=False)
