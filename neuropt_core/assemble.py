@@ -29,6 +29,9 @@ _WORDS_OUT = 600
 _WORST_PROMPT = 12_000
 """Tokens of the longest prompt in the worst case: its sections are cut where it would grow beyond 24,000 characters."""
 
+DRY_RUN_TO = "NEUROPT_DRY_RUN_TO"
+"""The environment variable that names a file for a dry run's rehearsal as JSON; `neuropt check` sets it."""
+
 MODES = ("live", "record", "replay")
 _HERE = "hydra.sweeper.llm"
 
@@ -57,7 +60,7 @@ def make_advisor(kind: str, llm: Mapping[str, object], environ: Mapping[str, str
     prior = PriorAdvisor(then=SurrogateAdvisor())
     if kind == "prior":
         return prior
-    settings = _llm_settings(llm, environ)
+    settings = llm_settings(llm, environ)
     if settings is None:
         if kind == "llm":
             raise ConfigError(
@@ -182,7 +185,12 @@ def _fields(kind: type[Budget] | type[Price], where: str, given: object) -> dict
     return dict(given)
 
 
-def _llm_settings(llm: Mapping[str, object], environ: Mapping[str, str]) -> LLMSettings | None:
+def llm_settings(llm: Mapping[str, object], environ: Mapping[str, str]) -> LLMSettings | None:
+    """Returns whom to ask as the settings under ``hydra.sweeper.llm`` say; None where ``auto`` finds no key.
+
+    Raises:
+        ConfigError: A setting is wrong.
+    """
     """Returns the checked settings; None if ``provider=auto`` finds nobody to ask.
 
     ``auto`` is ``scripted`` where there is a script, and ``openai_compatible`` where a server is named: nearly all

@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from hydra_plugins.neuropt_sweeper._compose import Composer, script_command
 from hydra_plugins.neuropt_sweeper._space import Plan
 from neuropt_core.advice import Advisor, Request, own_configuration
-from neuropt_core.assemble import rehearse
+from neuropt_core.assemble import DRY_RUN_TO, rehearse
 from neuropt_core.sinks.text import first_sentence, one_line
 from neuropt_core.spec import StudySpec
 from neuropt_core.trial import Proposal, Trial
-
-TO = "NEUROPT_DRY_RUN_TO"
-"""The environment variable that names a file for the rehearsal as JSON; `neuropt check` sets it."""
 
 _SHOWN = 3
 
@@ -33,6 +31,7 @@ class DryRun:
     advisor: Advisor
     n_trials: int
     fixed: tuple[str, ...]
+    llm: Mapping[str, Any]
 
     def lines(self) -> list[str]:
         """Returns what is told to people.
@@ -57,8 +56,10 @@ class DryRun:
             ]
         if found.prompt:
             said.append(f"  {found.cost(self.n_trials - 1)}")
-        if target := os.environ.get(TO):
-            Path(target).write_text(json.dumps({**asdict(found), "proposals": []}), encoding="utf-8")
+        if target := os.environ.get(DRY_RUN_TO):
+            found = replace(found, proposals=())
+            data = {**asdict(found), "llm": self.llm, "n_trials": self.n_trials}
+            Path(target).write_text(json.dumps(data), encoding="utf-8")
         return [f"{line[: len(line) - len(line.lstrip())]}{one_line(line)}" for line in said]
 
     def _command(self, proposal: Proposal, number: int) -> str:

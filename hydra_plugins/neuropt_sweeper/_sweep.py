@@ -131,7 +131,7 @@ def _rehearse(
     line, params = parse_arguments(arguments), parse_params(conf.params.items())
     found = make_plan(conf, composer, task_function, line, params)
     spec = _spec(conf, conf.study_name or composer.sweep_dir.name, found.plan, line, found)
-    dry = DryRun(composer, found.plan, spec, advisor, conf.n_trials, line.fixed)
+    dry = DryRun(composer, found.plan, spec, advisor, conf.n_trials, line.fixed, vars(conf.llm))
     ConsoleSink().say("\n".join([*found.said, *dry.lines()]))
     return ()
 

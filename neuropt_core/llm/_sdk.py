@@ -11,7 +11,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -19,10 +20,11 @@ from neuropt_core.llm import _wire
 from neuropt_core.llm._call import persist, within
 from neuropt_core.llm._faults import Asked, Fault, from_network, from_status
 from neuropt_core.llm._http import http_client
-from neuropt_core.llm.client import Completion, Message
+from neuropt_core.llm.client import Completion, Message, ModelInfo
 from neuropt_core.llm.settings import LLMSettings
 
 Body = dict[str, Any]
+T = TypeVar("T")
 
 
 class SDKClient(ABC):
@@ -57,6 +59,28 @@ class SDKClient(ABC):
         done = within(seconds, self.name, call)
         return replace(done, seconds=time.monotonic() - start)
 
+    def look(self) -> ModelInfo:
+        """Asks the server what it says of the model; costs nothing.
+
+        Raises:
+            LLMError: It does not answer, or does not know the model.
+        """
+        seconds = self._settings.deadline
+
+        async def call() -> ModelInfo:
+            deadline = asyncio.get_running_loop().time() + seconds
+            only_key = self._asked.key if self._settings.foreign else None
+            async with http_client(self._base_url, seconds, proxy=self._settings.proxy, only_key=only_key) as http:
+                sdk = self._open(http)
+                return await persist(lambda: self._look(sdk), deadline)
+
+        return within(seconds, self.name, call)
+
+    @property
+    def server(self) -> str:
+        """The host that is asked."""
+        return urlsplit(self._base_url).netloc
+
     async def _converse(
         self, sdk: Any, messages: Sequence[Message], schema: Mapping[str, Any], deadline: float
     ) -> Completion:
@@ -73,6 +97,10 @@ class SDKClient(ABC):
         """Returns what is sent."""
 
     @abstractmethod
+    async def _look(self, sdk: Any) -> ModelInfo | Fault:
+        """Asks once what the server says of the model."""
+
+    @abstractmethod
     async def _attempt(self, sdk: Any, body: Body) -> Completion | Fault:
         """Makes one request."""
 
@@ -81,9 +109,9 @@ async def attempt(
     asked: Asked,
     sdk: ModuleType,
     post: Callable[[], Awaitable[Any]],
-    reader: _wire.Reader,
-    refused: Callable[[int, bytes], Fault | None] = lambda status, body: None,
-) -> Completion | Fault:
+    reader: _wire.Reader[T],
+    refused: Callable[[int, bytes], T | Fault | None] = lambda status, body: None,
+) -> T | Fault:
     """Makes one request and reads the answer, or classifies what became of it.
 
     Args:

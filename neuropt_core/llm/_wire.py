@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from neuropt_core.errors import LLMTransient
 from neuropt_core.llm._faults import Asked, Fault, from_status, unreadable
 from neuropt_core.llm._text import one_line, whole
-from neuropt_core.llm.client import Completion, DeclinedReply, UnusableReply
+from neuropt_core.llm.client import Completion, DeclinedReply, ModelInfo, UnusableReply
 
-Reader = Callable[[Asked, Mapping[str, Any]], Completion | Fault]
+T = TypeVar("T")
+Reader = Callable[[Asked, Mapping[str, Any]], T | Fault]
 
 
 _STATUS_OF = {
@@ -32,7 +33,7 @@ _STATUS_OF = {
 }
 
 
-def read(asked: Asked, body: bytes, reader: Reader) -> Completion | Fault:
+def read(asked: Asked, body: bytes, reader: Reader[T]) -> T | Fault:
     """Returns what a body with status 200 says."""
     try:
         data = json.loads(body)
@@ -185,3 +186,30 @@ def _part(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def _count(data: Mapping[str, Any], name: str) -> int | None:
     found = data.get(name)
     return found if isinstance(found, int) and not isinstance(found, bool) and found >= 0 else None
+
+
+def read_model(asked: Asked, data: Mapping[str, Any]) -> ModelInfo | Fault:
+    """Reads what Anthropic's Models API says of one model."""
+    able = _part(data, "capabilities")
+    structured = _part(able, "structured_outputs").get("supported")
+    effort = _part(able, "effort")
+    efforts = tuple(name for name, value in effort.items() if isinstance(value, dict) and value.get("supported"))
+    words = [one_line(str(data[name]), 40) for name in ("lifecycle", "retires_at") if data.get(name)]
+    return ModelInfo(
+        known=True,
+        structured=structured if isinstance(structured, bool) else None,
+        efforts=efforts if effort else None,
+        lifecycle=", until ".join(words) or None,
+    )
+
+
+def read_list(model: str) -> Callable[[Asked, Mapping[str, Any]], ModelInfo | Fault]:
+    """Returns a reader of the list of models of OpenAI, and of the servers that are like it."""
+
+    def read_models(asked: Asked, data: Mapping[str, Any]) -> ModelInfo | Fault:
+        ids = [one_line(item["id"], 100) for item in _items(data, "data") if isinstance(item.get("id"), str)]
+        if not ids:
+            return ModelInfo()
+        return ModelInfo(known=True) if model in ids else ModelInfo(known=False, others=tuple(sorted(ids)))
+
+    return read_models

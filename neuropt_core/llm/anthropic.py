@@ -11,7 +11,7 @@ import httpx2
 from neuropt_core.llm import _wire
 from neuropt_core.llm._faults import Fault
 from neuropt_core.llm._sdk import Body, SDKClient, attempt, system_text, turns
-from neuropt_core.llm.client import Completion, Message
+from neuropt_core.llm.client import Completion, Message, ModelInfo
 
 
 class AnthropicClient(SDKClient):
@@ -42,6 +42,10 @@ class AnthropicClient(SDKClient):
             "messages": turns(messages),
             "output_config": output,
         }
+
+    async def _look(self, sdk: anthropic.AsyncAnthropic) -> ModelInfo | Fault:
+        retrieve, model = sdk.models.with_raw_response.retrieve, self._settings.asked_model
+        return await attempt(self._asked, anthropic, lambda: retrieve(model), _wire.read_model)
 
     async def _attempt(self, sdk: anthropic.AsyncAnthropic, body: Body) -> Completion | Fault:
         create = sdk.messages.with_raw_response.create

@@ -48,6 +48,25 @@ class Completion:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a server says of a model; None where it says nothing.
+
+    Attributes:
+        known: Whether it has the model.
+        structured: Whether replies can be held to a JSON schema.
+        efforts: The efforts that it takes.
+        lifecycle: ``active``, ``deprecated`` or ``retired``, and when it ends, in the server's words.
+        others: Models that it has, where the one asked for is not among them.
+    """
+
+    known: bool | None = None
+    structured: bool | None = None
+    efforts: tuple[str, ...] | None = None
+    lifecycle: str | None = None
+    others: tuple[str, ...] = ()
+
+
 class UnusableReply(LLMBadOutput):
     """A reply came whole but is of no use (truncated, empty); `completion` holds what was said and paid for."""
 

@@ -14,7 +14,7 @@ from neuropt_core.llm import _wire
 from neuropt_core.llm._faults import Fault, from_status
 from neuropt_core.llm._sdk import Body, SDKClient, attempt, system_text, turns
 from neuropt_core.llm._structured import FORMAT, ShapeRefused, fits, only_object, question, refuses
-from neuropt_core.llm.client import Completion, DeclinedReply, Message, UnusableReply
+from neuropt_core.llm.client import Completion, DeclinedReply, Message, ModelInfo, UnusableReply
 from neuropt_core.llm.settings import SHAPES, LLMSettings
 
 _log = logging.getLogger(__name__)
@@ -28,6 +28,14 @@ class _SDK(SDKClient):
         return openai.AsyncOpenAI(
             api_key=self._asked.key, base_url=self._base_url, http_client=http, max_retries=0, timeout=seconds
         )
+
+    async def _look(self, sdk: openai.AsyncOpenAI) -> ModelInfo | Fault:
+        listed, reader = sdk.models.with_raw_response.list, _wire.read_list(self._settings.asked_model)
+        return await attempt(self._asked, openai, lambda: listed(), reader, self._no_list)
+
+    def _no_list(self, status: int, body: bytes) -> ModelInfo | Fault | None:
+        # Some compatible servers have no list; that says nothing of the model.
+        return ModelInfo() if status in (404, 405, 501) and self._settings.provider == "openai_compatible" else None
 
 
 class OpenAIClient(_SDK):

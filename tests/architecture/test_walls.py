@@ -22,6 +22,7 @@ LEVELS = {
     **dict.fromkeys(("advisors", "runtime"), 4),
     "study": 5,
     "assemble": 6,
+    "cli": 7,
 }
 PORCH = 7
 LEAVES = {
@@ -31,6 +32,7 @@ LEAVES = {
     "anthropic": ("neuropt_core/llm/anthropic.py",),
     "openai": ("neuropt_core/llm/openai.py",),
     "rich": ("neuropt_core/sinks/",),
+    "typer": ("neuropt_core/cli/",),
     "hydra": ("neuropt_core/runtime/", "hydra_plugins/"),
     "omegaconf": ("neuropt_core/runtime/", "hydra_plugins/"),
     "numpy": (),
