@@ -45,12 +45,13 @@ class Group:
 class Facts:
     """What a model costs and what it is made of.
 
-    Costs are those of one sample, measured on an input that was guessed, so that they tell the order of magnitude and
-    compare models; another input size costs otherwise.
+    Costs are those of one sample. Where its shape was guessed they tell the order of magnitude and compare models;
+    another input size costs otherwise.
 
     Attributes:
         input_kind: ``image``, ``volume``, ``signal``, ``sequence``, ``vector`` or ``tokens``; "" if nothing ran.
-        input_shape: Shape of one sample of the guessed input, e.g. ``(3, 64, 64)``.
+        input_shape: Shape of one sample, e.g. ``(3, 64, 64)``.
+        guessed: Whether that shape was guessed.
         flops: Operations of one forward pass; a multiplication with its addition counts as two. None if not known.
         activation_bytes: What autograd keeps of one forward pass when all is trained. None if not known.
         depth: Layers with parameters (norms are such) on the longest path from the input to an output; 0 if not known.
@@ -65,6 +66,7 @@ class Facts:
 
     input_kind: str = ""
     input_shape: tuple[int, ...] = ()
+    guessed: bool = True
     flops: int | None = None
     activation_bytes: int | None = None
     depth: int = 0
@@ -100,8 +102,8 @@ class Facts:
             costs.append(f"{' and '.join(names)} not known{f' ({reason})' if reasons else ''}")
         first = "; ".join(costs)
         if self.input_kind:
-            size = "x".join(map(str, self.input_shape))
-            first = f"on one sample ({self.input_kind} {size}, guessed; a multiply-add is two FLOPs): {first}"
+            size = "x".join(map(str, self.input_shape)) + (", guessed" if self.guessed else "")
+            first = f"on one sample ({self.input_kind} {size}; a multiply-add is two FLOPs): {first}"
         weights = ", ".join(f"{_scaled(count)}B {dtype}" for dtype, count in self.weight_bytes.items()) or "none"
         made = ", ".join(f"{name} {100 * share:.3g} %" for name, share in self.families.items()) or "none"
         depth = f"{self.depth} layers deep, " if self.depth else ""
@@ -201,6 +203,9 @@ class ModelProfile:
         lines.append(f"  Head: {', '.join(self.head) or 'none found'}")
         if names:
             lines.append(f"  Search space: {list(names)}")
+        if self.trainable:
+            shares = (f"{name} {100 * share:.3g} %" for name, share in self.trainable.items())
+            lines.append(f"  Trainable: {', '.join(shares)}")
         if self.facts is not None:
             lines += [
                 f"  {title}: {text}" for title, text in zip(("Costs", "Made of"), self.facts.lines(), strict=True)

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from hydra_plugins.neuropt_sweeper._roles import source_of
 from neuropt_core.nn.arguments import Argument, is_rate
+from neuropt_core.nn.settings import Settings
 
 Path = tuple[str, ...]
 """Where something stands below a node: the keys on the way down, list indices among them."""
@@ -27,7 +28,8 @@ class NodeFactory:
         where: Its key in the config.
         raw: The whole config with its interpolations as they are written.
         own: Keys that the user searches or fixes himself; those are not looked through.
-        classes: ``neuropt.num_classes``: the head of every build is adapted to it, as the job's will be.
+        given: The user's settings under ``neuropt``: the head of every build is adapted to ``num_classes``, as the
+            job's will be.
     """
 
     def __init__(
@@ -36,9 +38,9 @@ class NodeFactory:
         where: str,
         raw: Mapping[str, object],
         own: Collection[str] = (),
-        classes: int | None = None,
+        given: Settings | None = None,
     ) -> None:
-        self._classes = classes
+        self._given = given
         self._node: Any = OmegaConf.to_container(OmegaConf.create(node), resolve=False)
         self._where, self._raw, self._own = where, raw, own
         self._paths: dict[str, list[Path]] = {}
@@ -76,10 +78,12 @@ class NodeFactory:
                     place = place[int(step)] if isinstance(place, list) else place[step]
                 place[int(path[-1]) if isinstance(place, list) else path[-1]] = value
         model = instantiate(OmegaConf.create(node))
-        if self._classes is not None:  # Two builds then differ in the new head, which names it fresh.
+        given = self._given
+        if given is not None and given.num_classes is not None:
             from neuropt_core.nn.classes import adapted
 
-            adapted(model, self._classes)
+            # Two builds then differ in the new head, which names it fresh.
+            adapted(model, given.num_classes, given.head, example=given.example)
         return model
 
     def _candidates(self, model: object) -> Iterator[tuple[Path, Any, bool]]:

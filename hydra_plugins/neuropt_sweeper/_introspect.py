@@ -18,7 +18,6 @@ from omegaconf import OmegaConf
 
 from neuropt_core.errors import ConfigError, IntrospectionError, NeuroptError
 from neuropt_core.profile import ModelProfile
-from neuropt_core.space import Value
 
 
 def introspect(
@@ -29,7 +28,7 @@ def introspect(
     own: Collection[str] = (),
     space: str,
     pretrained: bool | None,
-    current: Mapping[str, Value],
+    current: Mapping[str, Any],
 ) -> ModelProfile:
     """Returns the profile of the model that a config node describes.
 
@@ -40,7 +39,7 @@ def introspect(
         own: Keys that the user searches or fixes himself.
         space: ``seed``, ``standard`` or ``wide``.
         pretrained: The user's own word on it, or None to find out.
-        current: The scalars under ``neuropt`` in the user's config.
+        current: What stands under ``neuropt`` in the user's config.
 
     Raises:
         ConfigError: The target cannot be imported, or the model cannot be built from the node.
@@ -106,9 +105,9 @@ def _inspect(request: Mapping[str, Any]) -> ModelProfile:
     from neuropt_core.nn.inspect import inspect_model
     from neuropt_core.nn.settings import Settings
 
-    classes = Settings.read({"num_classes": request["current"].get("num_classes")}).num_classes
+    given = Settings.read(request["current"])
     raw: Any = OmegaConf.to_container(OmegaConf.create(request["raw"]), resolve=False)
-    factory = NodeFactory(node, where, raw, request["own"], classes)
+    factory = NodeFactory(node, where, raw, request["own"], given)
     return inspect_model(
         _maker(factory.build, where),
         target=target,

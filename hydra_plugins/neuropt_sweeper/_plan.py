@@ -89,7 +89,6 @@ def _profile(
     if not isinstance(node, Mapping):
         raise ConfigError("hydra.sweeper.model", "must be the key of a node with a _target_", got=conf.model)
     current = config.get("neuropt")
-    scalars = {k: v for k, v in current.items() if not isinstance(v, (list, dict))} if isinstance(current, dict) else {}
     try:
         profile = introspect(
             node,
@@ -98,7 +97,7 @@ def _profile(
             own=own,
             space=conf.space,
             pretrained=PRETRAINED[conf.pretrained],
-            current=scalars,
+            current=current if isinstance(current, dict) else {},
         )
     except IntrospectionError as error:
         why = "Introspection failed, and only lr, wd, optimizer and your own parameters are searched."

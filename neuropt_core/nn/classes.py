@@ -21,7 +21,11 @@ _MEND = "Build it with the right number (num_classes, num_labels), and leave the
 
 
 def adapted(
-    model: nn.Module, classes: int, head: tuple[str, ...] | None = None, fresh: tuple[str, ...] = ()
+    model: nn.Module,
+    classes: int,
+    head: tuple[str, ...] | None = None,
+    fresh: tuple[str, ...] = (),
+    example: tuple[int, ...] | None = None,
 ) -> tuple[str, ...]:
     """Looks for the head of `model`, unless it is named, and adapts it: `adapt` says how, and what it raises.
 
@@ -30,8 +34,9 @@ def adapted(
         classes: The number of outputs, 1 or more.
         head: Module paths of its head; None looks for it.
         fresh: Names of the tensors that were not loaded.
+        example: The shape of one sample of its input; None guesses.
     """
-    seen = trace(model)
+    seen = trace(model, example)
     return adapt(model, seen, find_head(model, seen, fresh) if head is None else head, classes)
 
 

@@ -23,18 +23,25 @@ _TOKENS = 16
 _KINDS = (nn.Embedding, nn.Linear, nn.RNNBase, nn.MultiheadAttention, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
-def candidates(model: nn.Module) -> Iterator[torch.Tensor]:
+def candidates(model: nn.Module, given: tuple[int, ...] | None = None) -> Iterator[torch.Tensor]:
     """Yields inputs worth trying, the likeliest first; the same ones for the same architecture.
 
     Shapes: images ``(2, channels, side, side)``, signals ``(2, channels, 256)``, volumes ``(2, channels, 16, 16, 16)``,
-    sequences ``(2, 16, features)``, vectors ``(2, features)``, token ids ``(2, 16)``.
+    sequences ``(2, 16, features)``, vectors ``(2, features)``, token ids ``(2, 16)``. Where the shape of a sample is
+    `given`, nothing else is tried: token ids if it has one number and the first layer is an embedding, else reals.
     """
     generator = torch.Generator().manual_seed(0)
-    for shape, vocabulary in _shapes(model):
+    for shape, vocabulary in _shapes(model) if given is None else [_told(given, model)]:
         if vocabulary:
             yield _ended(torch.randint(0, vocabulary, shape, generator=generator), model, vocabulary)
         else:
             yield torch.randn(shape, generator=generator).to(_precision(model))
+
+
+def _told(shape: tuple[int, ...], model: nn.Module) -> tuple[tuple[int, ...], int]:
+    first = next((module for module in model.modules() if isinstance(module, _KINDS)), None)
+    tokens = isinstance(first, nn.Embedding) and len(shape) == 1
+    return (BATCH, *shape), first.num_embeddings if isinstance(first, nn.Embedding) and tokens else 0
 
 
 def _precision(model: nn.Module) -> torch.dtype:

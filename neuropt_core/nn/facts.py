@@ -30,13 +30,14 @@ _OWN = ("aten", "prim", "prims", "profiler")
 _NAMES = {2: "vector", 3: "sequence", 4: "image", 5: "volume"}
 
 
-def find_facts(model: nn.Module, seen: Trace, groups: int) -> Facts:
+def find_facts(model: nn.Module, seen: Trace, groups: int, *, guessed: bool = True) -> Facts:
     """Returns what a model costs and consists of; costs two forward passes of a copy, the model stays as it is.
 
     Args:
         model: The model.
         seen: What `trace` found in it; without an example in it nothing is measured, and the reason is kept.
         groups: How many depth groups it has.
+        guessed: Whether the shape of the example was guessed.
     """
     missing: dict[str, str] = {}
     flops, memory, callers = None, None, frozenset[str]()
@@ -63,6 +64,7 @@ def find_facts(model: nn.Module, seen: Trace, groups: int) -> Facts:
     families = shares_of_parameters(model, callers)
     return Facts(
         input_kind="" if seen.example is None else kind_of(seen.example, model),
+        guessed=guessed,
         input_shape=() if seen.example is None else tuple(seen.example.shape[1:]),
         flops=flops,
         activation_bytes=memory,

@@ -44,9 +44,10 @@ class Trace:
     seconds: float = 0.0
 
 
-def trace(model: nn.Module) -> Trace:
+def trace(model: nn.Module, given: tuple[int, ...] | None = None) -> Trace:
     """Runs a copy of `model` in eval mode on guessed inputs until one works, and reads the autograd graph.
 
+    If the shape of one sample is `given`, on an input of that shape and no other.
     The model, its buffers and the random generators stay as they were.
     """
     if any(isinstance(p, nn.parameter.UninitializedParameter) or p.is_meta for p in model.parameters()):
@@ -56,13 +57,13 @@ def trace(model: nn.Module) -> Trace:
     except Exception as error:  # noqa: BLE001 - copying runs the model's own code; the reason is kept
         return Trace(reason=f"it cannot be copied ({type(error).__name__}: {error})")
     with _guarded(model) as changed:
-        found = _first_that_works(twin)
+        found = _first_that_works(twin, given)
     return Trace(reason=f"its forward changes its own weights ({changed[0]})") if changed else found
 
 
-def _first_that_works(twin: nn.Module) -> Trace:
+def _first_that_works(twin: nn.Module, given: tuple[int, ...] | None) -> Trace:
     complaint, fallback = "no guess fits its first layer", None
-    for example in candidates(twin):
+    for example in candidates(twin, given):
         try:
             found = _run(twin.eval(), example)
         except Exception as error:  # noqa: BLE001 - a wrong guess fails in the model's own way; the last reason is kept

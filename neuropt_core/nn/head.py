@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
+from neuropt_core.errors import ConfigError
 from neuropt_core.nn.depth import above, owner, within
 from neuropt_core.nn.graph import Trace
 from neuropt_core.nn.library import Word, library_word
@@ -88,3 +90,16 @@ def _unwrap(model: nn.Module, path: str) -> str:
     if len(inner) == 1 and not list(module.parameters(recurse=False)):
         return _unwrap(model, f"{path}.{inner[0]}")
     return path
+
+
+def check_head(model: nn.Module, head: tuple[str, ...] | None) -> None:
+    """Checks that a head that was named is there.
+
+    Raises:
+        ConfigError: The model has no module of that path.
+    """
+    paths = {path for path, _ in model.named_modules() if path}
+    for path in head or ():
+        if path not in paths:
+            near = difflib.get_close_matches(path, sorted(paths), n=1)
+            raise ConfigError("neuropt.head", "must name modules of the model", got=path, mend=f"Near: {near}.")

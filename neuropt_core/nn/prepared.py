@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 from typing import Any
 
@@ -15,7 +14,7 @@ from neuropt_core.nn.depth import DepthGroup, depth_groups, ends_in_head, within
 from neuropt_core.nn.edits import EditPlan, apply
 from neuropt_core.nn.freeze import STEPPED, freeze, frozen_norms, keep_eval, recalibrate, tracked_norms, trained
 from neuropt_core.nn.graph import Trace, trace
-from neuropt_core.nn.head import find_head
+from neuropt_core.nn.head import check_head, find_head
 from neuropt_core.nn.l2sp import Anchor
 from neuropt_core.nn.lora import Adapters, find_targets
 from neuropt_core.nn.schedule import Unfreezing
@@ -47,7 +46,7 @@ class Prepared:
         if settings != Settings():
             refuse_lazy(model, "neuropt")
         self.model, self._settings = model, settings
-        _check_head(model, settings.head)
+        check_head(model, settings.head)
         self._adapted = self._fit_head()
         self._known = frozenset(name for name, _ in model.named_parameters())
         if settings.edits != EditPlan():
@@ -73,7 +72,7 @@ class Prepared:
 
     @functools.cached_property
     def _seen(self) -> Trace:
-        return trace(self.model)
+        return trace(self.model, self._settings.example)
 
     @functools.cached_property
     def groups(self) -> tuple[DepthGroup, ...]:
@@ -99,7 +98,7 @@ class Prepared:
         wanted = self._settings
         if wanted.num_classes is None:
             return ()
-        return adapted(self.model, wanted.num_classes, wanted.head, wanted.fresh or ())
+        return adapted(self.model, wanted.num_classes, wanted.head, wanted.fresh or (), wanted.example)
 
     def _edit(self) -> None:
         try:
@@ -167,11 +166,3 @@ class Prepared:
         moving = [norm for norm in tracked if norm not in still]
         recalibrate(moving)
         return moving
-
-
-def _check_head(model: nn.Module, head: tuple[str, ...] | None) -> None:
-    paths = {path for path, _ in model.named_modules() if path}
-    for path in head or ():
-        if path not in paths:
-            near = difflib.get_close_matches(path, sorted(paths), n=1)
-            raise ConfigError("neuropt.head", "must name modules of the model", got=path, mend=f"Near: {near}.")

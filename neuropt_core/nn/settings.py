@@ -59,6 +59,7 @@ class Settings:
         lr: Takes the place of the rate that the script passes to `Tuning.param_groups`; for a config without one.
         wd: The same for the weight decay.
         head: Module paths of the head; None looks for it.
+        example: The shape of one sample of the model's input, without the batch; None guesses.
         fresh: Tensors that were not loaded; None takes the head's.
     """
 
@@ -81,6 +82,7 @@ class Settings:
     lr: float | None = None
     wd: float | None = None
     head: tuple[str, ...] | None = None
+    example: tuple[int, ...] | None = None
     fresh: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -117,6 +119,8 @@ class Settings:
                 mend = f"Did you mean {near[0]}?" if near else f"Known keys: {', '.join(known)}."
                 raise ConfigError(f"neuropt.{key}", "is not a setting of neuropt", got=node[key], mend=mend)
         values = {key: node[key] for key in own if key in node}
+        if values.get("example") is not None:
+            values["example"] = _shape(values["example"])
         for key in ("head", "fresh"):
             if values.get(key) is not None:
                 values[key] = _names(key, values[key])
@@ -126,6 +130,13 @@ class Settings:
 def is_number(value: object) -> bool:
     """Tells whether a value is a finite number; true and false are none."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    sizes = tuple(value) if isinstance(value, (list, tuple)) else ()
+    if not sizes or not all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in sizes):
+        raise ConfigError("neuropt.example", "must be the shape of one sample, e.g. [3, 224, 224]", got=value)
+    return sizes
 
 
 def _names(key: str, value: Any) -> tuple[str, ...]:

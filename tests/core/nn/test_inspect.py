@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from neuropt_core.errors import ConfigError
 from neuropt_core.nn.inspect import inspect_model
 from neuropt_core.nn.tuning import Settings, Tuning
 from neuropt_core.profile import ModelProfile
@@ -235,3 +236,22 @@ def test_offers_on_real_architectures(models: ModuleType, name: str) -> None:
     assert "activation" in _roles(profile)
     assert "dropout" in _roles(profile)
     assert profile.head
+
+
+def test_the_users_word_on_head_and_example_is_taken(make_loaded: Make) -> None:
+    """What stands under `neuropt` is not looked for: the job goes by it as well, and no other size is tried."""
+    current = {"head": ["blocks.5"], "example": [3, 40, 48], "fresh": ["fc.weight"]}
+    profile = inspect_model(make_loaded, target="net", current=current)
+    assert profile.head == ("blocks.5",)
+    assert profile.facts is not None
+    assert (profile.facts.input_shape, profile.facts.guessed) == ((3, 40, 48), False)
+    assert "image 3x40x48; a multiply-add" in profile.summary()
+    wrong = inspect_model(make_loaded, target="net", current={"example": [5]})
+    assert "it does not run on (2, 5)" in wrong.left_out["dropout"]
+
+
+@pytest.mark.parametrize("current", [{"head": ["nowhere"]}, {"example": [0]}, {"example": 3}, {"lr_layer_decay": 2.0}])
+def test_an_illegal_word_is_refused_before_anything_is_launched(make_loaded: Make, current: dict[str, object]) -> None:
+    """A setting that no job could work with is told while nothing has been launched."""
+    with pytest.raises(ConfigError, match=f"neuropt.{next(iter(current))}"):
+        inspect_model(make_loaded, target="net", current=current)
