@@ -13,7 +13,7 @@ _SECRETS = re.compile(
     |(?i:bearer\s+)[\w.~+/=-]{8,}
     |\b[0-9a-f]{40,}\b        # W&B keys, and other long hexadecimal tokens
     # Not every name that ends in token: a tokenizer's pad_token is none of this.
-    |(?i:\b(?:(?:[\w-]*[_-])?(?:api_?key|secret|passw(?:or)?d)|(?:(?:api|auth|access|refresh|bearer|hf|wandb)[_-]?)?token)
+    |(?i:\b(?:(?:[\w-]{0,40}[_-])?(?:api_?key|secret|passw(?:or)?d)|(?:(?:api|auth|access|refresh|bearer|hf|wandb)[_-]?)?token)
         \b["']?\s*[=:]\s*["']?)[^\s,;"']+
     |(?<=://)[^\s/@]+@        # user:password@ in a URL
     """,

@@ -15,6 +15,9 @@ from neuropt_core.llm._faults import Asked, Fault, from_status, unreadable
 from neuropt_core.llm._text import one_line, whole
 from neuropt_core.llm.client import Completion, DeclinedReply, UnusableReply
 
+_MOST_TOKENS = 10**9
+"""A larger count is no count; it would overflow where costs are reckoned."""
+
 Reader = Callable[[Asked, Mapping[str, Any]], Completion | Fault]
 
 
@@ -184,4 +187,4 @@ def _part(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _count(data: Mapping[str, Any], name: str) -> int | None:
     found = data.get(name)
-    return found if isinstance(found, int) and not isinstance(found, bool) and found >= 0 else None
+    return found if isinstance(found, int) and not isinstance(found, bool) and 0 <= found <= _MOST_TOKENS else None

@@ -21,7 +21,7 @@ from neuropt_core.redact import redact, secrets_of
 from neuropt_core.ticket import Ticket
 from neuropt_core.trial import Failure, Outcome, TrialState
 
-_TRACEBACK_LINES = 30
+_TRACEBACK_LINES, _LINE = 30, 2000
 
 
 class JobFailed(NeuroptError):
@@ -79,11 +79,12 @@ def _failure(error: BaseException) -> Failure:
     out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     lines = traceback.format_exception(error)
     text = "".join(lines).strip().splitlines()[-_TRACEBACK_LINES:]
-    first = " ".join(redact(str(error), *secrets_of(os.environ)).split())[:300]  # Before a cut could halve a key.
+    # Some exceptions print whole tensors. Secrets go before the short cut, which could halve a key.
+    first = " ".join(redact(str(error)[:10_000], *secrets_of(os.environ)).split())[:300]
     return Failure(
         kind="out_of_memory" if out_of_memory else "exception",
         message=f"{type(error).__name__}: {first}" if first else type(error).__name__,
-        traceback="\n".join(text),
+        traceback="\n".join(line if len(line) <= _LINE else f"{line[:_LINE]}…" for line in text),
     )
 
 
