@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 
 from neuropt_core.redact import redact as redact
 
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 # A path of two parts or more; what is left of it is its last part, which often says enough (a checkpoint's name).
 _PATH = re.compile(r"(?<![\w.:/])(?:~|[A-Za-z]:)?(?:[/\\][\w.@ +-]+)*[/\\][\w.@+-]+[/\\]([\w.@+-]+)")
 
@@ -24,6 +26,24 @@ def _plain(character: str) -> str:
     if character in "\t\n\r" or category in ("Zl", "Zp"):
         return " "
     return "" if category[0] == "C" else character
+
+
+def redact_reply(text: str) -> str:
+    """Returns a reply without secrets; of JSON only the strings are looked at, so that it stays the same JSON.
+
+    A long fraction looks like a hexadecimal key, and a parameter may be called token.
+    """
+    try:
+        json.loads(text, parse_int=str, parse_float=str)
+    except (ValueError, RecursionError):
+        return redact(text)
+    return _STRING.sub(_redact_string, text)
+
+
+def _redact_string(found: re.Match[str]) -> str:
+    said = json.loads(found[0])
+    told = redact(said)
+    return found[0] if told == said else json.dumps(told)
 
 
 def discreet(text: str, *secrets: str) -> str:

@@ -89,13 +89,18 @@ def test_a_hostile_model_chooses_among_legal_values(tmp_path: Path, provider: st
     assert KEY not in told
     assert WORD not in told.replace(f"oc.env:{WORD}", "")
     assert all(KEY.encode() not in r.raw and WORD.encode() not in r.raw for r in server.requests)
-    assert all(b"owned" not in r.raw and b"oc.env:ANTHROPIC" not in r.raw for r in server.requests)
+    for received in server.requests:
+        # Values never come back to the model; its own words do, as JSON strings.
+        assert not any(text in received.raw for text in (b"hydra.run.dir", b"choice(relu", b"hydra/launcher"))
+        for message in received.messages:
+            assert "owned" not in re.sub(r'"(?:[^"\\\n]|\\.)*"', '""', message["content"])
 
 
 def _shown_as_text(done: Sweep) -> None:
     files = _files(done)
     for text in (done.stdout, done.stderr, files["neuropt.log"], files["results.yaml"], files["trials.csv"]):
-        assert {c for c in text if c not in "\n\t" and unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")} == set()
+        kinds = {unicodedata.category(c) for c in text if c not in "\n\t"}
+        assert kinds & {"Cc", "Cf", "Cs", "Zl", "Zp"} == set()
     assert done.results["best_value"] > 0
     assert yaml.safe_load(files["results.yaml"])["study"]["proposed_by"] == {"default": 1, "llm": 3}
     rows = list(csv.reader(files["trials.csv"].splitlines()))

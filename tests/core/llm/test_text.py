@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from neuropt_core.llm._text import clean, one_line, tidy, whole
+from neuropt_core.llm._text import clean, one_line, redact_reply, tidy, whole
 
 
 @pytest.mark.parametrize(
@@ -53,3 +55,22 @@ def test_a_models_words_are_cleaned_and_capped() -> None:
 def test_whole_text_can_be_written() -> None:
     """Lone surrogates are replaced, everything else stays."""
     assert whole("é\ud800") == "é?"
+
+
+def test_a_redacted_reply_is_the_same_json() -> None:
+    """Long numbers and names that tell secrets elsewhere stay; keys within strings go, escapes and all."""
+    text = '{"lr": 0.1000000000000000055511151231257827021181583404541015625, "n": %s, "token": "a b", "k": 1}' % (
+        "9" * 40
+    )
+    assert redact_reply(text) == text
+    said = {"rationale": 'the "token": "abc\\"d" and sk-canary-0123456789 \n \ud83d', "values": {"token": 1}}
+    told = json.loads(redact_reply(json.dumps(said)))
+    assert told["values"] == {"token": 1}
+    assert "canary" not in told["rationale"]
+    assert redact_reply("here: sk-canary-0123456789 {") == "here: [redacted] {"
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '"' * 100_001, "9" * 100_000, '{"a": ' * 50_000])
+def test_no_reply_is_too_odd_to_be_redacted(text: str) -> None:
+    """What is no JSON is redacted as a text."""
+    assert redact_reply(text) == text
