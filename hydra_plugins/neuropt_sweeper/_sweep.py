@@ -26,6 +26,7 @@ from neuropt_core.advice import Advisor
 from neuropt_core.assemble import make_advisor, make_wandb_sink, own_price
 from neuropt_core.errors import NeuroptError
 from neuropt_core.journal import Journal
+from neuropt_core.redact import redact, secrets_of
 from neuropt_core.runtime.job import RecordedTask
 from neuropt_core.sinks.console import ConsoleSink
 from neuropt_core.sinks.results import ResultsSink
@@ -121,7 +122,9 @@ def _run(
 
 
 def _spec(conf: NeuroptSweeperConf, name: str, plan: Plan, line: Arguments, found: Found) -> StudySpec:
-    return StudySpec(name, plan.space, conf.direction, conf.seed, line.fixed, found.profile, conf.task)  # type: ignore[arg-type]
+    # The task goes to a vendor, the journal and the transcript; an interpolation may have brought a key into it.
+    task = redact(conf.task, *secrets_of(environment()))
+    return StudySpec(name, plan.space, conf.direction, conf.seed, line.fixed, found.profile, task)  # type: ignore[arg-type]
 
 
 def _rehearse(

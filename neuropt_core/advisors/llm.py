@@ -9,7 +9,7 @@ from typing import Any
 
 from neuropt_core.advice import Advice, Consultation, Request, lessons
 from neuropt_core.errors import LLMBadOutput, LLMError, LLMFatal, LLMRefused, LLMTransient, StudyError
-from neuropt_core.llm._text import redact
+from neuropt_core.llm._text import redact_reply
 from neuropt_core.llm.breaker import suspension
 from neuropt_core.llm.client import Completion, DeclinedReply, LLMClient, Message, UnusableReply
 from neuropt_core.llm.prompt import messages
@@ -136,7 +136,9 @@ class LLMAdvisor:
         except LLMError as error:
             failed = _failed(replace(base, seconds=time.monotonic() - start), error)
             return (), failed, isinstance(error, LLMBadOutput)
-        answered = replace(base, model=done.model, reply=redact(done.text), usage=done.usage, seconds=done.seconds)
+        answered = replace(
+            base, model=done.model, reply=redact_reply(done.text), usage=done.usage, seconds=done.seconds
+        )
         known = [t.params for t in request.trials] + [p.params for p in before]
         try:
             parsed = parse_reply(
@@ -217,5 +219,5 @@ def _failed(base: Consultation, error: LLMError) -> Consultation:
     # A truncated or refused reply was paid for: it is kept with its usage.
     if isinstance(error, (UnusableReply, DeclinedReply)) and error.completion is not None:
         done = error.completion
-        return replace(failed, model=done.model, reply=redact(done.text), usage=done.usage)
+        return replace(failed, model=done.model, reply=redact_reply(done.text), usage=done.usage)
     return failed

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 
-_SECRETS = re.compile(
-    r"""sk-[\w-]{8,}            # OpenAI, Anthropic, OpenRouter
-    |hf_\w{8,}|gh[opsu]_\w{8,}|github_pat_\w{8,}|gsk_\w{8,}|xox[abprs]-[\w-]{8,}
-    |AKIA[0-9A-Z]{12,}|AIza[\w-]{20,}
-    |(?i:bearer\s+)[\w.~+/=-]{8,}
-    |\b[0-9a-f]{40,}\b        # W&B keys, and other long hexadecimal tokens
-    |(?i:\b(?:api_?key|token|secret|passw(?:or)?d)\b["']?\s*[=:]\s*)[^\s,;]+
-    |(?<=://)[^\s/@]+@        # user:password@ in a URL
-    """,
-    re.VERBOSE,
-)
+from neuropt_core.redact import redact as redact
+
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 # A path of two parts or more; what is left of it is its last part, which often says enough (a checkpoint's name).
 _PATH = re.compile(r"(?<![\w.:/])(?:~|[A-Za-z]:)?(?:[/\\][\w.@ +-]+)*[/\\][\w.@+-]+[/\\]([\w.@+-]+)")
 
@@ -35,18 +28,33 @@ def _plain(character: str) -> str:
     return "" if category[0] == "C" else character
 
 
-def redact(text: str, *secrets: str) -> str:
-    """Returns the text with `secrets`, and all that looks like a key or a password, replaced by ``[redacted]``."""
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, "[redacted]")
-    return _SECRETS.sub("[redacted]", text)
+def redact_reply(text: str) -> str:
+    """Returns a reply without secrets; of JSON only the strings are looked at, so that it stays the same JSON.
+
+    A long fraction looks like a hexadecimal key, and a parameter may be called token.
+    """
+    try:
+        json.loads(text, parse_int=str, parse_float=str)
+    except (ValueError, RecursionError):
+        return redact(text)
+    return _STRING.sub(_redact_string, text)
+
+
+def _redact_string(found: re.Match[str]) -> str:
+    said = json.loads(found[0])
+    told = redact(said)
+    return found[0] if told == said else json.dumps(told)
+
+
+def discreet(text: str, *secrets: str) -> str:
+    """Returns the redacted text, in which absolute paths are cut down to their last part."""
+    return _PATH.sub(r"\1", redact(text, *secrets))
 
 
 def tidy(text: str, limit: int, *secrets: str) -> str:
-    """Returns one redacted line in which absolute paths are cut down to their last part."""
+    """Returns `discreet` text on one line."""
     # Controls go first: one in the middle of a key would hide it from the patterns.
-    return one_line(_PATH.sub(r"\1", redact(one_line(text, 4 * limit), *secrets)), limit)
+    return one_line(discreet(one_line(text, 4 * limit), *secrets), limit)
 
 
 def clean(text: str, words: int = 60) -> str:

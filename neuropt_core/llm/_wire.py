@@ -15,6 +15,9 @@ from neuropt_core.llm._faults import Asked, Fault, from_status, unreadable
 from neuropt_core.llm._text import one_line, whole
 from neuropt_core.llm.client import Completion, DeclinedReply, ModelInfo, UnusableReply
 
+_MOST_TOKENS = 10**9
+"""A larger count is no count; it would overflow where costs are reckoned."""
+
 T = TypeVar("T")
 Reader = Callable[[Asked, Mapping[str, Any]], T | Fault]
 
@@ -185,7 +188,7 @@ def _part(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _count(data: Mapping[str, Any], name: str) -> int | None:
     found = data.get(name)
-    return found if isinstance(found, int) and not isinstance(found, bool) and found >= 0 else None
+    return found if isinstance(found, int) and not isinstance(found, bool) and 0 <= found <= _MOST_TOKENS else None
 
 
 def read_model(asked: Asked, data: Mapping[str, Any]) -> ModelInfo | Fault:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from neuropt_core.advice import Request
 from neuropt_core.llm._history import history
 from neuropt_core.llm._rows import params_words
-from neuropt_core.llm._text import redact, tidy
+from neuropt_core.llm._text import discreet, redact, tidy, whole
 from neuropt_core.llm.schema import Slot, slots
 from neuropt_core.profile import ModelProfile
 from neuropt_core.space import Categorical, SearchSpace, Value
@@ -124,7 +124,11 @@ def messages(
         rest.insert(0, _second_turn(request, complaints, accepted))
     taken = len(system) + sum(map(len, rest))
     told = history(request, max(_HISTORY, _PROMPT - taken))
-    return ({"role": "system", "content": system}, {"role": "user", "content": "\n\n".join([told, *rest])})
+    # What was typed in another encoding holds lone surrogates, which no request can carry.
+    return (
+        {"role": "system", "content": whole(system)},
+        {"role": "user", "content": whole("\n\n".join([told, *rest]))},
+    )
 
 
 def system_text(spec: StudySpec) -> str:
@@ -243,7 +247,7 @@ def _cut(word: str, letters: int) -> str:
 
 
 def _short(choice: Value, letters: int) -> str:
-    return _quote(_cut(choice, letters) if isinstance(choice, str) else choice)
+    return _quote(_cut(discreet(choice[: 4 * letters]), letters) if isinstance(choice, str) else choice)
 
 
 def _quote(value: object) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from neuropt_core.llm._text import tidy
+from neuropt_core.llm._text import discreet, tidy
 from neuropt_core.space import Categorical, Float, Int, Parameter, SearchSpace, Value
 from neuropt_core.trial import INTENTS
 
@@ -177,7 +177,8 @@ def _aliases(names: tuple[str, ...]) -> list[str]:
 
 def _labels(choices: tuple[Value, ...]) -> tuple[str, ...]:
     labels = tuple(c if isinstance(c, str) else json.dumps(c) for c in choices)
-    plain = all(0 < len(text) <= _LABEL and text.isprintable() for text in labels)
+    # A choice with a password or somebody's folder in it is not told; its id and what is left of it are enough.
+    plain = all(0 < len(text) <= _LABEL and text.isprintable() and discreet(text) == text for text in labels)
     if plain and len({text.casefold() for text in labels}) == len(labels) and labels[0] != "v0":
         return labels
     return tuple(f"v{i}" for i in range(len(choices)))

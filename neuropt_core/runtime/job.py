@@ -17,10 +17,11 @@ from typing import Any
 
 from neuropt_core.curve import Curve
 from neuropt_core.errors import NeuroptError, TrialPruned
+from neuropt_core.redact import redact, secrets_of
 from neuropt_core.ticket import Ticket
 from neuropt_core.trial import Failure, Outcome, TrialState
 
-_TRACEBACK_LINES = 30
+_TRACEBACK_LINES, _LINE = 30, 2000
 
 
 class JobFailed(NeuroptError):
@@ -78,11 +79,12 @@ def _failure(error: BaseException) -> Failure:
     out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     lines = traceback.format_exception(error)
     text = "".join(lines).strip().splitlines()[-_TRACEBACK_LINES:]
-    first = " ".join(str(error).split())[:300]
+    # Some exceptions print whole tensors. Secrets go before the short cut, which could halve a key.
+    first = " ".join(redact(str(error)[:10_000], *secrets_of(os.environ)).split())[:300]
     return Failure(
         kind="out_of_memory" if out_of_memory else "exception",
         message=f"{type(error).__name__}: {first}" if first else type(error).__name__,
-        traceback="\n".join(text),
+        traceback="\n".join(line if len(line) <= _LINE else f"{line[:_LINE]}…" for line in text),
     )
 
 
@@ -106,7 +108,14 @@ def _scored(returned: Any) -> Outcome:
 
 
 def _completed(outcome: Outcome, curve: Curve, seconds: float) -> Outcome:
-    return Outcome(outcome.state, outcome.value, curve, outcome.failure, round(seconds, 3), outcome.reason)
+    failure = None if outcome.failure is None else _discreet(outcome.failure)
+    return Outcome(outcome.state, outcome.value, curve, failure, round(seconds, 3), outcome.reason)
+
+
+def _discreet(failure: Failure) -> Failure:
+    # What an exception says goes to files, the terminal and W&B; libraries put keys and URLs with passwords into it.
+    secrets = secrets_of(os.environ)
+    return Failure(failure.kind, redact(failure.message, *secrets), redact(failure.traceback, *secrets))
 
 
 def _leave_interrupts_to_the_sweeper() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from neuropt_core.sinks.base import Scene
-from neuropt_core.sinks.text import changed, compare, literal, plain, reason
+from neuropt_core.sinks.text import changed, compare, literal, plain, reason, unmarked
 from neuropt_core.space import Value
 from neuropt_core.trial import Trial, TrialState
 
@@ -48,7 +48,7 @@ def trial_message(scene: Scene, trial: Trial, project: str, entity: str | None) 
         "id": run_id(scene, trial.number),
         "name": name,
         "job_type": "trial",
-        "notes": plain(trial.proposal.rationale),
+        "notes": unmarked(trial.proposal.rationale),
         "config": trial_config(trial),
     }
     outcome = trial.outcome
@@ -132,7 +132,7 @@ def progress_message(scene: Scene, trial: Trial) -> Message:
 def finish_message(scene: Scene, why: str) -> Message:
     """Returns the message that closes the study's run, with a table of all trials."""
     best, base, found = scene.best, scene.baseline, compare(scene)
-    summary: dict[str, Any] = {"ended": why, "comparison": found.words}
+    summary: dict[str, Any] = {"ended": plain(why), "comparison": found.words}
     if best is not None:
         summary |= {"best": best.value, "best_trial": best.number}
     if base is not None and base.value is not None:

@@ -37,6 +37,14 @@ def one_line(text: str) -> str:
     return " ".join(plain(text).split())
 
 
+def unmarked(text: str) -> str:
+    """Returns `plain` text whose links, images and HTML Markdown shows as text, as W&B renders a run's notes.
+
+    An image would be fetched from its address by everybody who opens the page.
+    """
+    return re.sub(r"([\[\]<>\\])", r"\\\1", plain(text))
+
+
 def first_sentence(text: str, limit: int = 160) -> str:
     """Returns the first sentence of a text on one line, cut with an ellipsis beyond `limit` characters."""
     sentence = _SENTENCE.split(one_line(text), maxsplit=1)[0]

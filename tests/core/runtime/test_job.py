@@ -96,6 +96,23 @@ def test_what_ends_a_job_is_data(ticket: Ticket, error: BaseException, kind: str
     assert "raise error" in failure.traceback
 
 
+def test_what_an_exception_says_of_secrets_is_not_kept(ticket: Ticket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys, passwords in URLs and the values of secret variables stand neither in the message nor in the traceback."""
+    monkeypatch.setenv("STORE_TOKEN", "plain-words-only")
+    # The key crosses the place where a long message is cut.
+    said = f"s3://me:hunter2@host/x and plain-words-only {'x' * 230} sk-canary-0123456789-{'y' * 60}"
+
+    def task(cfg: Any) -> None:
+        raise OSError(said)
+
+    with pytest.raises(JobFailed) as raised:
+        RecordedTask(task)(None)
+    kept = ticket.result_path.read_text() + str(raised.value)
+    assert "OSError: s3://[redacted]host/x and [redacted] xxx" in kept
+    for secret in ("hunter2", "plain-words-only", "canary"):
+        assert secret not in kept
+
+
 def test_a_pruned_trial_is_not_a_failure(ticket: Ticket) -> None:
     """A job that was told to stop ends well, with the reason and the curve so far."""
 

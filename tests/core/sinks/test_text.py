@@ -10,7 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sink_scenes import Story
 
-from neuropt_core.sinks.text import changed, duration, first_sentence, literal, number, one_line, plain, reason, source
+from neuropt_core.sinks.text import (
+    changed,
+    duration,
+    first_sentence,
+    literal,
+    number,
+    one_line,
+    plain,
+    reason,
+    source,
+    unmarked,
+)
 
 
 @pytest.mark.parametrize(
@@ -88,3 +99,10 @@ def test_source_and_reason_are_words(tmp_path: Path) -> None:
     assert source(story.trials[0]) == "surrogate (standing in for llm)"
     assert reason(story.run("a\x1b[1mb\nc")) == "exception: ab c"
     assert number(0.31249999) == "0.3125"
+
+
+def test_markdown_fetches_nothing() -> None:
+    """Images, links and HTML lose their meaning, and names with underscores stay readable."""
+    text = "![x](http://evil/?a) <img src=x> [a](b) \\[c](d) weight_decay=0.1"
+    marked = r"!\[x\](http://evil/?a) \<img src=x\> \[a\](b) \\\[c\](d) weight_decay=0.1"
+    assert unmarked(text) == marked
