@@ -63,7 +63,7 @@ class DryRun:
         return [f"{line[: len(line) - len(line.lstrip())]}{one_line(line)}" for line in said]
 
     def _command(self, proposal: Proposal, number: int) -> str:
-        overrides: Sequence[str] = self.fixed
+        overrides: Sequence[str] = (*self.fixed, *self.plan.baseline)
         if proposal.source != "default":
             overrides = (*self.fixed, *self.plan.overrides(proposal.params), *self.plan.constants)
         self.composer.job(overrides, number)

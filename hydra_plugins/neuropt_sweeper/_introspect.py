@@ -9,7 +9,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 
 from neuropt_core.errors import ConfigError, IntrospectionError, NeuroptError
 from neuropt_core.profile import ModelProfile
+from neuropt_core.space import Value
 
 
 def introspect(
@@ -29,6 +30,7 @@ def introspect(
     space: str,
     pretrained: bool | None,
     current: Mapping[str, Any],
+    tried: Mapping[str, Sequence[Value]] | None = None,
 ) -> ModelProfile:
     """Returns the profile of the model that a config node describes.
 
@@ -40,6 +42,7 @@ def introspect(
         space: ``seed``, ``standard`` or ``wide``.
         pretrained: The user's own word on it, or None to find out.
         current: What stands under ``neuropt`` in the user's config.
+        tried: Setting under ``neuropt`` that the user searches himself -> values that must be legal.
 
     Raises:
         ConfigError: The target cannot be imported, or the model cannot be built from the node.
@@ -62,6 +65,7 @@ def introspect(
         "space": space,
         "pretrained": pretrained,
         "current": dict(current),
+        "tried": {name: list(values) for name, values in (tried or {}).items()},
     }
     with tempfile.TemporaryDirectory(prefix="neuropt-") as folder:
         # A file, not stdout: models print while they load.
@@ -106,6 +110,9 @@ def _inspect(request: Mapping[str, Any]) -> ModelProfile:
     from neuropt_core.nn.settings import Settings
 
     given = Settings.read(request["current"])
+    for name, values in request["tried"].items():
+        for value in values:
+            Settings.read({name: value})
     raw: Any = OmegaConf.to_container(OmegaConf.create(request["raw"]), resolve=False)
     factory = NodeFactory(node, where, raw, request["own"], given)
     return inspect_model(

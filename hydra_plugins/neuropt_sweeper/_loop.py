@@ -95,7 +95,7 @@ class Loop:
     def _overrides(self, trial: Trial) -> tuple[str, ...]:
         plan = self._parts.plan
         if trial.proposal.source == "default":
-            return self._parts.fixed
+            return (*self._parts.fixed, *plan.baseline)
         return (*self._parts.fixed, *plan.overrides(trial.params), *plan.constants)
 
     def _adopt(self) -> None:

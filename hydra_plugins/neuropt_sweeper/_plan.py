@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hydra.types import TaskFunction
@@ -16,6 +16,7 @@ from hydra_plugins.neuropt_sweeper._space import Plan, write_space
 from hydra_plugins.neuropt_sweeper.config import NeuroptSweeperConf
 from neuropt_core.errors import ConfigError, IntrospectionError
 from neuropt_core.profile import ModelProfile
+from neuropt_core.space import Categorical, Parameter, Value
 
 _CORE = "neuropt_core"
 
@@ -48,7 +49,12 @@ def make_plan(
     config = composer.plain(base)
     own = {w.parameter.name for w in (*line.searched, *params.searched)} | line.fixed_names | params.fixed_names
     raw = composer.raw(base)
-    profile, said = _profile(conf, composer.resolved(base, conf.model), config, raw, own, task_function)
+    tried = {
+        w.parameter.name.removeprefix("neuropt."): _ends(w.parameter)
+        for w in (*line.searched, *params.searched)
+        if w.parameter.name.startswith("neuropt.")
+    }
+    profile, said = _profile(conf, composer.resolved(base, conf.model), config, raw, own, tried, task_function)
     wished = vars(conf.bind)
     bound = bind(config, wished, raw=raw, own=own)
     helped = profile is not None and _reads_neuropt(config, task_function)
@@ -72,12 +78,18 @@ def make_plan(
     return Found(plan, profile, tuple(said))
 
 
+def _ends(parameter: Parameter) -> Sequence[Value]:
+    """Returns the values of a parameter that must be legal for all of them to be so."""
+    return parameter.choices if isinstance(parameter, Categorical) else (parameter.low, parameter.high)
+
+
 def _profile(
     conf: NeuroptSweeperConf,
     node: object,
     config: Mapping[str, object],
     raw: Mapping[str, object],
     own: Collection[str],
+    tried: Mapping[str, Sequence[Value]],
     task_function: TaskFunction,
 ) -> tuple[ModelProfile | None, list[str]]:
     """Returns what introspection found; None, and a line that says why, where there is nothing to look into."""
@@ -88,7 +100,8 @@ def _profile(
         return None, [why]
     if not isinstance(node, Mapping):
         raise ConfigError("hydra.sweeper.model", "must be the key of a node with a _target_", got=conf.model)
-    current = config.get("neuropt")
+    settings = config.get("neuropt")
+    current = settings if isinstance(settings, dict) else {}
     try:
         profile = introspect(
             node,
@@ -97,7 +110,9 @@ def _profile(
             own=own,
             space=conf.space,
             pretrained=PRETRAINED[conf.pretrained],
-            current=current if isinstance(current, dict) else {},
+            # What only a job can resolve is left to the job.
+            current={name: value for name, value in current.items() if "${" not in str(value)},
+            tried=tried,
         )
     except IntrospectionError as error:
         why = "Introspection failed, and only lr, wd, optimizer and your own parameters are searched."

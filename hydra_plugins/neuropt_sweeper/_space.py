@@ -50,12 +50,15 @@ class Plan:
     Attributes:
         space: Where to look.
         prefixes: Parameter name -> what Hydra wants before it: "", "+" or "++".
-        constants: Overrides that every trial shares, after the user's own: introspection's findings.
+        constants: Overrides that every trial but the baseline shares, after the user's own: introspection's findings.
+        baseline: Those of the baseline: the same where the user's config sets something under ``neuropt``, which is
+            to mean the same in trial 0 as in the others.
     """
 
     space: SearchSpace
     prefixes: Mapping[str, str]
     constants: tuple[str, ...] = ()
+    baseline: tuple[str, ...] = ()
 
     def overrides(self, params: Mapping[str, Value]) -> tuple[str, ...]:
         """Returns the overrides that set `params`, in the space's order."""
@@ -123,10 +126,16 @@ def write_space(
             "is empty: no model was introspected, no lr, weight decay or optimizer found, and no parameter given",
             mend="Give one, e.g. 'lr=tag(log, interval(1e-5, 1e-1))', or name a key in hydra.sweeper.bind.",
         )
-    read = any(p.name in space for p in offered if p.name.startswith("neuropt."))
-    constants = _constants(profile, config, arguments) if read else ()
+    searched = any(p.name in space for p in offered if p.name.startswith("neuropt."))
+    own_settings = any(key.startswith("neuropt.") for key, _ in leaves(config))
+    constants = _constants(profile, config, arguments) if searched or own_settings else ()
     params_fixed = tuple(text for text in params.fixed if text.split("=", 1)[0].lstrip("+") in fixed)
-    return Plan(space, {name: joined[name].prefix for name in space.names}, (*params_fixed, *constants))
+    return Plan(
+        space,
+        {name: joined[name].prefix for name in space.names},
+        constants=(*params_fixed, *constants),
+        baseline=(*params_fixed, *(constants if own_settings else ())),
+    )
 
 
 def _in_order(offered: list[Parameter], roles: list[Parameter]) -> list[Parameter]:

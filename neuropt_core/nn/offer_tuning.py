@@ -50,6 +50,10 @@ def offer_fine_tuning(
         share = _lora_share(offer, groups, has_head, fresh)
         shares |= {} if share is None else {"lora": share}
     condition, moving = _offer_freezing(offer, tuple(shares))
+    if has_head and "lora" not in shares and all(names <= set(groups[-1].tensors) for names in strategies.values()):
+        for name in ("lr_layer_decay", "l2sp_regularization", "bn_mode"):
+            offer.left_out[name] = "only the head trains"
+        return shares
     if len(groups) >= _FEWEST_GROUPS:
         offer.number("lr_layer_decay", 0.5, 1.0, 1.0, f"{len(groups)} depth groups", condition)
     else:

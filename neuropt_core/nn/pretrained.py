@@ -8,13 +8,14 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from neuropt_core.errors import IntrospectionError, NeuroptError
+from neuropt_core.nn.depth import above
 from neuropt_core.nn.evidence import look_for_training
 from neuropt_core.profile import Pretrained
 
@@ -82,7 +83,8 @@ def judge(
         with _shifted_seeds():
             twin = _build(make, target, _SEEDS[1])
     compared = compare(model, twin)
-    return model, _settle(model, compared, loads, pretrained)
+    verdict = _settle(model, compared, loads, pretrained)
+    return model, replace(verdict, fresh=_with_constants(model, compared, verdict.fresh))
 
 
 def compare(one: nn.Module, other: nn.Module) -> Comparison:
@@ -99,6 +101,26 @@ def compare(one: nn.Module, other: nn.Module) -> Comparison:
         else:
             fresh.append(name)
     return Comparison(tuple(same), tuple(fresh), numbers / total if total else 0.0)
+
+
+def _with_constants(model: nn.Module, compared: Comparison, fresh: tuple[str, ...]) -> tuple[str, ...]:
+    """Adds the constant tensors of fresh layers, which two builds cannot tell apart: zero biases, norms at one.
+
+    Such a tensor follows the innermost module around it that holds others: fresh where all of those are.
+    """
+    if not fresh:
+        return ()
+    around: dict[str, bool] = {}
+    for name in (*compared.same, *compared.fresh):
+        for path in above(name):
+            around[path] = around.get(path, True) and name in fresh
+    found = set(fresh)
+    for name, _ in model.named_parameters():
+        if name not in compared.same and name not in found:
+            inner = max((path for path in above(name) if path in around), key=len, default="")
+            if around.get(inner, False):
+                found.add(name)
+    return tuple(name for name, _ in model.named_parameters() if name in found)
 
 
 def _settle(model: nn.Module, compared: Comparison, loads: list[str], said: bool | None) -> Pretrained:

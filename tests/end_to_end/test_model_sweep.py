@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 import torch
 from apps import small_net
 from sweeps import Sweep, sweep
@@ -108,3 +109,32 @@ def test_a_sweep_over_another_number_of_classes(tmp_path: Path) -> None:
     overrides = (done.folder / "1" / ".hydra" / "overrides.yaml").read_text()
     assert "++neuropt.num_classes=11" in overrides
     assert "++neuropt.head=['5']" in overrides
+
+
+def test_what_the_user_has_set_means_the_same_in_trial_0(tmp_path: Path) -> None:
+    """Where a setting of the user's goes by the head, the baseline is told which head the others are told."""
+    done = _sweep(tmp_path, "build,groups,step", "++neuropt.freeze_strategy=head_only", trained=True)
+    assert done.code == 0, done.stderr
+    told = [(done.folder / n / ".hydra" / "overrides.yaml").read_text() for n in ("0", "1")]
+    assert all("++neuropt.head=['5']" in text and "++neuropt.fresh=" in text for text in told)
+    (tmp_path / "bare").mkdir()
+    bare = _sweep(tmp_path / "bare", "build,groups,step", trained=True)
+    assert "neuropt.head" not in (bare.folder / "0" / ".hydra" / "overrides.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("++neuropt.freze_strategy=full", "neuropt.freze_strategy: is not a setting of neuropt"),
+        ("++neuropt.lr_layer_decay=1.5", "neuropt.lr_layer_decay: must satisfy 0 < value <= 1, got 1.5"),
+        ("++neuropt.head=[nowhere]", "neuropt.head: must name modules of the model"),
+        ("+neuropt.freeze_strategy=choice(head_only,bogus)", "neuropt.freeze_strategy: must be one of"),
+        ("+neuropt.lr_layer_decay=interval(0.5,1.5)", "neuropt.lr_layer_decay: must satisfy"),
+    ],
+)
+def test_an_illegal_setting_is_told_before_anything_is_launched(tmp_path: Path, word: str, told: str) -> None:
+    """A typo under `neuropt`, set or searched, costs no job."""
+    done = _sweep(tmp_path, "build,groups,step", word, trained=True)
+    assert done.code == 1
+    assert told in done.stderr
+    assert not (done.folder / "0").exists()

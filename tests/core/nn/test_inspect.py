@@ -255,3 +255,18 @@ def test_an_illegal_word_is_refused_before_anything_is_launched(make_loaded: Mak
     """A setting that no job could work with is told while nothing has been launched."""
     with pytest.raises(ConfigError, match=f"neuropt.{next(iter(current))}"):
         inspect_model(make_loaded, target="net", current=current)
+
+
+def test_nothing_that_needs_more_than_the_head_is_offered_where_only_it_trains(make_loaded: Make) -> None:
+    """With a body that the user has frozen, layer decay, L2-SP and BatchNorm policies would be dead dimensions."""
+
+    def make() -> nn.Module:
+        model = make_loaded()
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name.startswith("fc."))
+        return model
+
+    profile = inspect_model(make, target="net", space="wide")
+    dead = ("lr_layer_decay", "l2sp_regularization", "bn_mode")
+    assert not {*dead, "l2sp_strength", "head_lr_mult"} & set(_roles(profile))
+    assert {profile.left_out[name] for name in dead} == {"only the head trains"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -192,3 +193,25 @@ def test_failures_are_told() -> None:
         judge(broken, target="my.Net")
     with pytest.raises(IntrospectionError, match=r"torch\.nn\.Module, got 'dict'"):
         judge(dict, target="my.Net")  # type: ignore[arg-type]
+
+
+def test_constant_tensors_of_fresh_layers_are_fresh(tmp_path: Path) -> None:
+    """Zero biases and norms at one tell two builds nothing: they go with the layers around them, loaded or fresh."""
+    body = nn.Sequential(nn.Linear(16, 16), nn.LayerNorm(16), nn.Linear(16, 16))
+    for parameter in body.parameters():
+        nn.init.normal_(parameter)
+    nn.init.zeros_(body[2].bias)
+    torch.save(body.state_dict(), tmp_path / "body.pt")
+
+    def make() -> nn.Module:
+        loaded = nn.Sequential(nn.Linear(16, 16), nn.LayerNorm(16), nn.Linear(16, 16))
+        loaded.load_state_dict(torch.load(tmp_path / "body.pt"))
+        neck = nn.Sequential(nn.LayerNorm(16), nn.Linear(16, 8))
+        head = nn.Linear(8, 3)
+        nn.init.zeros_(head.bias)
+        return nn.ModuleDict({"body": loaded, "neck": neck, "head": head})
+
+    _, verdict = judge(make, target="net")
+    assert verdict.verdict
+    fresh = {"neck.0.weight", "neck.0.bias", "neck.1.weight", "neck.1.bias", "head.weight", "head.bias"}
+    assert set(verdict.fresh) == fresh
