@@ -255,3 +255,9 @@ def test_an_illegal_word_is_refused_before_anything_is_launched(make_loaded: Mak
     """A setting that no job could work with is told while nothing has been launched."""
     with pytest.raises(ConfigError, match=f"neuropt.{next(iter(current))}"):
         inspect_model(make_loaded, target="net", current=current)
+
+
+def test_the_users_word_is_the_reason_where_it_decided(make_loaded: Make) -> None:
+    """Weights that were loaded are not denied: the setting that says so is named."""
+    left_out = inspect_model(make_loaded, target="net", pretrained=False).left_out
+    assert left_out["fine-tuning"] == "hydra.sweeper.pretrained says that none were loaded"
