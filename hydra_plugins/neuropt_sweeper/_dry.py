@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from hydra_plugins.neuropt_sweeper._compose import Composer, script_command
 from hydra_plugins.neuropt_sweeper._space import Plan
 from neuropt_core.advice import Advisor, Request, own_configuration
 from neuropt_core.assemble import DRY_RUN_TO, rehearse
+from neuropt_core.sinks.base import quoted
 from neuropt_core.sinks.text import first_sentence, one_line
 from neuropt_core.spec import StudySpec
 from neuropt_core.trial import Proposal, Trial
@@ -67,4 +67,4 @@ class DryRun:
         if proposal.source != "default":
             overrides = (*self.fixed, *self.plan.overrides(proposal.params), *self.plan.constants)
         self.composer.job(overrides, number)
-        return " ".join([script_command(), *map(shlex.quote, overrides)])
+        return " ".join([script_command(), *map(quoted, overrides)])

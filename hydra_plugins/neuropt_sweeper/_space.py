@@ -156,10 +156,12 @@ def _own(written: Written, config: Mapping[str, object], choices: Mapping[str, s
         return replace(written, parameter=replace(parameter, default=choices[name], has_default=True))
     if written.prefix:
         return written
+    # Hydra's own keys (_target_) are offered only to who seems to mean one.
+    meant = {key: v for key, v in keys.items() if "._" not in f".{key}" or "._" in f".{name}"}
     raise ConfigError(
         f"parameter {name}",
         "must be a key of the config or a config group",
-        mend=f"{near(name, keys)} Write +{name}=... to add a new key.",
+        mend=f"{near(name, meant)} Write +{name}=... to add a new key.",
     )
 
 

@@ -155,7 +155,8 @@ def _end(parts: Parts, console: ConsoleSink) -> None:
         console.say(f"Go on with: {resume_command(parts.composer.sweep_dir)}")
         raise SystemExit(130)
     if parts.study.best is None:
-        raise SweepError(f"neuropt: no trial got a score: {reason}. See {parts.composer.sweep_dir / 'results.yaml'}.")
+        results = parts.composer.sweep_dir / "results.yaml"
+        raise SweepError(f"neuropt: no trial got a score: {reason.removesuffix('.')}. See {results}.")
 
 
 def _capacity(conf: NeuroptSweeperConf, launcher: object, console: ConsoleSink) -> int:

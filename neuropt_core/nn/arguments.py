@@ -15,7 +15,9 @@ from torch import nn
 
 from neuropt_core.nn._argument_proof import Proof
 from neuropt_core.nn._offer import Offer, Preset
+from neuropt_core.nn.places import has_place
 from neuropt_core.nn.pretrained import SLOW_SECONDS, every_generator_kept
+from neuropt_core.nn.sites import find_sites
 from neuropt_core.profile import Pretrained
 from neuropt_core.space import Float
 
@@ -103,7 +105,8 @@ def offer_arguments(
     """Offers the factory's arguments that are proved to work, and returns the roles that they take.
 
     One argument a role, the most general one; with ``wide`` all of them, the further ones without a role. A role that
-    the user has set under ``neuropt`` is left to that. Random generators stay as they were.
+    the user has set under ``neuropt`` is left to that, unless the model has no layer for it. Random generators stay as
+    they were.
 
     Args:
         offer: Where to put them.
@@ -129,15 +132,21 @@ def offer_arguments(
         taken = any(a.role == role for a, _ in offered)
         if space != "wide" and (taken or (space == "seed" and role == "drop_path")):
             others.append(argument.name)
-        elif role in offer.current:
+        elif role in offer.current and has_place(role, find_sites(offer.model), offer.head):
             offer.left_out[argument.name] = f"neuropt.{role} stands in the config and overrules it"
         elif isinstance(proof, str):
             offer.left_out[argument.name] = proof
         elif time.monotonic() > deadline:
             offer.left_out[argument.name] = f"the {BUDGET_SECONDS:.0f} s for proving arguments were spent"
+        elif role in offer.current and _overruled(offer, factory, argument):
+            reason = f"neuropt.{role} stands in the config and overrules it wherever it adds layers"
+            offer.left_out[argument.name] = reason
         else:
             parameter = _proved(offer, proof, argument, "" if taken else role)
             offered += [(argument, parameter)] if parameter else []
+            if role in offer.current:
+                dead = f"changes nothing: {type(offer.model).__name__} has no layer for it"
+                offer.left_out[f"neuropt.{role}"] = dead
     if others:
         offer.left_out["other arguments"] = f"hydra.sweeper.space=wide looks at {', '.join(others)} too"
     if isinstance(proof, Proof):
@@ -158,7 +167,7 @@ def _proof(offer: Offer, factory: Factory, seconds: float, verdict: Pretrained) 
 
 
 def _proved(offer: Offer, proof: Proof, argument: Argument, role: str) -> Float | None:
-    high = max(_HIGHEST[argument.role], argument.value or 0.0)
+    high = _highest(argument)
     reason = proof.complaint(argument.name, high)
     if reason:
         offer.left_out[argument.name] = reason
@@ -175,6 +184,20 @@ def _proved(offer: Offer, proof: Proof, argument: Argument, role: str) -> Float 
         role=role,
         note=_NOTES[argument.role],
     )
+
+
+def _highest(argument: Argument) -> float:
+    return max(_HIGHEST[argument.role], argument.value or 0.0)
+
+
+def _overruled(offer: Offer, factory: Factory, argument: Argument) -> bool:
+    """Tells whether surgery sets the layers that an argument adds: timm's DropPath is there from a rate above 0 on."""
+    try:
+        with every_generator_kept():
+            built = factory.build({argument.name: _highest(argument)})
+        return has_place(argument.role, find_sites(built), offer.head)
+    except Exception:  # noqa: BLE001 - a rate that the model does not bear is for the proof to tell
+        return False
 
 
 def _together(offer: Offer, proof: Proof, offered: list[tuple[Argument, Float]]) -> list[tuple[Argument, Float]]:

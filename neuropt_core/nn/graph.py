@@ -62,7 +62,8 @@ def trace(model: nn.Module, given: tuple[int, ...] | None = None) -> Trace:
 
 
 def _first_that_works(twin: nn.Module, given: tuple[int, ...] | None) -> Trace:
-    complaint, fallback = "no guess fits its first layer", None
+    way_out = "" if given else "; neuropt.example names the shape"
+    complaint, fallback = f"no guess fits its first layer{way_out}", None
     for example in candidates(twin, given):
         try:
             found = _run(twin.eval(), example)
@@ -70,6 +71,9 @@ def _first_that_works(twin: nn.Module, given: tuple[int, ...] | None) -> Trace:
             complaint = f"it does not run on {tuple(example.shape)} ({type(error).__name__}: {error})".splitlines()[0]
             if isinstance(error, NotImplementedError):  # An operator that torch lacks here, whatever the input.
                 break
+            # Python's own word on an argument that was not made up (`_call`): no shape gives it.
+            absent = isinstance(error, TypeError) and " missing " in str(error)
+            complaint += "" if absent else way_out
             continue
         trained = _in_training(twin, example)
         if trained is not None:

@@ -10,6 +10,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from neuropt_core.errors import ConfigError
 from neuropt_core.nn.depth import above, owner, within
+from neuropt_core.nn.flow import observe
 from neuropt_core.nn.graph import Trace
 from neuropt_core.nn.library import Word, library_word
 
@@ -21,6 +22,7 @@ def find_head(model: nn.Module, seen: Trace, fresh: tuple[str, ...] = ()) -> tup
     met when walking back from the outputs, auxiliary ones included. Where nothing ran, the last registered layer with a
     weight matrix or kernel stands for the latter. A classifier that shares its weights with an embedding is no head of
     its own, also if it has a bias of its own; nor is the last layer of a library's model that was built without one.
+    Nor is what runs before a quantised layer, whose packed weights are no parameters and cannot be trained.
 
     Args:
         model: The model.
@@ -30,9 +32,23 @@ def find_head(model: nn.Module, seen: Trace, fresh: tuple[str, ...] = ()) -> tup
     word = library_word(model)
     last = _frontier(model, seen) if seen.frontier else _last_registered(model)
     last = [path for path in last if not _among(path, word.bodies)]
+    if _ends_packed(model, seen, last):
+        return ()
     named = [_unwrap(model, path) for path in _named(model, seen, word, last)]
     found = {path for path in (*last, *named, *_fresh_modules(model, frozenset(fresh))) if path}
     return tuple(path for path, _ in model.named_modules() if path in found and not within(path, found))
+
+
+def _ends_packed(model: nn.Module, seen: Trace, last: list[str]) -> bool:
+    """Tells whether a quantised layer comes after all that is in `last`: in the pass or, where none ran, by name."""
+    modules = dict(model.named_modules())
+    # torch.ao.nn.quantized's own names: of linear and convolutional layers and embeddings, and of recurrent ones.
+    packed = [p for p, m in modules.items() if hasattr(m, "_packed_params") or hasattr(m, "_all_weight_values")]
+    if not packed:
+        return False
+    starts = {call.path: call.start for call in observe(model, seen).calls}
+    order = starts or {path: index for index, path in enumerate(modules)}
+    return max(order.get(path, -1) for path in packed) > max((order.get(path, -1) for path in last), default=-1)
 
 
 def _frontier(model: nn.Module, seen: Trace) -> list[str]:

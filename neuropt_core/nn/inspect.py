@@ -68,7 +68,8 @@ def inspect_model(
     flow = observe(model, seen)
     offer_edits(offer, flow, destructive=not verdict.verdict or space == "seed", space=space, taken=taken)
     trainable: dict[str, float] = {}
-    if reason := why_not_tuned(model) if verdict.verdict else "no weights were loaded":
+    none = "no weights were loaded" if pretrained is None else "hydra.sweeper.pretrained says that none were loaded"
+    if reason := why_not_tuned(model) if verdict.verdict else none:
         offer.left_out["fine-tuning"] = reason
     else:
         trainable = offer_fine_tuning(offer, groups, space, verdict.fresh)

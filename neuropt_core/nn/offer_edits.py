@@ -13,7 +13,7 @@ from neuropt_core.nn.combine import prove_together
 from neuropt_core.nn.dropout import GROUPS, at_usual, commonest, group_of
 from neuropt_core.nn.edits import RATES, EditPlan
 from neuropt_core.nn.flow import Flow
-from neuropt_core.nn.pooling import POOLS, pool_kind
+from neuropt_core.nn.pooling import POOLS, pool_kind, why_no_attention
 from neuropt_core.nn.sites import Sites, find_sites
 from neuropt_core.space import Value
 
@@ -145,7 +145,7 @@ def _pools(offer: Offer, sites: Sites, destructive: bool, space: Preset) -> Iter
     kinds = {pool_kind(offer.model.get_submodule(path)) for path in sites.pools}
     choices = tuple(kind for kind in POOLS if kinds != {kind})
     if "attention" in choices and not sites.channels:
-        offer.left_out["pool_type=attention"] = "the pool leaves more than one position, or was seen on two widths"
+        offer.left_out["pool_type=attention"] = why_no_attention(offer.seen.reason)
         choices = tuple(kind for kind in choices if kind != "attention")
     if not destructive:
         offer.left_out["pool_type"] = _DESTROYS

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import nn
+
 from neuropt_core.nn._offer import Offer, Preset
 from neuropt_core.nn.example import shadow
 
@@ -36,9 +38,16 @@ def _no_classes(offer: Offer) -> str:
         return f"whether it classifies is unknown, since {seen.reason}"
     shape = tuple(seen.outputs[0].shape)
     tokens = not seen.example.is_floating_point() and len(shape) == 3
-    if not offer.head or not (len(shape) == 2 or tokens) or shape[-1] < 2:
+    if not (len(shape) == 2 or tokens) or shape[-1] < 2:
         return f"its output of shape {shape} is no table of logits"
-    return ""
+    return "" if offer.head or (tokens and _tied(offer)) else "the model has no head of its own"
+
+
+def _tied(offer: Offer) -> bool:
+    """Tells whether the output is computed by the weights of an embedding, as a language model's logits often are."""
+    tables = {id(module.weight) for module in offer.model.modules() if isinstance(module, nn.Embedding)}
+    weights = dict(offer.model.named_parameters())
+    return any(id(weights[name]) in tables for name in offer.seen.frontier)
 
 
 def _no_copy(offer: Offer) -> str:

@@ -62,6 +62,13 @@ def pools_to_one(module: nn.Module) -> bool:
     return all(side == 1 for side in (size if isinstance(size, tuple) else (size,)))
 
 
+def why_no_attention(reason: str) -> str:
+    """Returns why attention cannot pool in a model that has a global pool; `reason` says why nothing ran, if so."""
+    if reason:
+        return f"how many positions the pool leaves is unknown, since {reason}"
+    return "the pool leaves more than one position, or was seen on two widths"
+
+
 def new_pool(kind: str, old: nn.Module, channels: int, model: nn.Module) -> nn.Module:
     """Returns a pool of `kind` for the place of `old`, to the same size.
 

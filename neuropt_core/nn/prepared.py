@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from typing import Any
 
 from torch import nn
@@ -12,13 +13,17 @@ from neuropt_core.nn._sound import refuse_cycles, refuse_lazy
 from neuropt_core.nn.classes import adapted
 from neuropt_core.nn.depth import DepthGroup, depth_groups, ends_in_head, within
 from neuropt_core.nn.edits import EditPlan, apply
+from neuropt_core.nn.flow import observe
 from neuropt_core.nn.freeze import STEPPED, freeze, frozen_norms, keep_eval, recalibrate, tracked_norms, trained
 from neuropt_core.nn.graph import Trace, trace
 from neuropt_core.nn.head import check_head, find_head
 from neuropt_core.nn.l2sp import Anchor
 from neuropt_core.nn.lora import Adapters, find_targets
+from neuropt_core.nn.places import told, without_effect
 from neuropt_core.nn.schedule import Unfreezing
 from neuropt_core.nn.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 
 class Prepared:
@@ -101,8 +106,13 @@ class Prepared:
         return adapted(self.model, wanted.num_classes, wanted.head, wanted.fresh or (), wanted.example)
 
     def _edit(self) -> None:
+        plan, flow = self._settings.edits, None
         try:
-            apply(self._settings.edits, self.model, self.head if self._settings.edits.needs_head else ())
+            head = self.head if plan.needs_head else ()
+            if plan.activation != "keep" or plan.pool_type != "keep":
+                flow = observe(self.model, trace(self.model, self._settings.example))
+            dead = without_effect(plan, self.model, head, flow)
+            apply(plan, self.model, head, flow)
         except Exception as error:
             if isinstance(error, ConfigError):
                 raise
@@ -112,6 +122,8 @@ class Prepared:
                 got=self._settings.edits,
                 mend="Leave them out.",
             ) from error
+        for sentence in dead:  # No error: a sweep over several models may set it for all of them.
+            _log.warning(sentence)
 
     def _add_adapters(self) -> Adapters:
         fresh = self._settings.fresh or ()
@@ -154,6 +166,8 @@ class Prepared:
     def _set_norms(self) -> list[Any]:
         """Sets the BatchNorm policy and returns the layers to recalibrate."""
         tracked, mode = tracked_norms(self.model), self._settings.bn_mode
+        if mode != "train" and not tracked:
+            _log.warning(told("bn_mode", mode, self.model))
         if mode == "frozen":
             keep_eval(tracked)
             return []

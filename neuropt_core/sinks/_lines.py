@@ -72,7 +72,7 @@ def outcome_lines(scene: Scene, why: str) -> list[str]:
     counted = [(states.count(TrialState.COMPLETE), "with a score"), (states.count(TrialState.PRUNED), "pruned")]
     counted += [(states.count(TrialState.FAIL), "failed"), (states.count(TrialState.RUNNING), "unfinished")]
     counts = ", ".join(f"{count} {word}" for count, word in counted if count) or "none launched"
-    lines = [f"Study {one_line(scene.spec.name)} ended: {one_line(why)}. Trials: {counts}."]
+    lines = [f"Study {one_line(scene.spec.name)} ended: {one_line(why).removesuffix('.')}. Trials: {counts}."]
     found, best, base = compare(scene), scene.best, scene.baseline
     if best is None or best.value is None:
         lines.append("No trial has a score.")

@@ -50,11 +50,11 @@ class Scene:
 
     def reproduce(self, trial: Trial) -> str:
         """Returns the shell command that runs a trial's configuration once, outside a sweep."""
-        return " ".join([self.command, *map(_quoted, self.overrides.get(trial.number, ()))])
+        return " ".join([self.command, *map(quoted, self.overrides.get(trial.number, ()))])
 
 
-def _quoted(text: str) -> str:
-    """Quotes for a POSIX shell; with double quotes where that is safe, since overrides hold single ones."""
+def quoted(text: str) -> str:
+    """Returns `text` quoted for a POSIX shell, in double quotes where that is safe: overrides hold single ones."""
     plain = shlex.quote(text)
     return plain if plain == text or any(mark in text for mark in '"$`\\!\n') else f'"{text}"'
 

@@ -362,3 +362,10 @@ def test_a_dry_run_says_what_the_llm_would_cost(tmp_path: Path) -> None:
     assert "the first prompt has about" in done.stdout
     assert "(prices of 20" in done.stdout
     assert "nobody-sees-this" not in done.stdout + done.stderr
+
+
+def test_a_dry_run_quotes_readably(tmp_path: Path) -> None:
+    """Overrides with single quotes stand in double ones, as at the end of a sweep."""
+    done = sweep(tmp_path / "s", "hydra.sweeper.dry_run=true", "hydra.sweeper.n_trials=1", "+note=['a']")
+    assert done.code == 0, done.stderr
+    assert "\"+note=['a']\"" in done.stdout

@@ -163,3 +163,14 @@ def test_an_unknown_key_and_an_empty_space_are_refused() -> None:
         write_space(
             config={}, choices={}, profile=None, roles=[], arguments=parse_arguments([]), params=parse_params([])
         )
+
+
+def test_hydras_own_keys_are_suggested_to_who_means_one() -> None:
+    """A missing argument is no hint at ``_target_``, a typing error in ``_target_`` is."""
+    line, empty = parse_arguments(["model.dropout=interval(0,1)"]), parse_params([])
+    config = {"model": {"_target_": "net.Net", "drops": 0.1}}
+    with pytest.raises(ConfigError, match=r"Did you mean model\.drops\?"):
+        write_space(config=config, choices={}, profile=None, roles=[], arguments=line, params=empty)
+    line = parse_arguments(["model._targt_=choice(a,b)"])
+    with pytest.raises(ConfigError, match=r"Did you mean model\._target_"):
+        write_space(config=config, choices={}, profile=None, roles=[], arguments=line, params=empty)

@@ -178,3 +178,27 @@ def test_every_rate_is_recovered_from_the_model(dropout: float, path: float) -> 
     found = _own(_profile(make, {"dropout": 0.0, "drop_path_rate": None}))
     assert found["m.dropout"].default == pytest.approx(dropout, abs=1e-5)
     assert found["m.drop_path_rate"].default == pytest.approx(path, abs=1e-5)
+
+
+def test_a_setting_without_a_place_does_not_overrule_an_argument() -> None:
+    """Surgery that finds no layer leaves the rate to the argument, and is named; where the argument adds one, not."""
+    kept = _profile(dropping.Net, {"drop_path_rate": 0.0}, current={"drop_path": 0.2})
+    assert list(_own(kept)) == ["m.drop_path_rate"]
+    assert kept.left_out["neuropt.drop_path"] == "changes nothing: Net has no layer for it"
+
+    class StochasticDepth(nn.Module):
+        def __init__(self, p: float) -> None:
+            super().__init__()
+            self.p = p
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * (torch.rand(len(x), 1) >= self.p) if self.training else x
+
+    def make(drop_path_rate: float = 0.0) -> nn.Module:
+        path = StochasticDepth(drop_path_rate) if drop_path_rate else nn.Identity()
+        return nn.Sequential(nn.Linear(8, 8), path, nn.Linear(8, 3))
+
+    assert list(_own(_profile(make, {"drop_path_rate": 0.0}))) == ["m.drop_path_rate"]
+    added = _profile(make, {"drop_path_rate": 0.0}, current={"drop_path": 0.2})
+    assert list(_own(added)) == []
+    assert "overrules it wherever it adds layers" in added.left_out["m.drop_path_rate"]

@@ -67,3 +67,17 @@ def test_the_example_serves_in_train_mode_too() -> None:
 def test_lazy_models_are_told_apart() -> None:
     """A model without weights yet is not run."""
     assert "no values yet" in trace(nn.Sequential(nn.LazyLinear(3))).reason
+
+
+def test_the_way_out_is_told_where_no_guess_ran() -> None:
+    """The reason names the setting that gives the shape, unless that is what did not run."""
+
+    class Odd(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x.reshape(len(x), 7, 3).mean(1))
+
+    assert trace(Odd(3, 2)).reason.endswith("; neuropt.example names the shape")
+    assert trace(Odd(3, 2), (21,)).reason == ""
+    wrong = trace(Odd(3, 2), (5,)).reason
+    assert "it does not run on (2, 5)" in wrong
+    assert "neuropt.example" not in wrong

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -223,3 +224,45 @@ def test_a_recurrent_layer_may_be_the_last() -> None:
     seen = trace(model)
     assert find_head(model, seen) == ("out",)
     assert len(depth_groups(model, seen, ("out",))[-1].tensors) == 4
+
+
+class Reader(nn.Module):
+    """An LSTM between two linear layers, the last one registered first or last."""
+
+    def __init__(self, *, first: bool = False) -> None:
+        super().__init__()
+        parts = {"proj": nn.Linear(8, 8), "lstm": nn.LSTM(8, 8, batch_first=True), "out": nn.Linear(8, 3)}
+        for name in reversed(parts) if first else parts:
+            self.add_module(name, parts[name])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Maps sequences ``(n, t, 8)`` to logits ``(n, 3)``."""
+        return self.out(self.lstm(self.proj(x))[0][:, -1])
+
+
+def _quantised(model: nn.Module, names: set[str]) -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch deprecates what models still use.
+        engines = [e for e in torch.backends.quantized.supported_engines if e != "none"]
+        if not engines:
+            pytest.skip("this torch quantises nothing")
+        return torch.ao.quantization.quantize_dynamic(
+            model, dict.fromkeys(names, torch.ao.quantization.default_dynamic_qconfig)
+        )  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_a_quantised_head_is_none(first: bool) -> None:
+    """Packed weights are no parameters: the layer before them is not taken for the head, a plain last layer is."""
+    plain = Reader(first=first)
+    assert find_head(plain, trace(plain, (4, 8))) == ("out",)
+    whole = _quantised(Reader(first=first), {"proj", "out"})
+    assert find_head(whole, trace(whole, (4, 8))) == ()
+    body = _quantised(Reader(first=first), {"proj"})
+    assert find_head(body, trace(body, (4, 8))) == ("out",)
+
+
+def test_a_quantised_head_is_none_where_nothing_ran() -> None:
+    """By the order of registration a packed last layer is known, too."""
+    assert find_head(_quantised(Reader(), {"out"}), Trace(reason="it did not run")) == ()
+    assert find_head(_quantised(Reader(), {"proj"}), Trace(reason="it did not run")) == ("out",)

@@ -270,3 +270,9 @@ def test_nothing_that_needs_more_than_the_head_is_offered_where_only_it_trains(m
     dead = ("lr_layer_decay", "l2sp_regularization", "bn_mode")
     assert not {*dead, "l2sp_strength", "head_lr_mult"} & set(_roles(profile))
     assert {profile.left_out[name] for name in dead} == {"only the head trains"}
+
+
+def test_the_users_word_is_the_reason_where_it_decided(make_loaded: Make) -> None:
+    """Weights that were loaded are not denied: the setting that says so is named."""
+    left_out = inspect_model(make_loaded, target="net", pretrained=False).left_out
+    assert left_out["fine-tuning"] == "hydra.sweeper.pretrained says that none were loaded"

@@ -117,3 +117,13 @@ def test_edits_that_clash_are_not_offered_together() -> None:
     assert "both at once" in left_out["use_batchnorm"]
     assert isinstance(offered["activation"], Categorical)
     assert "silu" in offered["activation"].choices
+
+
+def test_nothing_is_said_of_a_pool_that_never_ran() -> None:
+    """Of a model on the meta device the reason is that it did not run, not what its pool leaves."""
+    with torch.device("meta"):
+        model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    _, left_out = _offer(model)
+    assert left_out["pool_type=attention"] == (
+        "how many positions the pool leaves is unknown, since some of its weights have no values yet"
+    )

@@ -69,6 +69,32 @@ def test_a_classifier_of_tokens_is_one() -> None:
     assert _offered(_wide(_Tokens)) == ALL
 
 
+class _Body(nn.Module):
+    """Token ids in, hidden states out; tied, they are multiplied with the embedding's table."""
+
+    def __init__(self, *, tied: bool) -> None:
+        super().__init__()
+        self.embed, self.body, self.tied = nn.Embedding(50, 8), nn.Linear(8, 8), tied
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        hidden = self.body(self.embed(ids)).relu()
+        return hidden @ self.embed.weight.T if self.tied else hidden
+
+
+def test_a_tied_language_model_classifies_tokens() -> None:
+    """Its logits come from the embedding's table, so that it needs no head of its own."""
+    profile = _wide(lambda: _Body(tied=True))
+    assert profile.head == ()
+    assert _offered(profile) == ALL
+
+
+def test_a_missing_head_is_a_reason_of_its_own() -> None:
+    """A table of the right shape without a head is told as just that."""
+    profile = inspect_model(lambda: _Body(tied=False), target="net", space="wide", current={"head": []})
+    assert _offered(profile) == ALL[1:]
+    assert profile.left_out["label_smoothing"] == "the model has no head of its own"
+
+
 @pytest.mark.parametrize(
     "make",
     [

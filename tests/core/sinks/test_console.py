@@ -101,6 +101,12 @@ def test_the_summary_is_honest(story: Story, values: tuple[float | str, ...], wo
     assert any(line.startswith(words) for line in shown(story, *values, finish="all done"))
 
 
+def test_a_reason_that_is_a_sentence_has_one_full_stop(story: Story) -> None:
+    """An error's own full stop is not doubled."""
+    (line,) = [text for text in shown(story, 0.4, finish="it ended with X: set a=false.") if "ended" in text]
+    assert "a=false. Trials: 1 with a score." in line
+
+
 def test_a_resumed_study_says_where_it_stands(story: Story) -> None:
     """A study that has trials already begins with their number and the best score."""
     story.run(0.4)
