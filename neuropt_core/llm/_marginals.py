@@ -124,7 +124,7 @@ def _range(slot: Slot, trials: Sequence[Trial], scores: Scores) -> Marginal:
     best = sorted(v for number, v in at.items() if scores.best_quarter(number))
     if best and len(scored) >= _FEW:
         cut = len(best) // 10
-        line += f"; best quarter {_between(best[cut], best[len(best) - 1 - cut])}"
+        line += f"; best quarter {_between(best[cut], best[len(best) - 1 - cut])} (n {len(best)})"
     groups = _thirds(scored)
     if groups:
         line += f"; scores {' | '.join(f'{g.label} {g.median:.4g} (n {len(g.scores)})' for g in groups)}"

@@ -200,6 +200,28 @@ def test_fine_tuning_is_explained_where_it_is_searched() -> None:
     assert "head_only" not in CASES["plain"]
 
 
+def test_no_fine_tuning_is_advised_that_cannot_be_tried() -> None:
+    """A strategy or parameter that is not in the space is not named in the guidance."""
+
+    def guidance(*parameters: Categorical | Float) -> str:
+        text = messages(_request((), spec=replace(SPEC, space=SearchSpace(parameters))))[0]["content"]
+        return text.split("Fine-tuning pretrained weights, what is known:")[1].split("\n\n")[0]
+
+    lr = Float(name="lr", low=1e-5, high=1e-1, log=True)
+    for foreign in ("head_only", "gradual_unfreeze", "- full", "under full", "lr_layer_decay", "L2-SP", "BatchNorm"):
+        assert foreign not in guidance(lr)
+    assert "The more is trainable" in guidance(lr)
+    strategy = Categorical(name="s", choices=("full", "head_only"), role="freeze_strategy")
+    assert "gradual_unfreeze" not in guidance(strategy)
+    assert "try head_only, rather" in guidance(strategy)
+    pull = Categorical(name="p", choices=(False, True), role="l2sp_regularization")
+    assert "try head_only, or more L2-SP, rather" in guidance(strategy, pull)
+    assert "- L2-SP" in guidance(pull)
+    assert "under full" not in guidance(pull)
+    decay = Float(name="d", low=0.5, high=1.0, role="lr_layer_decay")
+    assert "- lr_layer_decay near" in guidance(decay)
+
+
 def test_batch_norm_is_explained_where_its_mode_is_searched() -> None:
     """The hint on statistics stands beside the guidance on fine-tuning, if there is a bn_mode."""
     mode = Categorical(name="neuropt.bn_mode", choices=("train", "frozen"), role="bn_mode")
