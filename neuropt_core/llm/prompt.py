@@ -106,6 +106,9 @@ _HISTORY = 4_500
 _SPACE = 6_500
 _CARDS = ((60, 80, _NOTE), (20, 40, 100), (8, 24, 40), (4, 16, 20), (2, 12, 0))
 """Choices shown, letters of each, letters of a note: the first of these at which the space fits its characters."""
+_UNREAD = "bad output: "
+"""How the complaint about a reply begins that could not be read as a whole."""
+_TOO_LONG = ("max_tokens", "must have at most", "is longer than")
 _ACCEPTED, _CHANGED, _COMPLAINTS, _COMPLAINT = 8, 12, 12, 300
 
 
@@ -116,7 +119,7 @@ def messages(
 
     Args:
         request: What is known and what is asked.
-        complaints: Why parts of the first reply were not used; makes this the second and last turn.
+        complaints: Why the first reply, or parts of it, were not used; makes this the second and last turn.
         accepted: The configurations of the first reply that were taken.
     """
     system = system_text(request.spec)
@@ -233,6 +236,8 @@ def _depth(profile: ModelProfile) -> str:
 
 
 def _second_turn(request: Request, complaints: Sequence[str], accepted: Sequence[Mapping[str, Value]]) -> str:
+    if complaints and complaints[0].startswith(_UNREAD):
+        return _unread(complaints[0])
     lines = ["Your first reply to this was checked. Give only what is still missing; what it taught is kept."]
     fields = {slot.parameter.name: slot for slot in slots(request.space)}
     base = request.trials[0].params if request.trials else {}
@@ -245,6 +250,20 @@ def _second_turn(request: Request, complaints: Sequence[str], accepted: Sequence
     if len(complaints) > _COMPLAINTS:
         lines.append(f"... and {len(complaints) - _COMPLAINTS} complaints more")
     return "\n".join(lines)
+
+
+def _unread(complaint: str) -> str:
+    """Says that nothing of the first reply was read, and why; the mend that may follow the rule is for the user."""
+    rule = complaint.removeprefix(_UNREAD).partition(". ")[0].removeprefix("reply: ")
+    if any(words in rule for words in _TOO_LONG):
+        return (
+            f"Your first reply to this was cut off, so none of it was used ({_cut(rule, _COMPLAINT)}). "
+            "Give the whole reply again, and be much shorter in every text."
+        )
+    return (
+        f"Your first reply to this could not be read, so none of it was used ({_cut(rule, _COMPLAINT)}). "
+        "Give the whole reply again: one JSON object that follows the schema."
+    )
 
 
 def _ask(request: Request, accepted: int) -> str:

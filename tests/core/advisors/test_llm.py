@@ -167,6 +167,8 @@ def test_unreadable_text_gets_a_second_turn() -> None:
     assert len(advice.proposals) == 2
     assert advice.consultations[0].reply == "Sure! Here it is."
     assert advice.consultations[0].complaints == ("bad output: reply: must be one JSON object and nothing else",)
+    again = advice.consultations[1].prompt[-1]["content"]
+    assert "could not be read, so none of it was used (must be one JSON object and nothing else)" in again
 
 
 def test_the_advisor_keeps_nothing() -> None:

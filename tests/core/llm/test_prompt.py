@@ -17,6 +17,7 @@ import pytest
 
 from neuropt_core.advice import Consultation, Lesson, Request
 from neuropt_core.curve import Curve, Point
+from neuropt_core.errors import LLMBadOutput
 from neuropt_core.llm.prompt import messages
 from neuropt_core.profile import Facts, Group, ModelProfile, Pretrained
 from neuropt_core.space import Categorical, Float, Int, SearchSpace, Value, When
@@ -198,6 +199,26 @@ def test_fine_tuning_is_explained_where_it_is_searched() -> None:
     """The guidance on freezing is there for pretrained models, and nowhere else."""
     assert "head_only is safest for small datasets" in CASES["first"]
     assert "head_only" not in CASES["plain"]
+
+
+@pytest.mark.parametrize(
+    ("error", "said", "wanted"),
+    [
+        (LLMBadOutput("reply", "must be one JSON object and nothing else"), "could not be read", "one JSON object"),
+        (LLMBadOutput("m-4.1", "sent a web page", mend="Check hydra.sweeper.llm.base_url."), "could not be read", ""),
+        (LLMBadOutput("m", "reached max_tokens before", mend="A larger max_tokens may help."), "cut off", "shorter"),
+        (LLMBadOutput("reply", "must have at most 10 characters", got=11), "cut off", "shorter"),
+    ],
+)
+def test_a_reply_that_was_not_read_is_asked_for_whole(error: LLMBadOutput, said: str, wanted: str) -> None:
+    """Nothing of it is said to be checked or kept, and how the user could mend it is not told."""
+    asked = messages(_request(), (f"bad output: {error}",))[1]["content"].split("\n\n")[-2]
+    assert said in asked
+    assert "Give the whole reply again" in asked
+    assert wanted in asked
+    assert error.rule in asked
+    for foreign in ("kept", "was checked", "still missing", "Not used", "hydra", "may help", "bad output"):
+        assert foreign not in asked
 
 
 def test_no_fine_tuning_is_advised_that_cannot_be_tried() -> None:
