@@ -272,6 +272,13 @@ def test_strategies_are_explained_where_they_are_searched() -> None:
     assert "- norm_and_bias trains" not in text
 
 
+def test_the_end_of_a_curve_is_explained_as_it_is_taken() -> None:
+    """The prompt says of how many points an end and a verdict are made."""
+    text = CASES["first"]
+    assert "the last quarter of the points, the last 3 at least" in text
+    assert "short (under 5 points)" in text
+
+
 def test_a_long_space_is_cut_in_sight() -> None:
     """Of very many or very long choices as many are shown as can be read, and the rest is counted."""
     space = SearchSpace(
