@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from neuropt_core.advice import Request
+from neuropt_core.figures import figure
 from neuropt_core.llm._failures import failure_words
 from neuropt_core.llm._scores import Scores
 from neuropt_core.llm._text import tidy
@@ -116,8 +117,7 @@ def _expected(trial: Trial) -> list[str]:
 
 
 def _shown(slot: Slot, value: Value) -> str:
-    # Three digits tell a hundredth of any range apart; more would be tokens without meaning.
-    word = f"{value:.3g}" if isinstance(value, float) else slot.label(value)
+    word = figure(value, slot.parameter) if isinstance(value, float) else slot.label(value)
     return word if len(word) <= _WORD else f"{word[: _WORD - 1]}…"
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from neuropt_core.curve import Curve
+from neuropt_core.figures import alike_digits
 from neuropt_core.llm._shape import STILL, WORSE, Series, trend
 from neuropt_core.llm._text import tidy
 
@@ -161,7 +162,8 @@ def _facts(metric: str, series: Series | None, sign: float, gap: Sequence[float]
         return [f"{name} never finite"]
     first, best, last = (sign * series.values[i] for i in (0, series.best, -1))
     at = f"step {series.steps[series.best]} of {series.steps[0]}..{series.steps[-1]}"
-    facts = [f"{name} first {first:.4g}, best {best:.4g} at {at}, last {last:.4g}"]
+    d = alike_digits((first, best, last), least=4)
+    facts = [f"{name} first {first:.{d}g}, best {best:.{d}g} at {at}, last {last:.{d}g}"]
     if len(series.values) >= _SHAPED:
         facts.append(f"end {sign * series.change():+.0%} of range")
         if series.swing() >= _TOLD:

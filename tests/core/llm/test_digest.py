@@ -109,6 +109,13 @@ def test_a_straight_fall_is_slow_until_it_turns(count: int, turned: int) -> None
     assert _label(_curve([*fall, *(fall[-1] + i / 100 for i in range(1, turned + 1))])) != "slow"
 
 
+def test_facts_of_a_high_level_are_told_apart() -> None:
+    """First, best and last value have as many digits as tell them apart."""
+    assert digest(_curve([1000.31, 1000.12, 1000.24])).startswith(
+        '"val_loss" first 1000.31, best 1000.12 at step 1 of 0..2, last 1000.24;'
+    )
+
+
 def test_a_held_out_loss_is_read_first() -> None:
     """Among many metrics the one that tells generalisation is taken."""
     point = Point(0, {"lr": 1.0, "train_loss": 1.0, "val_acc": 0.5, "val/loss": 0.9, "train/loss": 1.0})

@@ -144,6 +144,14 @@ def test_a_row_says_who_why_and_what_was_expected() -> None:
     ]
 
 
+def test_a_row_tells_values_of_a_range_with_an_offset_apart() -> None:
+    """A shown value lies within its bounds, and two that differ look different."""
+    space = SearchSpace((Float(name="x", low=1000.0, high=1010.0), Float(name="m", low=0.0, high=0.9999)))
+    trials = [trial(i, {"x": 1001.0 + i / 10, "m": 0.99961 - i / 10}, scored(1.0)) for i in range(3)]
+    rows = history(request_of(space, trials)).split("\n\n")[1].splitlines()[1:]
+    assert [row.split(" | ")[1] for row in rows] == ["x=1001, m=0.9996", "x=1001.1, m=0.9", "x=1001.2, m=0.8"]
+
+
 def test_one_score_makes_another_prompt() -> None:
     """The history truly reaches the prompt: whichever score is changed, the words change."""
     request = COST["study"](18)

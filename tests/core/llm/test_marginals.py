@@ -42,6 +42,18 @@ def test_a_best_quarter_of_one_trial_says_so() -> None:
     assert _lines(request_of(_space(LR), trials)) == ["lr: tried 1e-05..0.01; best quarter 1e-05 (n 1)"]
 
 
+def test_a_range_with_an_offset_is_told_in_digits_that_differ() -> None:
+    """Where three digits would make all values one, or step over a bound, there are more."""
+    space = _space(Float(name="x", low=1000.0, high=1010.0), Float(name="m", low=0.9, high=0.9999))
+    trials = [trial(i, {"x": 1000.5 + i, "m": 0.9996 - i / 1000}, scored(float(i))) for i in range(6)]
+    assert _lines(request_of(space, trials)) == [
+        "x: tried 1000.5..1005.5; best quarter 1000.5..1001.5 (n 2); "
+        "scores up to 1001.5: 0.5 (n 2) | up to 1003.5: 2.5 (n 2) | up to 1005.5: 4.5 (n 2); no trial in 1006..1010",
+        "m: tried 0.9946..0.9996; best quarter 0.9986..0.9996 (n 2); "
+        "scores up to 0.9956: 4.5 (n 2) | up to 0.9976: 2.5 (n 2) | up to 0.9996: 0.5 (n 2); no trial in 0.9..0.97992",
+    ]
+
+
 def test_a_choice_is_told_by_its_scores() -> None:
     """The best median comes first, failures count, and what was never tried is named."""
     space = _space(Categorical(name="act", choices=("a", "b", "c", 1, "1")))
