@@ -33,10 +33,12 @@ class Marginal:
     """One parameter's line.
 
     Attributes:
+        name: The parameter's name.
         line: What is shown.
         effect: How far the medians of its groups lie apart, in units of the scores' interquartile range.
     """
 
+    name: str
     line: str
     effect: float
 
@@ -102,7 +104,7 @@ def _choices(slot: Slot, values: Sequence[Value], trials: Sequence[Trial], score
     if untried:
         more = f" and {len(untried) - limit} more" if len(untried) > limit else ""
         line += f"; never tried: {', '.join(untried[:limit])}{more}"
-    return Marginal(line, _effect(groups, scores))
+    return Marginal(slot.parameter.name, line, _effect(groups, scores))
 
 
 def _counted(group: _Group, sign: float) -> str:
@@ -119,7 +121,7 @@ def _range(slot: Slot, trials: Sequence[Trial], scores: Scores) -> Marginal:
     at = {t.number: v for t in trials if (v := _number_of(t.params[p.name])) is not None}
     tried = sorted(at.values())
     if not tried:
-        return Marginal(f"{slot.alias}: no number tried", 0.0)
+        return Marginal(p.name, f"{slot.alias}: no number tried", 0.0)
     line = f"{slot.alias}: tried {_between(p, tried[0], tried[-1])}"
     scored = sorted((at[t.number], t.value) for t in trials if t.value is not None and t.number in at)
     best = sorted(v for number, v in at.items() if scores.best_quarter(number))
@@ -132,7 +134,7 @@ def _range(slot: Slot, trials: Sequence[Trial], scores: Scores) -> Marginal:
     empty = _empty(p, tried) if len(trials) >= _BINS else []
     if empty:
         line += f"; no trial in {', '.join(_between(p, low, high) for low, high in empty)}"
-    return Marginal(line, _effect(groups, scores))
+    return Marginal(p.name, line, _effect(groups, scores))
 
 
 def _thirds(p: Float | Int, scored: Sequence[tuple[float, float]]) -> list[_Group]:
