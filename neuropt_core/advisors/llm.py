@@ -154,7 +154,8 @@ class LLMAdvisor:
             return (), replace(answered, complaints=(f"bad output: {error}",), kind="bad output"), True
         complaints = parsed.complaints
         if len(parsed.proposals) < wanted:
-            complaints += (f"{wanted} asked for, {len(parsed.proposals)} legal",)
+            plural = "candidate" if wanted == 1 else "candidates"
+            complaints += (f"{wanted} {plural} asked for, {len(parsed.proposals)} legal",)
         answered = replace(
             answered,
             complaints=complaints,

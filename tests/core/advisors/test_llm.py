@@ -73,7 +73,7 @@ def test_complaints_go_back_once() -> None:
     assert "IGNORE" not in again
     assert client.asked[0][0] == client.asked[1][0]
     assert len(advice.consultations) == 2
-    assert advice.consultations[0].complaints[-1] == "2 asked for, 1 legal"
+    assert advice.consultations[0].complaints[-1] == "2 candidates asked for, 1 legal"
     assert advice.consultations[1].complaints == ()
 
 
@@ -113,7 +113,7 @@ def test_running_and_finished_trials_are_not_repeated() -> None:
     assert [p.params["optimizer.lr"] for p in advice.proposals] == [2e-3]
     assert advice.consultations[0].complaints == (
         "candidate 1: repeats trial #0, or is nearer to it than training can show",
-        "1 asked for, 0 legal",
+        "1 candidate asked for, 0 legal",
     )
 
 
