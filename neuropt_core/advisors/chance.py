@@ -7,6 +7,7 @@ import random
 from collections.abc import Mapping
 
 from neuropt_core.advice import Advice, Request
+from neuropt_core.figures import figure
 from neuropt_core.space import Categorical, Float, Parameter, SearchSpace, Value
 from neuropt_core.trial import Proposal
 
@@ -50,16 +51,15 @@ def _draw(parameter: Parameter, rng: random.Random) -> Value:
     return rng.randrange(parameter.low, parameter.high + 1, parameter.step)
 
 
-def differences(new: Mapping[str, Value], old: Mapping[str, Value]) -> str:
+def differences(new: Mapping[str, Value], old: Mapping[str, Value], space: SearchSpace) -> str:
     """Returns what `new` changes against `old`, in words: ``optimizer.lr 0.001 -> 0.0003``."""
+
+    def shown(name: str, value: Value) -> str:
+        return figure(value, space[name])
+
     changed = [
-        f"{name} {short(old[name])} -> {short(value)}" if name in old else f"{name} {short(value)}"
+        f"{name} {shown(name, old[name])} -> {shown(name, value)}" if name in old else f"{name} {shown(name, value)}"
         for name, value in new.items()
         if name not in old or old[name] != value
     ]
     return ", ".join(changed) or "nothing"
-
-
-def short(value: Value) -> str:
-    """Returns a value as people read it: floats with three digits."""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -139,7 +139,8 @@ class LLMAdvisor:
         answered = replace(
             base, model=done.model, reply=redact_reply(done.text), usage=done.usage, seconds=done.seconds
         )
-        known = [t.params for t in request.trials] + [p.params for p in before]
+        known = {f"trial #{t.number}": t.params for t in request.trials}
+        known |= {f"accepted candidate {n}": p.params for n, p in enumerate(before, start=1)}
         try:
             parsed = parse_reply(
                 answered.reply,
@@ -153,7 +154,8 @@ class LLMAdvisor:
             return (), replace(answered, complaints=(f"bad output: {error}",), kind="bad output"), True
         complaints = parsed.complaints
         if len(parsed.proposals) < wanted:
-            complaints += (f"{wanted} candidates asked for, {len(parsed.proposals)} legal",)
+            plural = "candidate" if wanted == 1 else "candidates"
+            complaints += (f"{wanted} {plural} asked for, {len(parsed.proposals)} legal",)
         answered = replace(
             answered,
             complaints=complaints,

@@ -41,15 +41,17 @@ class SurrogateAdvisor:
             if params is None:
                 params = draw(request.space, request.spec.seed, number)
             taken.append(params)
-            proposals.append(Proposal(params, _rationale(params, best, len(request.ranked)), "surrogate"))
+            proposals.append(Proposal(params, _rationale(params, best, request), "surrogate"))
         return Advice(tuple(proposals))
 
 
-def _rationale(params: Mapping[str, Value], best: Trial | None, scored: int) -> str:
+def _rationale(params: Mapping[str, Value], best: Trial | None, request: Request) -> str:
     if best is None:
         return "Random draw by Optuna's TPE, which has no scored trial to learn from yet."
+    scored = len(request.ranked)
     how = f"Optuna's TPE on {scored} scored trials" if scored >= _STARTUP else "Random draw while TPE warms up"
-    return f"{how}; against the best, trial {best.number}, it changes {differences(params, best.params)}."
+    changes = differences(params, best.params, request.space)
+    return f"{how}; against the best, trial {best.number}, it changes {changes}."
 
 
 def _rebuild(request: Request) -> optuna.Study:

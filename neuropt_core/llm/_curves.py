@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from neuropt_core.advice import Request
 from neuropt_core.curve import Curve
+from neuropt_core.figures import alike_digits
 from neuropt_core.llm._record import surprise
 from neuropt_core.llm._text import tidy
 from neuropt_core.llm.digest import read_curve
@@ -58,7 +59,8 @@ def _points(curve: Curve, direction: str, points: int) -> str:
         series = curve.series(metric)
         best = next((i for i, (step, _) in enumerate(series) if step == reading.best), 0)
         kept = [series[i] for i in _spread(len(series), points, best)]
-        shown = " ".join(f"{step}:{value:.3g}" for step, value in kept)
+        digits = alike_digits([value for _, value in series])
+        shown = " ".join(f"{step}:{value:.{digits}g}" for step, value in kept)
         cut = f" ({len(kept)} of {len(series)} points)" if len(kept) < len(series) else ""
         parts.append(f"{json.dumps(tidy(metric, 32), ensure_ascii=False)} {shown}{cut}")
     return "; ".join(parts)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from neuropt_core.advice import Request
+from neuropt_core.figures import figure
 from neuropt_core.llm._scores import Scores, quantile
 from neuropt_core.llm.schema import Slot
 from neuropt_core.space import Categorical, Float, Int, Parameter, Value
@@ -32,10 +33,12 @@ class Marginal:
     """One parameter's line.
 
     Attributes:
+        name: The parameter's name.
         line: What is shown.
         effect: How far the medians of its groups lie apart, in units of the scores' interquartile range.
     """
 
+    name: str
     line: str
     effect: float
 
@@ -101,7 +104,7 @@ def _choices(slot: Slot, values: Sequence[Value], trials: Sequence[Trial], score
     if untried:
         more = f" and {len(untried) - limit} more" if len(untried) > limit else ""
         line += f"; never tried: {', '.join(untried[:limit])}{more}"
-    return Marginal(line, _effect(groups, scores))
+    return Marginal(slot.parameter.name, line, _effect(groups, scores))
 
 
 def _counted(group: _Group, sign: float) -> str:
@@ -118,23 +121,23 @@ def _range(slot: Slot, trials: Sequence[Trial], scores: Scores) -> Marginal:
     at = {t.number: v for t in trials if (v := _number_of(t.params[p.name])) is not None}
     tried = sorted(at.values())
     if not tried:
-        return Marginal(f"{slot.alias}: no number tried", 0.0)
-    line = f"{slot.alias}: tried {_between(tried[0], tried[-1])}"
+        return Marginal(p.name, f"{slot.alias}: no number tried", 0.0)
+    line = f"{slot.alias}: tried {_between(p, tried[0], tried[-1])}"
     scored = sorted((at[t.number], t.value) for t in trials if t.value is not None and t.number in at)
     best = sorted(v for number, v in at.items() if scores.best_quarter(number))
     if best and len(scored) >= _FEW:
         cut = len(best) // 10
-        line += f"; best quarter {_between(best[cut], best[len(best) - 1 - cut])}"
-    groups = _thirds(scored)
+        line += f"; best quarter {_between(p, best[cut], best[len(best) - 1 - cut])} (n {len(best)})"
+    groups = _thirds(p, scored)
     if groups:
         line += f"; scores {' | '.join(f'{g.label} {g.median:.4g} (n {len(g.scores)})' for g in groups)}"
     empty = _empty(p, tried) if len(trials) >= _BINS else []
     if empty:
-        line += f"; no trial in {', '.join(_between(low, high) for low, high in empty)}"
-    return Marginal(line, _effect(groups, scores))
+        line += f"; no trial in {', '.join(_between(p, low, high) for low, high in empty)}"
+    return Marginal(p.name, line, _effect(groups, scores))
 
 
-def _thirds(scored: Sequence[tuple[float, float]]) -> list[_Group]:
+def _thirds(p: Float | Int, scored: Sequence[tuple[float, float]]) -> list[_Group]:
     """Returns the low, middle and high third of the values, equal values together; none if there are too few."""
     values = [v for v, _ in scored]
     if len(values) < _ENOUGH:
@@ -143,7 +146,7 @@ def _thirds(scored: Sequence[tuple[float, float]]) -> list[_Group]:
     groups, low = [], -math.inf
     for cut in cuts:
         inside = tuple(score for v, score in scored if low < v <= cut)
-        groups.append(_Group(f"up to {_number(cut)}:", inside))
+        groups.append(_Group(f"up to {figure(cut, p)}:", inside))
         low = cut
     return groups if len(groups) > 1 else []
 
@@ -177,12 +180,8 @@ def _number_of(value: Value) -> int | float | None:
     return value
 
 
-def _between(low: float, high: float) -> str:
-    return _number(low) if low == high else f"{_number(low)}..{_number(high)}"
-
-
-def _number(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.3g}"
+def _between(p: Float | Int, low: float, high: float) -> str:
+    return figure(low, p) if low == high else f"{figure(low, p)}..{figure(high, p)}"
 
 
 def _word(slot: Slot, value: Value) -> str:

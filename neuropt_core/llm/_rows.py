@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from neuropt_core.advice import Request
+from neuropt_core.figures import figure
 from neuropt_core.llm._failures import failure_words
 from neuropt_core.llm._scores import Scores
 from neuropt_core.llm._text import tidy
-from neuropt_core.llm.digest import digest, pace_words
+from neuropt_core.llm.digest import pace_words, read_curve
 from neuropt_core.llm.schema import Slot
 from neuropt_core.space import Value
 from neuropt_core.trial import Trial
@@ -27,7 +28,10 @@ class Rows:
         request: What is known.
         fields: The slots, by name.
         scores: The scores of the request's trials.
-        changed: The most differing parameters that a row shows; the rest is counted.
+        changed: The most differing parameters that a row shows, the strongest; the rest is counted.
+        strength: How far a parameter tells scores apart, by name.
+        whole: The numbers of the trials whose parameters are shown all.
+        read: The numbers of the trials whose digest is shown whole; of the others the label alone.
         hypotheses: The numbers of the trials whose hypothesis is shown.
         pace: The usual seconds of a step, if they can be told.
         digests: The digests made so far, by number; reading long curves is most of the work.
@@ -38,8 +42,11 @@ class Rows:
     scores: Scores
     changed: int
     hypotheses: frozenset[int]
+    strength: Mapping[str, float] = field(default_factory=dict)
+    whole: frozenset[int] = frozenset()
+    read: frozenset[int] = frozenset()
     pace: float | None = None
-    digests: dict[int, str] = field(default_factory=dict)
+    digests: dict[int, tuple[str, str]] = field(default_factory=dict)
 
     def row(self, trial: Trial) -> str:
         """Returns one line."""
@@ -58,36 +65,49 @@ class Rows:
         if trial.number in self.hypotheses and trial.proposal.hypothesis:
             parts.append(f"hypothesis {_json(trial.proposal.hypothesis, _HYPOTHESIS)}")
         words = self._digest(trial)
-        return " | ".join(parts if words == "no curve" else [*parts, words])
+        return " | ".join([*parts, words] if words else parts)
 
     def _digest(self, trial: Trial) -> str:
         if trial.number not in self.digests:
             failure = trial.outcome.failure if trial.outcome is not None else None
             kind = failure.kind if failure is not None else ""
-            self.digests[trial.number] = digest(trial.curve, self.request.spec.direction, kind)
-        return self.digests[trial.number]
+            reading = read_curve(trial.curve, self.request.spec.direction, kind)
+            self.digests[trial.number] = ("", "") if reading is None else (reading.label, reading.words)
+        return self.digests[trial.number][trial.number in self.read]
 
     def _params(self, trial: Trial) -> str:
         first = self.request.trials[0]
         if trial.number == first.number:
             same = dict(trial.params) == self.request.space.defaults()
-            return "the defaults above" if same else params_words(trial.params, {}, self.fields, self.changed)
-        return params_words(trial.params, first.params, self.fields, self.changed)
+            return "the defaults above" if same else self._values(trial, {})
+        return self._values(trial, first.params)
+
+    def _values(self, trial: Trial, base: Mapping[str, Value]) -> str:
+        limit = len(trial.params) if trial.number in self.whole else self.changed
+        return params_words(trial.params, base, self.fields, limit, self.strength)
 
     def _pace(self, trial: Trial) -> str:
         words = pace_words(trial.curve, self.pace)
         return f", {words}" if words else ""
 
 
-def params_words(params: Mapping[str, Value], base: Mapping[str, Value], fields: Mapping[str, Slot], limit: int) -> str:
-    """Returns the values that differ from `base`, at most `limit` of them and the count of the others."""
+def params_words(
+    params: Mapping[str, Value],
+    base: Mapping[str, Value],
+    fields: Mapping[str, Slot],
+    limit: int,
+    strength: Mapping[str, float] | None = None,
+) -> str:
+    """Returns the values that differ from `base`: the `limit` strongest in their own order, the others counted."""
     changed = [
-        f"{fields[name].alias}={_shown(fields[name], value)}"
+        name
         for name, value in params.items()
         if name in fields and (name not in base or type(base[name]) is not type(value) or base[name] != value)
     ]
+    kept = set(sorted(changed, key=lambda name: -(strength or {}).get(name, 0.0))[:limit])
+    words = [f"{fields[name].alias}={_shown(fields[name], params[name])}" for name in changed if name in kept]
     more = [f"{len(changed) - limit} more differ"] if len(changed) > limit else []
-    return ", ".join([*changed[:limit], *more]) or "nothing"
+    return ", ".join([*words, *more]) or "nothing"
 
 
 def told_hypotheses(trials: Sequence[Trial], count: int) -> frozenset[int]:
@@ -116,8 +136,7 @@ def _expected(trial: Trial) -> list[str]:
 
 
 def _shown(slot: Slot, value: Value) -> str:
-    # Three digits tell a hundredth of any range apart; more would be tokens without meaning.
-    word = f"{value:.3g}" if isinstance(value, float) else slot.label(value)
+    word = figure(value, slot.parameter) if isinstance(value, float) else slot.label(value)
     return word if len(word) <= _WORD else f"{word[: _WORD - 1]}…"
 
 

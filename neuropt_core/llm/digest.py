@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from neuropt_core.curve import Curve
+from neuropt_core.figures import alike_digits
 from neuropt_core.llm._shape import STILL, WORSE, Series, trend
 from neuropt_core.llm._text import tidy
 
@@ -21,7 +22,8 @@ _UP = ("acc", "auc", "f1", "precision", "recall", "map", "iou", "r2", "dice", "b
 _DOWN = ("loss", "err", "perplexity", "ppl", "mse", "mae", "mape", "rmse", "nll", "wer", "cer")
 _HELD_OUT = ("val", "test", "eval", "dev")
 
-_STEEP = 0.08  # share of the range that the last quarter still gains; a straight line would gain 0.25
+_STEEP = 0.32  # share of what a straight line would gain over the end that a slow curve still gains there
+_SHAPED = 5  # points from which a shape is judged: below, the three of the end are most of them
 _SWING = 0.2  # share of the range by which an unstable curve turns back, on average
 _RISE = 0.05  # share of the range lost since the best point that a widening gap makes overfitting
 _OVER, _TREND = 4.0, 2.0  # multiples of the noise: what is lost, or gained at the end, must be more
@@ -31,7 +33,7 @@ _PACE = 4.0
 _SECONDS = 0.5
 
 LABELS = ("healthy", "overfit", "underfit", "unstable", "slow", "capacity-limited", "diverged", "oom", "short")
-"""What a curve can be called; ``short`` means too few points to tell."""
+"""What a curve can be called; ``short`` means too few points to tell: under 3, or under 5 where all is in the shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,8 @@ def _judge(series: Series | None, train: Series | None, gap: Sequence[float], br
 
 def _judge_shape(series: Series, gap: Sequence[float]) -> tuple[str, str]:
     """Judges by differences alone: the same for any scale and offset."""
+    if len(series.values) < _SHAPED:
+        return "short", f"{len(series.values)} points"
     if series.swing() > _SWING:
         return "unstable", f"turns back by {series.swing():.0%} of its range"
     widening = len(gap) > 1 and trend(gap, series.span) == "widening"
@@ -141,7 +145,10 @@ def _judge_shape(series: Series, gap: Sequence[float]) -> tuple[str, str]:
         cause = f"the gap to training {'widens' if widening else 'does not widen'}" if gap else "no training curve"
         label = "overfit" if widening or not gap else "unstable"
         return label, f"{series.lost:.0%} of the range lost since step {series.steps[series.best]}, {cause}"
-    if -series.change() > max(_STEEP, _TREND * series.noise()):
+    # With noise the best point is often not the last one, though the curve still falls.
+    falling = series.lost <= _OVER * series.noise()
+    steep = _STEEP * series.tail / len(series.values)
+    if falling and -series.change() > max(steep, _TREND * series.noise()):
         return "slow", f"still gains {-series.change():.0%} of its range over the last {series.tail} points"
     # Where validation is level and the gap steady, training is level, too.
     if gap and abs(gap[-1]) < _CLOSE * series.span and trend(gap, series.span) == "steady":
@@ -155,12 +162,12 @@ def _facts(metric: str, series: Series | None, sign: float, gap: Sequence[float]
         return [f"{name} never finite"]
     first, best, last = (sign * series.values[i] for i in (0, series.best, -1))
     at = f"step {series.steps[series.best]} of {series.steps[0]}..{series.steps[-1]}"
-    facts = [f"{name} first {first:.4g}, best {best:.4g} at {at}, last {last:.4g}"]
-    if len(series.values) >= 3:
+    d = alike_digits((first, best, last), least=4)
+    facts = [f"{name} first {first:.{d}g}, best {best:.{d}g} at {at}, last {last:.{d}g}"]
+    if len(series.values) >= _SHAPED:
         facts.append(f"end {sign * series.change():+.0%} of range")
         if series.swing() >= _TOLD:
             facts.append(f"swings {series.swing():.0%}")
-    if len(series.values) >= 5:
         facts.append(f"90% of its gain by step {series.reached()}")
         if series.plateau() >= 3:
             facts.append(f"level for {series.plateau()} points")

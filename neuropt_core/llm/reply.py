@@ -9,7 +9,7 @@ so. Its words are kept on one line, without controls or keys; what is too long e
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +51,7 @@ def parse_reply(
     text: str,
     space: SearchSpace,
     count: int,
-    known: Iterable[Mapping[str, Value]] = (),
+    known: Mapping[str, Mapping[str, Value]] | None = None,
     *,
     numbers: Collection[int] = (),
     standing: Mapping[int, Lesson] | None = None,
@@ -62,7 +62,8 @@ def parse_reply(
         text: The raw reply.
         space: Where the values must lie.
         count: How many proposals were asked for.
-        known: Parameters of trials, finished or running, and of proposals accepted before; these are not repeated.
+        known: Parameters of trials, finished or running, and of proposals accepted before, by the name that a
+            complaint gives them, e.g. ``trial #3``; these are not repeated.
         numbers: The trials that there are: a parent or a lesson's evidence must be one of them.
         standing: The lessons that the prompt showed, by number.
 
@@ -78,7 +79,7 @@ def parse_reply(
     learnt, retired, doubts = read_lessons(
         data.get("lessons_keep"), data.get("lessons_retire"), numbers, standing or {}
     )
-    proposals, wrong = _proposals(candidates, space, count, list(known), numbers)
+    proposals, wrong = _proposals(candidates, space, count, dict(known or {}), numbers)
     diagnosis = data.get("diagnosis")
     return Parsed(
         proposals,
@@ -93,7 +94,7 @@ def _proposals(
     candidates: Sequence[object],
     space: SearchSpace,
     count: int,
-    seen: list[Mapping[str, Value]],
+    seen: dict[str, Mapping[str, Value]],
     numbers: Collection[int],
 ) -> tuple[tuple[Proposal, ...], list[str]]:
     """Returns the first `count` legal and new candidates, and the complaints about the others."""
@@ -107,16 +108,19 @@ def _proposals(
         looked = index
         try:
             proposal, doubts = _proposal(candidate, space, fields, numbers)
-            if any(space.alike(proposal.params, params) for params in seen):
-                raise Rejected("repeats a trial or another candidate, or is nearer to it than training can show")
+            same = next((name for name, params in seen.items() if space.alike(proposal.params, params)), None)
+            if same is not None:
+                raise Rejected(f"repeats {same}, or is nearer to it than training can show")
         except Rejected as rejected:
             complaints.append(f"candidate {index}: {rejected}")
             continue
-        seen.append(proposal.params)
+        seen[f"candidate {index}"] = proposal.params
         proposals.append(proposal)
         complaints += [f"candidate {index}: {'; '.join(doubts)}"] if doubts else []
     if len(candidates) > looked:
-        complaints.append(f"{count} asked for, so {len(candidates) - looked} further candidates were not looked at")
+        rest = len(candidates) - looked
+        words = "1 further candidate was" if rest == 1 else f"{rest} further candidates were"
+        complaints.append(f"{count} asked for, so {words} not looked at")
     return tuple(proposals), complaints
 
 

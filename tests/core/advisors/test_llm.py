@@ -103,7 +103,7 @@ def test_a_turn_does_not_repeat_the_other() -> None:
     client = ScriptedClient(lambda *_: _reply(_candidate(1e-3)))
     advice = _ask(client)
     assert len(advice.proposals) == 1
-    assert advice.consultations[1].complaints[0].startswith("candidate 1: repeats a trial or another candidate")
+    assert advice.consultations[1].complaints[0].startswith("candidate 1: repeats accepted candidate 1, or")
 
 
 def test_running_and_finished_trials_are_not_repeated() -> None:
@@ -111,6 +111,10 @@ def test_running_and_finished_trials_are_not_repeated() -> None:
     running = Trial(0, Proposal({"optimizer.lr": 1e-3, "act": "GELU"}, "why", "prior"))
     advice = _ask(ScriptedClient([_reply(_candidate(1e-3)), _reply(_candidate(2e-3))]), 1, running)
     assert [p.params["optimizer.lr"] for p in advice.proposals] == [2e-3]
+    assert advice.consultations[0].complaints == (
+        "candidate 1: repeats trial #0, or is nearer to it than training can show",
+        "1 candidate asked for, 0 legal",
+    )
 
 
 @pytest.mark.parametrize(
@@ -163,6 +167,8 @@ def test_unreadable_text_gets_a_second_turn() -> None:
     assert len(advice.proposals) == 2
     assert advice.consultations[0].reply == "Sure! Here it is."
     assert advice.consultations[0].complaints == ("bad output: reply: must be one JSON object and nothing else",)
+    again = advice.consultations[1].prompt[-1]["content"]
+    assert "could not be read, so none of it was used (must be one JSON object and nothing else)" in again
 
 
 def test_the_advisor_keeps_nothing() -> None:

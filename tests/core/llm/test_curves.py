@@ -53,6 +53,12 @@ def test_points_are_cut_in_sight() -> None:
     assert line.endswith(" 99:6.2 (12 of 100 points)")
 
 
+def test_points_of_a_high_level_are_told_apart() -> None:
+    """An accuracy that gains thousandths does not look level."""
+    (line,) = curves(request_of(SPACE, [trial(0, P, scored(1.0, curve_of([0.9961, 0.9968, 0.9973])))]))
+    assert line.endswith('"val_loss" 0:0.9961 1:0.9968 2:0.9973')
+
+
 def test_what_is_not_finite_is_shown() -> None:
     """A curve that broke off shows where."""
     (line,) = curves(request_of(SPACE, [trial(0, P, scored(1.0, curve_of([1.0, math.nan, math.inf])))]))

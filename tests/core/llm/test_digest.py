@@ -52,6 +52,12 @@ LEVEL = [2.0, 1.0, 0.6, 0.51, 0.5, 0.5, 0.5, 0.5]
         (_curve([2.0, 0.9, 0.6, 0.51, 0.5, 0.5], [2.0, 1.9, 1.5, 1.1, 0.7, 0.51]), "healthy"),
         (_curve([0.1, 0.101, 0.105, 0.105], name="acc"), "underfit"),
         (_curve([1.0, 0.8]), "short"),
+        (_curve([1.0, 0.8, 0.6]), "short"),
+        (_curve([1.0, 0.5, 0.4, 0.45]), "short"),
+        (_curve([1.0, 0.5, 0.4, 0.7]), "short"),
+        (_curve([1.0, 0.5, 0.4, 0.33, 0.3]), "healthy"),
+        (_curve([1.0, 0.9, 0.7, 0.4, 0.42]), "healthy"),
+        (_curve([1.0, 0.9, 0.8, 0.7, 0.6]), "slow"),
     ],
 )
 def test_labels(curve: Curve, label: str) -> None:
@@ -84,6 +90,29 @@ def test_the_words_hold_the_numbers() -> None:
     assert digest(OVERFIT) == (
         '"val_loss" first 1, best 0.5 at step 2 of 0..5, last 0.75; end +80% of range; 90% of its gain by step 2; '
         "gap +0.7 widening; overfit (100% of the range lost since step 2, the gap to training widens)"
+    )
+
+
+def test_a_short_curve_has_no_end() -> None:
+    """Below five points the last ones are most of the curve, so that first, best and last value say it all."""
+    assert digest(_curve([1.0, 0.5, 0.4, 0.45])) == (
+        '"val_loss" first 1, best 0.4 at step 2 of 0..3, last 0.45; short (4 points)'
+    )
+    assert "end -50% of range" in digest(_curve([1.0, 0.9, 0.8, 0.7, 0.6]))
+
+
+@given(st.integers(5, 60), st.integers(1, 4))
+def test_a_straight_fall_is_slow_until_it_turns(count: int, turned: int) -> None:
+    """At any length; a smooth curve that ends above its best is never called so."""
+    fall = [2.0 * count - i for i in range(count)]
+    assert _label(_curve(fall)) == "slow"
+    assert _label(_curve([*fall, *(fall[-1] + i / 100 for i in range(1, turned + 1))])) != "slow"
+
+
+def test_facts_of_a_high_level_are_told_apart() -> None:
+    """First, best and last value have as many digits as tell them apart."""
+    assert digest(_curve([1000.31, 1000.12, 1000.24])).startswith(
+        '"val_loss" first 1000.31, best 1000.12 at step 1 of 0..2, last 1000.24;'
     )
 
 

@@ -51,7 +51,41 @@ def test_one_exception_breaks_a_rule() -> None:
     trials.append(trial(5, {"batch_size": 16, "lr": 0.1, "act": "GELU"}, scored(9.0)))
     assert "all with batch_size >= 256" in _lines(trials)[0]
     well = trial(4, {"batch_size": 400, "lr": 0.1, "act": "ReLU"}, pruned())
-    assert _lines([*trials, well]) == ["out_of_memory (OutOfMemoryError): 2 trials (#1, #3)"]
+    assert "where no trial ended well" not in _lines([*trials, well])[0]
+
+
+def test_without_a_rule_what_lies_close_together_is_told() -> None:
+    """Where two parameters fail together neither separates; their narrow ranges beside all that was tried do tell."""
+    well = [(512, 1e-4, "ReLU", True), (16, 0.9, "ReLU", True), (480, 2e-5, "GELU", True), (32, 0.5, "GELU", True)]
+    bad = [(448, 0.5, "GELU", False), (480, 0.6, "ReLU", False), (512, 0.4, "GELU", False)]
+    assert _lines(_trials(*well, *bad)) == [
+        "out_of_memory (OutOfMemoryError): 3 trials (#4, #5, #6), close together: lr 0.4..0.6 (of 2e-05..0.9), "
+        "batch_size 448..512 (of 16..512); 0 that ended well lie there, too"
+    ]
+
+
+def test_a_failure_that_nothing_sets_apart_is_shown_by_its_values() -> None:
+    """Of a single failure, and of failures all over the space, the newest is told as what differs from the first."""
+    well = [(512, 1e-4, "ReLU", True), (16, 0.9, "ReLU", True), (480, 2e-5, "GELU", True)]
+    one = _trials(*well, (256, 0.002, "ReLU", False))
+    assert _lines(one) == ["out_of_memory (OutOfMemoryError): 1 trial (#3), which has batch_size=256, lr=0.002"]
+    apart = _trials(*well, (16, 3e-5, "ReLU", False), (500, 0.8, "GELU", False))
+    assert _lines(apart) == [
+        "out_of_memory (OutOfMemoryError): 2 trials (#3, #4), not close together; #4 has batch_size=500, lr=0.8, "
+        'act="GELU"'
+    ]
+
+
+def test_one_choice_that_all_failures_share_is_told() -> None:
+    """If other choices were tried as well, though trials with it ended well, too."""
+    well = [
+        (512, 1e-4, "ReLU", True),
+        (16, 0.9, "ReLU", True),
+        (480, 2e-5, "GELU", True),
+        *[(32, 0.5, "ReLU", True)] * 3,
+    ]
+    bad = [(16, 3e-5, "GELU", False), (500, 0.8, "GELU", False), (200, 0.01, "GELU", False)]
+    assert 'close together: act="GELU"; 1 that ended well lie there, too' in _lines(_trials(*well, *bad))[0]
 
 
 def test_several_rules_are_told_as_alternatives() -> None:
@@ -80,7 +114,7 @@ def test_what_no_trial_that_ended_well_has_separates_nothing() -> None:
 def test_too_few_trials_make_no_rule() -> None:
     """One failure, or next to none that ended well, separate by chance."""
     assert _lines(_trials((32, 0.1, "ReLU", True), (256, 0.2, "ReLU", False))) == [
-        "out_of_memory (OutOfMemoryError): 1 trial (#1)"
+        "out_of_memory (OutOfMemoryError): 1 trial (#1), which has batch_size=256, lr=0.2"
     ]
     assert "all with" not in _lines(_trials((32, 0.1, "ReLU", True), *[(256, 0.2, "ReLU", False)] * 3))[0]
 

@@ -144,6 +144,52 @@ def test_a_row_says_who_why_and_what_was_expected() -> None:
     ]
 
 
+def test_a_row_tells_values_of_a_range_with_an_offset_apart() -> None:
+    """A shown value lies within its bounds, and two that differ look different."""
+    space = SearchSpace((Float(name="x", low=1000.0, high=1010.0), Float(name="m", low=0.0, high=0.9999)))
+    trials = [trial(i, {"x": 1001.0 + i / 10, "m": 0.99961 - i / 10}, scored(1.0)) for i in range(3)]
+    rows = history(request_of(space, trials)).split("\n\n")[1].splitlines()[1:]
+    assert [row.split(" | ")[1] for row in rows] == ["x=1001, m=0.9996", "x=1001.1, m=0.9", "x=1001.2, m=0.8"]
+
+
+def _many_changed(count: int = 40) -> Request:
+    """Trials of many parameters that all differ from #0, of which the last one alone matters to the score."""
+    names = [f"p{i:02}" for i in range(count)]
+    space = SearchSpace(tuple(Float(name=n, low=0.0, high=1.0, default=0.5, has_default=True) for n in names))
+    trials = [trial(0, dict.fromkeys(names, 0.5), scored(9.0, curve_of([9.0] * 8)), source="default")]
+    for i in range(1, 40):
+        values: dict[str, Value] = {n: (i * (k + 3) % 41) / 41 for k, n in enumerate(names)}
+        values[names[-1]] = i / 40
+        score = 1.0 + abs(i - 5) / 10
+        trials.append(trial(i, values, scored(score, curve_of([3.0, 2.0, 1.5, 1.2, 1.1, score])), parent=max(0, i - 3)))
+    return request_of(space, trials)
+
+
+@pytest.mark.parametrize("limit", [15_000, 6_000, 4_500])
+def test_the_best_configuration_is_shown_whole(limit: int) -> None:
+    """However little room there is: a follow-up that starts from values it was never shown is a guess."""
+    request = _many_changed()
+    text = history(request, limit)
+    assert len(text) <= limit
+    rows = {int(n): row for n, row in re.findall(r"^#(\d+) (.*)$", text.split("\n\n")[1], re.MULTILINE)}
+    assert rows[5].count("p") >= 40
+    assert "more differ" not in rows[5]
+    assert all(f"p{i:02}=" in rows[5] for i in range(40))
+    assert 2 in rows  # its parent, neither among the best nor the latest where room is short
+    assert "more differ" not in rows[2] or limit < 5_000
+
+
+def test_a_cut_row_keeps_what_matters_most() -> None:
+    """Of the values of another row those are kept whose parameters tell scores apart; digests go before values."""
+    text = history(_many_changed(), 6_000)
+    rows = {int(n): row for n, row in re.findall(r"^#(\d+) (.*)$", text.split("\n\n")[1], re.MULTILINE)}
+    cut = [row for row in rows.values() if "more differ" in row]
+    assert cut
+    assert all("p39=" in row for row in cut)
+    labelled = [row for row in cut if re.search(r"\| [a-z]+$", row)]
+    assert len(labelled) >= len(cut) - 2  # the latest keep their words
+
+
 def test_one_score_makes_another_prompt() -> None:
     """The history truly reaches the prompt: whichever score is changed, the words change."""
     request = COST["study"](18)

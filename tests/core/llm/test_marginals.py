@@ -31,8 +31,26 @@ def test_a_range_is_told_by_thirds() -> None:
     scores = [9.0, 8.0, 7.0, 1.0, 2.0, 3.0, 5.0, 5.0, 5.0]
     trials = [trial(i, {"lr": v}, scored(s)) for i, (v, s) in enumerate(zip(values, scores, strict=True))]
     assert _lines(request_of(_space(LR), trials)) == [
-        "lr: tried 1e-05..0.03; best quarter 0.0001..0.0003; "
+        "lr: tried 1e-05..0.03; best quarter 0.0001..0.0003 (n 3); "
         "scores up to 3e-05: 8 (n 3) | up to 0.0003: 2 (n 3) | up to 0.03: 5 (n 3); no trial in 0.000398..0.00251"
+    ]
+
+
+def test_a_best_quarter_of_one_trial_says_so() -> None:
+    """A single value is not mistaken for what many trials agree on."""
+    trials = [trial(i, {"lr": 10.0 ** (i - 5)}, scored(float(i))) for i in range(4)]
+    assert _lines(request_of(_space(LR), trials)) == ["lr: tried 1e-05..0.01; best quarter 1e-05 (n 1)"]
+
+
+def test_a_range_with_an_offset_is_told_in_digits_that_differ() -> None:
+    """Where three digits would make all values one, or step over a bound, there are more."""
+    space = _space(Float(name="x", low=1000.0, high=1010.0), Float(name="m", low=0.9, high=0.9999))
+    trials = [trial(i, {"x": 1000.5 + i, "m": 0.9996 - i / 1000}, scored(float(i))) for i in range(6)]
+    assert _lines(request_of(space, trials)) == [
+        "x: tried 1000.5..1005.5; best quarter 1000.5..1001.5 (n 2); "
+        "scores up to 1001.5: 0.5 (n 2) | up to 1003.5: 2.5 (n 2) | up to 1005.5: 4.5 (n 2); no trial in 1006..1010",
+        "m: tried 0.9946..0.9996; best quarter 0.9986..0.9996 (n 2); "
+        "scores up to 0.9956: 4.5 (n 2) | up to 0.9976: 2.5 (n 2) | up to 0.9996: 0.5 (n 2); no trial in 0.9..0.97992",
     ]
 
 
@@ -60,7 +78,7 @@ def test_a_few_whole_numbers_are_counted_one_by_one() -> None:
     trials = [trial(i, {"depth": 2 + 2 * (i % 2), "width": 64 + i}, scored(float(i))) for i in range(6)]
     depth, width = _lines(request_of(space, trials))
     assert depth == "depth: 2 n 3 median 2 best 0 | 4 n 3 median 3 best 1; never tried: 6, 8"
-    assert width.startswith("width: tried 64..69; best quarter 64..65; scores up to 65: 0.5 (n 2) | ")
+    assert width.startswith("width: tried 64..69; best quarter 64..65 (n 2); scores up to 65: 0.5 (n 2) | ")
     assert width.endswith("; no trial in 16..37, 84..1024")
 
 
@@ -96,7 +114,7 @@ def test_thirds_hold_every_scored_trial_once(pairs: list[tuple[float, float]]) -
     """The counts of the groups add up, whatever the values; every line is one line."""
     trials = [trial(i, {"lr": v}, scored(s)) for i, (v, s) in enumerate(pairs)]
     (line,) = _lines(request_of(_space(LR), trials))
-    counts = [int(part.split(")")[0]) for part in line.split("(n ")[1:]]
+    counts = [int(part.split(")")[0]) for part in line.partition("; scores ")[2].split("(n ")[1:]]
     assert sum(counts) in (0, len(pairs))
     assert "\n" not in line
 

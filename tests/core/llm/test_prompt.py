@@ -17,6 +17,7 @@ import pytest
 
 from neuropt_core.advice import Consultation, Lesson, Request
 from neuropt_core.curve import Curve, Point
+from neuropt_core.errors import LLMBadOutput
 from neuropt_core.llm.prompt import messages
 from neuropt_core.profile import Facts, Group, ModelProfile, Pretrained
 from neuropt_core.space import Categorical, Float, Int, SearchSpace, Value, When
@@ -200,6 +201,48 @@ def test_fine_tuning_is_explained_where_it_is_searched() -> None:
     assert "head_only" not in CASES["plain"]
 
 
+@pytest.mark.parametrize(
+    ("error", "said", "wanted"),
+    [
+        (LLMBadOutput("reply", "must be one JSON object and nothing else"), "could not be read", "one JSON object"),
+        (LLMBadOutput("m-4.1", "sent a web page", mend="Check hydra.sweeper.llm.base_url."), "could not be read", ""),
+        (LLMBadOutput("m", "reached max_tokens before", mend="A larger max_tokens may help."), "cut off", "shorter"),
+        (LLMBadOutput("reply", "must have at most 10 characters", got=11), "cut off", "shorter"),
+    ],
+)
+def test_a_reply_that_was_not_read_is_asked_for_whole(error: LLMBadOutput, said: str, wanted: str) -> None:
+    """Nothing of it is said to be checked or kept, and how the user could mend it is not told."""
+    asked = messages(_request(), (f"bad output: {error}",))[1]["content"].split("\n\n")[-2]
+    assert said in asked
+    assert "Give the whole reply again" in asked
+    assert wanted in asked
+    assert error.rule in asked
+    for foreign in ("kept", "was checked", "still missing", "Not used", "hydra", "may help", "bad output"):
+        assert foreign not in asked
+
+
+def test_no_fine_tuning_is_advised_that_cannot_be_tried() -> None:
+    """A strategy or parameter that is not in the space is not named in the guidance."""
+
+    def guidance(*parameters: Categorical | Float) -> str:
+        text = messages(_request((), spec=replace(SPEC, space=SearchSpace(parameters))))[0]["content"]
+        return text.split("Fine-tuning pretrained weights, what is known:")[1].split("\n\n")[0]
+
+    lr = Float(name="lr", low=1e-5, high=1e-1, log=True)
+    for foreign in ("head_only", "gradual_unfreeze", "- full", "under full", "lr_layer_decay", "L2-SP", "BatchNorm"):
+        assert foreign not in guidance(lr)
+    assert "The more is trainable" in guidance(lr)
+    strategy = Categorical(name="s", choices=("full", "head_only"), role="freeze_strategy")
+    assert "gradual_unfreeze" not in guidance(strategy)
+    assert "try head_only, rather" in guidance(strategy)
+    pull = Categorical(name="p", choices=(False, True), role="l2sp_regularization")
+    assert "try head_only, or more L2-SP, rather" in guidance(strategy, pull)
+    assert "- L2-SP" in guidance(pull)
+    assert "under full" not in guidance(pull)
+    decay = Float(name="d", low=0.5, high=1.0, role="lr_layer_decay")
+    assert "- lr_layer_decay near" in guidance(decay)
+
+
 def test_batch_norm_is_explained_where_its_mode_is_searched() -> None:
     """The hint on statistics stands beside the guidance on fine-tuning, if there is a bn_mode."""
     mode = Categorical(name="neuropt.bn_mode", choices=("train", "frozen"), role="bn_mode")
@@ -227,6 +270,13 @@ def test_strategies_are_explained_where_they_are_searched() -> None:
     assert "- lora adds small trainable matrices" in text
     assert "- schedule unfreezes" not in text
     assert "- norm_and_bias trains" not in text
+
+
+def test_the_end_of_a_curve_is_explained_as_it_is_taken() -> None:
+    """The prompt says of how many points an end and a verdict are made."""
+    text = CASES["first"]
+    assert "the last quarter of the points, the last 3 at least" in text
+    assert "short (under 5 points)" in text
 
 
 def test_a_long_space_is_cut_in_sight() -> None:

@@ -38,7 +38,7 @@ def _reply(*candidates: object, **more: object) -> str:
     return json.dumps({"diagnosis": "d", "candidates": list(candidates), **more})
 
 
-def _parse(text: str, count: int = 4, known: Any = ()) -> Parsed:
+def _parse(text: str, count: int = 4, known: Any = None) -> Parsed:
     return parse_reply(text, SPACE, count, known)
 
 
@@ -194,9 +194,11 @@ def test_repeats_are_refused() -> None:
     again = _candidate(lr=3.01e-4, momentum=0.9)
     parsed = _parse(_reply(_candidate(), again))
     assert len(parsed.proposals) == 1
-    rule = "repeats a trial or another candidate, or is nearer to it than training can show"
-    assert parsed.complaints == (f"candidate 2: {rule}",)
-    assert _parse(_reply(_candidate()), known=[PARAMS]).proposals == ()
+    near = "or is nearer to it than training can show"
+    assert parsed.complaints == (f"candidate 2: repeats candidate 1, {near}",)
+    ran = _parse(_reply(_candidate()), known={"trial #2": {}, "trial #7": PARAMS})
+    assert ran.proposals == ()
+    assert ran.complaints == (f"candidate 1: repeats trial #7, {near}",)
 
 
 @pytest.mark.parametrize(
@@ -225,6 +227,8 @@ def test_more_than_asked_for_is_not_taken() -> None:
     parsed = _parse(text, count=4)
     assert len(parsed.proposals) == 4
     assert parsed.complaints == ("4 asked for, so 996 further candidates were not looked at",)
+    one = _parse(_reply(_candidate(lr=1e-4), _candidate(lr=1e-3)), count=1)
+    assert one.complaints == ("1 asked for, so 1 further candidate was not looked at",)
 
 
 def test_a_flood_of_bad_candidates_is_bounded() -> None:
