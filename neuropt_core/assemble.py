@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -182,19 +182,20 @@ def _fields(kind: type[Budget] | type[Price], where: str, given: object) -> dict
     given = vars(given) if is_dataclass(given) else given
     if not isinstance(given, Mapping) or not set(given) <= set(names):
         raise ConfigError(where, f"must be a mapping with some of {names}", got=given)
+    missing = [f.name for f in fields(kind) if f.default is MISSING and given.get(f.name) is None]
+    if missing:
+        raise ConfigError(where, f"must also say {' and '.join(missing)}", got=dict(given))
     return dict(given)
 
 
 def llm_settings(llm: Mapping[str, object], environ: Mapping[str, str]) -> LLMSettings | None:
     """Returns whom to ask as the settings under ``hydra.sweeper.llm`` say; None where ``auto`` finds no key.
 
-    Raises:
-        ConfigError: A setting is wrong.
-    """
-    """Returns the checked settings; None if ``provider=auto`` finds nobody to ask.
-
     ``auto`` is ``scripted`` where there is a script, and ``openai_compatible`` where a server is named: nearly all
     servers speak chat completions, and no key leaves that was not named for it. Else the vendor whose key is set.
+
+    Raises:
+        ConfigError: A setting is wrong.
     """
     from neuropt_core.llm.settings import LLMSettings, pick_provider
 

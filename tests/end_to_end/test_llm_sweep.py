@@ -131,3 +131,16 @@ def test_a_script_drives_a_sweep_without_a_network(tmp_path: Path) -> None:
     assert done.code == 0, done.stderr
     assert _sources(done) == [("default", ""), ("llm", ""), ("llm", "")]
     assert "scripted: llm_server.any_legal_reply" in done.stdout
+
+
+def test_a_price_is_given_on_the_command_line(tmp_path: Path) -> None:
+    """The user's own price counts what was spent; half a price ends the sweep in a sentence, before any trial."""
+    price = "hydra.sweeper.llm.price={input:1000,output:10000}"
+    with LLMServer(any_legal_reply) as server:
+        done = _advised(tmp_path / "a", server, "openai_compatible", price, "hydra.sweeper.n_trials=2")
+        half = _advised(tmp_path / "b", server, "openai_compatible", "hydra.sweeper.llm.price={input:1}")
+    assert done.code == 0, done.stderr
+    assert done.results["study"]["llm"]["usd"] == pytest.approx(0.3)
+    assert half.code != 0
+    assert "hydra.sweeper.llm.price: must also say output" in half.stderr
+    assert "Traceback" not in half.stderr
