@@ -48,6 +48,7 @@ class Consultation:
         retired: Numbers of earlier lessons, counted from 1 over the study, that it takes back.
         key: What was asked, and whom, as a hash; the transcript's entries are found by it.
         raised: Whether the call itself failed, be it that there is a reply (truncated, declined) or not.
+        asked: The id of the model that was asked, whoever answered; "" where it is not known.
     """
 
     model: str
@@ -63,6 +64,7 @@ class Consultation:
     retired: tuple[int, ...] = ()
     key: str = ""
     raised: bool = False
+    asked: str = ""
 
     @property
     def is_call(self) -> bool:
@@ -83,6 +85,7 @@ class Consultation:
             "retired": list(self.retired),
             "key": self.key,
             "raised": self.raised,
+            "asked": self.asked,
         }
 
     @classmethod
@@ -103,6 +106,7 @@ class Consultation:
             retired=tuple(data.get("retired", ())),
             key=data.get("key", ""),
             raised=data.get("raised", False),
+            asked=data.get("asked", ""),
         )
 
 

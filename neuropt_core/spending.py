@@ -95,7 +95,8 @@ def spent(consulted: Iterable[Consultation], own: Price | None = None) -> Spent:
     """Returns what the calls so far have cost; those that were only suspended cost nothing.
 
     A reply whose tokens the server did not count is charged with the most that it can have cost (`worst` in its usage).
-    A call that got no reply is counted, and costs what the server said of it, mostly nothing.
+    A call that got no reply is counted, and costs what the server said of it, mostly nothing. A reply that names a
+    model without a price (an alias, a gateway's own name) has the price of the model that was asked.
 
     Args:
         consulted: All exchanges of a study.
@@ -114,7 +115,7 @@ def spent(consulted: Iterable[Consultation], own: Price | None = None) -> Spent:
         if not {"input_tokens", "output_tokens"} <= usage.keys():
             continue
         tokens += usage["input_tokens"] + usage["output_tokens"]
-        price = own or price_of(consultation.model)
+        price = own or price_of(consultation.model) or price_of(consultation.asked)
         cost = None if price is None else price.of(usage)
         usd = None if usd is None or cost is None else usd + cost
     return Spent(calls, tokens, usd, guessed)

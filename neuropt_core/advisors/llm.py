@@ -128,7 +128,11 @@ class LLMAdvisor:
         """Makes one call; also returns whether another turn could mend what is missing."""
         wanted = request.count - len(before)
         base = Consultation(
-            self._client.name, asked, number=request.number, key=call_key(self._client.name, asked, schema)
+            self._client.name,
+            asked,
+            number=request.number,
+            key=call_key(self._client.name, asked, schema),
+            asked=self.terms.model,
         )
         start = time.monotonic()
         try:

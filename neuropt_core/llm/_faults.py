@@ -38,11 +38,13 @@ class Asked:
         name: Provider and model.
         key_name: The variable that holds the key; "" where none is sent.
         key: The key itself; only ever searched for.
+        model: The id of the model.
     """
 
     name: str
     key_name: str
     key: str
+    model: str = ""
 
     def __repr__(self) -> str:
         return f"Asked({self.name!r}, {self.key_name!r})"

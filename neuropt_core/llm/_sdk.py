@@ -41,7 +41,7 @@ class SDKClient(ABC):
     def __init__(self, settings: LLMSettings, key: str, base_url: str | None = None) -> None:
         self.name = settings.name
         self._settings = settings
-        self._asked = Asked(settings.name, settings.key_name, key)
+        self._asked = Asked(settings.name, settings.key_name, key, settings.asked_model)
         self._base_url = base_url or self.HOME
 
     def complete(self, messages: Sequence[Message], *, schema: Mapping[str, Any]) -> Completion:

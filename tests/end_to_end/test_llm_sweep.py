@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from llm_server import LLMServer, Step, any_legal_reply
+from llm_server import LLMServer, Step, any_legal_reply, envelope
 from sweeps import Sweep, sweep
 
 CANARY = "sk-canary-0123456789abcdef0123456789"
@@ -144,3 +144,16 @@ def test_a_price_is_given_on_the_command_line(tmp_path: Path) -> None:
     assert half.code != 0
     assert "hydra.sweeper.llm.price: must also say output" in half.stderr
     assert "Traceback" not in half.stderr
+
+
+@pytest.mark.parametrize("named", ["claude-haiku-alias", ""])
+def test_a_reply_by_another_name_does_not_end_the_llm(tmp_path: Path, named: str) -> None:
+    """Under a cap in dollars a reply that names another model, or none, is charged as the model that was asked."""
+    text = json.dumps({"diagnosis": "", "lessons_keep": [], "lessons_retire": [], "candidates": []})
+    cap = "hydra.sweeper.llm.budget.usd=1"
+    with LLMServer([Step(body=envelope("/v1/messages", text, model=named))]) as server:
+        done = _advised(tmp_path, server, "anthropic", cap, "hydra.sweeper.n_trials=2")
+    assert done.code == 0, done.stderr
+    assert len(server.requests) == 2
+    assert "price is not known" not in done.stdout
+    assert done.results["study"]["llm"]["usd"] > 0
