@@ -6,7 +6,7 @@ Not called `build`: a submodule of that name would hide the function `neuropt_co
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +36,9 @@ MODES = ("live", "record", "replay")
 _HERE = "hydra.sweeper.llm"
 
 
-def make_advisor(kind: str, llm: Mapping[str, object], environ: Mapping[str, str]) -> Advisor:
+def make_advisor(
+    kind: str, llm: Mapping[str, object], environ: Mapping[str, str], stop: Callable[[], bool] = lambda: False
+) -> Advisor:
     """Returns the advisor that a setting names.
 
     Args:
@@ -44,6 +46,7 @@ def make_advisor(kind: str, llm: Mapping[str, object], environ: Mapping[str, str
             named, else the prior.
         llm: The settings under ``hydra.sweeper.llm``; ``provider`` may be ``auto``.
         environ: Where keys are looked up, by name.
+        stop: Whether a call of an LLM is not to be waited for any longer.
 
     Raises:
         ConfigError: The name is unknown, or an LLM is asked for and no key, or no SDK, is there.
@@ -79,7 +82,7 @@ def make_advisor(kind: str, llm: Mapping[str, object], environ: Mapping[str, str
     if terms.replay:  # Nobody is asked, so neither a key nor an SDK is needed.
         return WithStandIn(LLMAdvisor(ScriptedClient((), name=settings.name), terms), prior, source="llm")
     try:
-        client = make_client(settings, environ)
+        client = make_client(settings, environ, stop)
     except MissingExtraError as error:
         if kind == "llm" or llm.get("provider", "auto") != "auto" or llm.get("base_url"):
             raise

@@ -137,6 +137,8 @@ class Loop:
         for consultation in advice.consultations:
             study.consult(consultation)
             self._tell_sinks(lambda sink, scene, c=consultation: sink.consulted(scene, c))  # type: ignore[misc]
+        if parts.stop_requested():  # Resumed, the study asks anew; what was said and paid for is kept.
+            return
         self._ask(list(advice.proposals))
         self._dry = not advice.proposals and not self._running
 

@@ -20,7 +20,7 @@ from neuropt_core.llm import _wire
 from neuropt_core.llm._call import persist, within
 from neuropt_core.llm._faults import Asked, Fault, from_network, from_status
 from neuropt_core.llm._http import http_client
-from neuropt_core.llm.client import Completion, Message, ModelInfo
+from neuropt_core.llm.client import Completion, Message, ModelInfo, never
 from neuropt_core.llm.settings import LLMSettings
 
 Body = dict[str, Any]
@@ -34,15 +34,19 @@ class SDKClient(ABC):
         settings: Checked settings.
         key: The API key.
         base_url: The server; None means `HOME`.
+        stop: Whether a call is not to be waited for any longer.
     """
 
     HOME = ""
 
-    def __init__(self, settings: LLMSettings, key: str, base_url: str | None = None) -> None:
+    def __init__(
+        self, settings: LLMSettings, key: str, base_url: str | None = None, stop: Callable[[], bool] = never
+    ) -> None:
         self.name = settings.name
         self._settings = settings
         self._asked = Asked(settings.name, settings.key_name, key, settings.asked_model)
         self._base_url = base_url or self.HOME
+        self._stop = stop
 
     def complete(self, messages: Sequence[Message], *, schema: Mapping[str, Any]) -> Completion:
         """See `LLMClient.complete`."""
@@ -56,7 +60,7 @@ class SDKClient(ABC):
             async with http_client(self._base_url, seconds, proxy=proxy, only_key=only_key) as http:
                 return await self._converse(self._open(http), messages, schema, deadline)
 
-        done = within(seconds, self.name, call)
+        done = within(seconds, self.name, call, self._stop)
         return replace(done, seconds=time.monotonic() - start)
 
     def look(self) -> ModelInfo:
@@ -74,7 +78,7 @@ class SDKClient(ABC):
                 sdk = self._open(http)
                 return await persist(lambda: self._look(sdk), deadline)
 
-        return within(seconds, self.name, call)
+        return within(seconds, self.name, call, self._stop)
 
     @property
     def server(self) -> str:

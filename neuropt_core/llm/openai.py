@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from neuropt_core.llm import _wire
 from neuropt_core.llm._faults import Fault, from_status
 from neuropt_core.llm._sdk import Body, SDKClient, attempt, system_text, turns
 from neuropt_core.llm._structured import FORMAT, ShapeRefused, fits, only_object, question, refuses
-from neuropt_core.llm.client import Completion, DeclinedReply, Message, ModelInfo, UnusableReply
+from neuropt_core.llm.client import Completion, DeclinedReply, Message, ModelInfo, UnusableReply, never
 from neuropt_core.llm.settings import SHAPES, LLMSettings
 
 _log = logging.getLogger(__name__)
@@ -71,8 +71,10 @@ class CompatibleClient(_SDK):
     with the required keys. What worked is kept for the life of the client. All replies count in the usage.
     """
 
-    def __init__(self, settings: LLMSettings, key: str, base_url: str | None = None) -> None:
-        super().__init__(settings, key, base_url)
+    def __init__(
+        self, settings: LLMSettings, key: str, base_url: str | None = None, stop: Callable[[], bool] = never
+    ) -> None:
+        super().__init__(settings, key, base_url, stop)
         self._settled = settings.structured != "auto"
         self._shapes: tuple[str, ...] = (settings.structured,) if self._settled else SHAPES
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from llm_server import LLMServer, Step, any_legal_reply, envelope
-from sweeps import Sweep, sweep
+from llm_server import LLMServer, Step, any_legal_reply, envelope, wait_for
+from sweeps import Sweep, command, environment, sweep
 
 CANARY = "sk-canary-0123456789abcdef0123456789"
 
@@ -157,3 +160,29 @@ def test_a_reply_by_another_name_does_not_end_the_llm(tmp_path: Path, named: str
     assert len(server.requests) == 2
     assert "price is not known" not in done.stdout
     assert done.results["study"]["llm"]["usd"] > 0
+
+
+def test_ctrl_c_ends_the_wait_for_a_reply(tmp_path: Path) -> None:
+    """Ctrl-C during a call launches no trial and waits for no reply; the same command goes on and asks again."""
+    folder = tmp_path / "s"
+    folder.mkdir()
+    words = ("hydra.sweeper.n_trials=3", "hydra.sweeper.advisor=llm", "hydra.sweeper.llm.provider=anthropic")
+    with LLMServer([Step(delay=30.0)]) as server:
+        env = environment(**server.environ("anthropic"))
+        with subprocess.Popen(
+            command(folder, *words), env=env, cwd=folder, stdout=subprocess.PIPE, text=True, start_new_session=True
+        ) as running:
+            assert wait_for(lambda: len(server.requests) == 1, 30)
+            start = time.monotonic()
+            os.killpg(running.pid, signal.SIGINT)
+            stdout, _ = running.communicate(timeout=25)
+    assert running.returncode == 130
+    assert time.monotonic() - start < 10
+    done = Sweep(folder, 130, stdout, "")
+    assert list(done.told()) == done.ran() == [0]
+    (kept,) = [r for r in done.journal if r["op"] == "consult"]
+    assert kept["kind"] == "transient"
+    with LLMServer(any_legal_reply) as server:
+        again = sweep(folder, *words, env=server.environ("anthropic"))
+    assert again.code == 0, again.stderr
+    assert _sources(again) == [("default", ""), ("llm", ""), ("llm", "")]
