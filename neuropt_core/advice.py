@@ -49,6 +49,7 @@ class Consultation:
         key: What was asked, and whom, as a hash; the transcript's entries are found by it.
         raised: Whether the call itself failed, be it that there is a reply (truncated, declined) or not.
         asked: The id of the model that was asked, whoever answered; "" where it is not known.
+        accepted: How many of the reply's candidates became proposals; None where no reply was read.
     """
 
     model: str
@@ -65,11 +66,17 @@ class Consultation:
     key: str = ""
     raised: bool = False
     asked: str = ""
+    accepted: int | None = None
 
     @property
     def is_call(self) -> bool:
         """Whether somebody was asked."""
         return self.kind not in ("not asked", "resumed")
+
+    @property
+    def failed(self) -> bool:
+        """Whether a call was made and gave nothing to go on with: an answer without a legal candidate is of no use."""
+        return self.is_call and (self.kind != "answered" or self.accepted == 0)
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain data for the journal, from which `from_json` makes the same without `prompt` and `reply`."""
@@ -86,6 +93,7 @@ class Consultation:
             "key": self.key,
             "raised": self.raised,
             "asked": self.asked,
+            "accepted": self.accepted,
         }
 
     @classmethod
@@ -107,6 +115,7 @@ class Consultation:
             key=data.get("key", ""),
             raised=data.get("raised", False),
             asked=data.get("asked", ""),
+            accepted=data.get("accepted"),
         )
 
 

@@ -35,7 +35,7 @@ class Study:
             journal.append({"op": "study", "version": 1, "spec": spec.to_json()})
         for record in records[1:]:
             self._replay(record)
-        if self._consulted and self._consulted[-1].kind not in ("answered", "resumed"):
+        if self._consulted and (self._consulted[-1].failed or self._consulted[-1].kind == "not asked"):
             # Whoever begins again has perhaps mended the key: what failed before says nothing about the next call.
             self.consult(Consultation(model="", number=len(self._trials), kind="resumed"))
 

@@ -157,13 +157,15 @@ class LLMAdvisor:
             return (), replace(answered, complaints=(f"bad output: {error}",), kind="bad output"), True
         complaints = parsed.complaints
         if len(parsed.proposals) < wanted:
-            complaints += (f"{wanted} candidates asked for, {len(parsed.proposals)} legal",)
+            plural = "candidate" if wanted == 1 else "candidates"
+            complaints += (f"{wanted} {plural} asked for, {len(parsed.proposals)} legal",)
         answered = replace(
             answered,
             complaints=complaints,
             diagnosis=parsed.diagnosis,
             learnt=parsed.learnt,
             retired=parsed.retired,
+            accepted=len(parsed.proposals),
         )
         return parsed.proposals, answered, True
 

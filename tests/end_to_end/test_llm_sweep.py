@@ -186,3 +186,14 @@ def test_ctrl_c_ends_the_wait_for_a_reply(tmp_path: Path) -> None:
         again = sweep(folder, *words, env=server.environ("anthropic"))
     assert again.code == 0, again.stderr
     assert _sources(again) == [("default", ""), ("llm", ""), ("llm", "")]
+
+
+def test_a_model_without_a_legal_candidate_is_left_alone(tmp_path: Path) -> None:
+    """Three answers without a legal candidate suspend calls; the trials go on with the prior."""
+    text = json.dumps({"diagnosis": "", "lessons_keep": [], "lessons_retire": [], "candidates": []})
+    with LLMServer([Step(text=text)]) as server:
+        done = _advised(tmp_path, server, "anthropic", "hydra.sweeper.n_trials=5")
+    assert done.code == 0, done.stderr
+    assert len(server.requests) == 3
+    assert "left alone until trial 6 after a call that failed (no legal candidate)" in done.stdout
+    assert [r["accepted"] for r in done.journal if r["op"] == "consult"] == [0, 0, 0, None]
