@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from neuropt_core.advice import Advisor, Request
 from neuropt_core.errors import ConfigError, MissingExtraError
-from neuropt_core.spending import PRICES_OF, Budget, Price
+from neuropt_core.spending import PRICES_OF, Budget, Price, Spent
 from neuropt_core.trial import Proposal
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ class Rehearsal:
         input_tokens: About how many tokens the first call sends: a quarter of its characters.
         worst: The most tokens that a call can take, for the caps.
         price: USD per million tokens; None where it is not known.
+        refused: Which cap forbids the first call already, in words; "" if it may be made.
     """
 
     proposals: tuple[Proposal, ...]
@@ -113,6 +114,7 @@ class Rehearsal:
     input_tokens: int = 0
     worst: Mapping[str, int] = field(default_factory=dict)
     price: Price | None = None
+    refused: str = ""
 
     def cost(self, calls: int) -> str:
         """Returns what so many calls would cost, in words."""
@@ -142,7 +144,8 @@ def rehearse(advisor: Advisor, request: Request) -> Rehearsal:
     prompt, schema, worst = advisor.first.first_call(request)
     size = sum(len(message["content"]) for message in prompt) + len(str(dict(schema)))
     terms = advisor.first.terms
-    return Rehearsal(proposals, terms.model, prompt, schema, size // 4, worst, terms.known_price)
+    refused = terms.budget.refuses(Spent(), worst, terms.known_price)
+    return Rehearsal(proposals, terms.model, prompt, schema, size // 4, worst, terms.known_price, refused)
 
 
 def own_price(llm: Mapping[str, object]) -> Price | None:
@@ -152,6 +155,15 @@ def own_price(llm: Mapping[str, object]) -> Price | None:
         ConfigError: It is no price.
     """
     return None if llm.get("price") is None else Price(**_fields(Price, f"{_HERE}.price", llm["price"]))
+
+
+def own_budget(llm: Mapping[str, object]) -> Budget:
+    """Returns the caps under ``hydra.sweeper.llm.budget``.
+
+    Raises:
+        ConfigError: They are no caps.
+    """
+    return Budget(**_fields(Budget, f"{_HERE}.budget", llm.get("budget") or {}))
 
 
 def _terms(llm: Mapping[str, object], settings: LLMSettings) -> Terms:
@@ -165,7 +177,7 @@ def _terms(llm: Mapping[str, object], settings: LLMSettings) -> Terms:
     if (mode == "live") != (path is None):
         rule = "is for mode=record and mode=replay" if mode == "live" else f"must be given for mode={mode}"
         raise ConfigError(f"{_HERE}.transcript", rule, mend="Name the folder of the sweep that left it.")
-    budget = Budget(**_fields(Budget, f"{_HERE}.budget", llm.get("budget") or {}))
+    budget = own_budget(llm)
     price = own_price(llm)
     if budget.usd is not None and price is None and price_of(settings.asked_model) is None:
         rule = f"cannot be kept, since the price of {settings.asked_model} is not known"

@@ -155,15 +155,16 @@ class Budget:
             worst: ``input_tokens`` and ``output_tokens`` that the call can take at most.
             price: The price of the model that will be asked.
         """
+        which = "another" if so_far.calls else "the first"
         if self.calls is not None and so_far.calls >= self.calls:
             return f"the cap of {self.calls} LLM calls is reached"
         if self.tokens is not None and so_far.tokens + sum(worst.values()) > self.tokens:
-            return f"another call could pass the cap of {self.tokens:,} tokens ({so_far.tokens:,} spent)"
+            return f"{which} call could pass the cap of {self.tokens:,} tokens ({so_far.tokens:,} spent)"
         if self.usd is None:
             return ""
         cost = None if price is None else price.of(worst)
         if cost is None or so_far.usd is None:
             return f"the cap of ${self.usd:g} cannot be kept, since the model's price is not known"
         if so_far.usd + cost > self.usd:
-            return f"another call could pass the cap of ${self.usd:g} (${so_far.usd:.4f} spent)"
+            return f"{which} call could pass the cap of ${self.usd:g} (${so_far.usd:.4f} spent)"
         return ""

@@ -197,3 +197,13 @@ def test_a_model_without_a_legal_candidate_is_left_alone(tmp_path: Path) -> None
     assert len(server.requests) == 3
     assert "left alone until trial 6 after a call that failed (no legal candidate)" in done.stdout
     assert [r["accepted"] for r in done.journal if r["op"] == "consult"] == [0, 0, 0, None]
+
+
+def test_a_dry_run_says_that_the_budget_forbids_every_call(tmp_path: Path) -> None:
+    """A cap below the worst case of the first call is told before the sweep, in the words of the sweep itself."""
+    words = ("hydra.sweeper.dry_run=true", "hydra.sweeper.llm.budget.usd=0.001")
+    done = sweep(tmp_path / "s", *words, env={"ANTHROPIC_API_KEY": CANARY})
+    assert done.code == 0, done.stderr
+    assert "would not be asked at all: the first call could pass the cap of $0.001" in done.stdout
+    enough = sweep(tmp_path / "t", *words[:1], "hydra.sweeper.llm.budget.usd=1", env={"ANTHROPIC_API_KEY": CANARY})
+    assert "would not be asked" not in enough.stdout
