@@ -50,6 +50,8 @@ class Consultation:
         raised: Whether the call itself failed, be it that there is a reply (truncated, declined) or not.
         asked: The id of the model that was asked, whoever answered; "" where it is not known.
         accepted: How many of the reply's candidates became proposals; None where no reply was read.
+        place: How many consultations the study had before; -1 where it is not known.
+        replayed: Whether it was taken from a transcript, so that nobody was asked.
     """
 
     model: str
@@ -67,6 +69,8 @@ class Consultation:
     raised: bool = False
     asked: str = ""
     accepted: int | None = None
+    place: int = -1
+    replayed: bool = False
 
     @property
     def is_call(self) -> bool:
@@ -94,6 +98,8 @@ class Consultation:
             "raised": self.raised,
             "asked": self.asked,
             "accepted": self.accepted,
+            "place": self.place,
+            "replayed": self.replayed,
         }
 
     @classmethod
@@ -116,6 +122,8 @@ class Consultation:
             raised=data.get("raised", False),
             asked=data.get("asked", ""),
             accepted=data.get("accepted"),
+            place=data.get("place", -1),
+            replayed=data.get("replayed", False),
         )
 
 

@@ -91,7 +91,7 @@ class Spent:
         return f"{calls}, {self.tokens:,} tokens, {money}" + (" at most" if self.guessed else "")
 
 
-def spent(consulted: Iterable[Consultation], own: Price | None = None) -> Spent:
+def spent(consulted: Iterable[Consultation], own: Price | None = None, *, replayed: bool = False) -> Spent:
     """Returns what the calls so far have cost; those that were only suspended cost nothing.
 
     A reply whose tokens the server did not count is charged with the most that it can have cost (`worst` in its usage).
@@ -101,11 +101,12 @@ def spent(consulted: Iterable[Consultation], own: Price | None = None) -> Spent:
     Args:
         consulted: All exchanges of a study.
         own: The user's price, which beats the list's.
+        replayed: Whether exchanges from a transcript, which cost nothing now, count as they did when they were made.
     """
     calls = tokens = guessed = 0
     usd: float | None = 0.0
     for consultation in consulted:
-        if not consultation.is_call:
+        if not consultation.is_call or (consultation.replayed and not replayed):
             continue
         calls += 1
         usage = dict(consultation.usage)

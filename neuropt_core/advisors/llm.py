@@ -79,6 +79,24 @@ class LLMAdvisor:
         Raises:
             StudyError: A replay has come to a call that was not recorded.
         """
+        consultations: tuple[Consultation, ...] = ()
+        while True:
+            so_far = (*request.consulted, *consultations)
+            if self._resumed(so_far, request.number):
+                consultations += (
+                    Consultation("", number=request.number, kind="resumed", place=len(so_far), replayed=True),
+                )
+            advice = self._propose(replace(request, consulted=(*request.consulted, *consultations)))
+            consultations += advice.consultations
+            # An exchange that the study was left after, before a trial came of it, is replayed, and so is the next.
+            if not self._resumed((*request.consulted, *consultations), request.number):
+                return Advice(advice.proposals, consultations)
+
+    def _resumed(self, so_far: tuple[Consultation, ...], number: int) -> bool:
+        """Tells whether the study that is replayed was resumed at this point."""
+        return self.terms.replies is not None and self.terms.replies.resumed(len(so_far), number)
+
+    def _propose(self, request: Request) -> Advice:
         proposals: tuple[Proposal, ...] = ()
         complaints: tuple[str, ...] = ()
         consultations: tuple[Consultation, ...] = ()
@@ -108,14 +126,23 @@ class LLMAdvisor:
 
     def _forbidden(self, number: int, so_far: tuple[Consultation, ...], worst: Mapping[str, int]) -> str:
         terms = self.terms
-        so_dear = spent(so_far, terms.price)
+        # A replay stops at the caps where the study did; a record has its caps for what it asks itself.
+        so_dear = spent(so_far, terms.price, replayed=terms.replay)
         return suspension(so_far, number) or terms.budget.refuses(so_dear, worst, terms.known_price)
 
     def _noted(self, reason: str, request: Request, so_far: tuple[Consultation, ...]) -> tuple[Consultation, ...]:
         """Returns the note that no call is made, unless the last one says so already."""
         if so_far and so_far[-1].kind == "not asked" and so_far[-1].complaints == (reason,):
             return ()
-        return (Consultation(self._client.name, complaints=(reason,), number=request.number, kind="not asked"),)
+        return (
+            Consultation(
+                self._client.name,
+                complaints=(reason,),
+                number=request.number,
+                kind="not asked",
+                place=len(so_far),
+            ),
+        )
 
     def _ask(
         self,
@@ -133,10 +160,13 @@ class LLMAdvisor:
             number=request.number,
             key=call_key(self._client.name, asked, schema),
             asked=self.terms.model,
+            place=len(so_far),
         )
+        kept = self._kept(base, so_far)
+        base = replace(base, replayed=kept is not None)
         start = time.monotonic()
         try:
-            done = self._complete(base, schema, so_far)
+            done = self._client.complete(asked, schema=schema) if kept is None else _again(kept)
         except LLMError as error:
             failed = _failed(replace(base, seconds=time.monotonic() - start), error)
             return (), failed, isinstance(error, LLMBadOutput)
@@ -169,19 +199,19 @@ class LLMAdvisor:
         )
         return parsed.proposals, answered, True
 
-    def _complete(self, base: Consultation, schema: Mapping[str, Any], so_far: tuple[Consultation, ...]) -> Completion:
-        terms = self.terms
-        if terms.replies is not None:
-            kept = terms.replies.find(base.key, sum(c.key == base.key for c in so_far))
-            if kept is not None:
-                return _again(kept)
-            if terms.replay:
-                raise StudyError(
-                    f"trial {base.number}",
-                    f"needs a call that {terms.replies.path} does not hold",
-                    mend="Replay with the same config, seed and data; hydra.sweeper.llm.mode=record asks for the rest.",
-                )
-        return self._client.complete(base.prompt, schema=schema)
+    def _kept(self, base: Consultation, so_far: tuple[Consultation, ...]) -> Consultation | None:
+        """Returns the exchange that takes the place of a call, or None where the call is to be made."""
+        replies = self.terms.replies
+        if replies is None:
+            return None
+        kept = replies.find(base.key, sum(c.key == base.key for c in so_far))
+        if kept is None and self.terms.replay:
+            raise StudyError(
+                f"trial {base.number}",
+                f"needs a call that {replies.path} does not hold: {replies.difference(base.number, base.prompt)}",
+                mend="Replay with the same config, seed and data; hydra.sweeper.llm.mode=record asks for the rest.",
+            )
+        return kept
 
 
 def worst_case(asked: tuple[Message, ...], schema: Mapping[str, Any], max_tokens: int) -> dict[str, int]:

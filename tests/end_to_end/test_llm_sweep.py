@@ -8,41 +8,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from llm_server import LLMServer, Step, any_legal_reply, envelope, wait_for
-from sweeps import Sweep, command, environment, sweep
-
-CANARY = "sk-canary-0123456789abcdef0123456789"
-
-
-def _advised(tmp_path: Path, server: LLMServer, provider: str, *arguments: str) -> Sweep:
-    env: Mapping[str, str] = server.environ(provider, key=CANARY)
-    return sweep(
-        tmp_path / "s",
-        "hydra.sweeper.n_trials=4",
-        "hydra.sweeper.advisor=llm",
-        *server.arguments(provider),
-        "hydra.sweeper.llm.deadline=20",
-        *arguments,
-        env=env,
-    )
-
-
-def _sources(done: Sweep) -> list[tuple[str, str]]:
-    asked = [r["proposal"] for r in done.journal if r["op"] == "ask"]
-    return [(p["source"], p["stands_in_for"]) for p in asked]
+from sweeps import CANARY, Sweep, advised, command, environment, proposals, sources, sweep
 
 
 @pytest.mark.parametrize("provider", ["anthropic", "openai", "openai_compatible"])
 def test_the_llm_proposes_and_its_words_are_kept(tmp_path: Path, provider: str) -> None:
     """With a key, trials after the baseline come from the LLM, and each exchange is in the transcript, whole."""
     with LLMServer(any_legal_reply) as server:
-        done = _advised(tmp_path, server, provider)
+        done = advised(tmp_path, server, provider)
     assert done.code == 0, done.stderr
-    assert _sources(done) == [("default", ""), ("llm", ""), ("llm", ""), ("llm", "")]
+    assert sources(done) == [("default", ""), ("llm", ""), ("llm", ""), ("llm", "")]
     transcript = done.folder / "neuropt" / "transcript.jsonl"
     assert transcript.stat().st_mode & 0o777 == 0o600
     consults = [json.loads(line) for line in transcript.read_text().splitlines()]
@@ -58,17 +37,17 @@ def test_the_llm_proposes_and_its_words_are_kept(tmp_path: Path, provider: str) 
 def test_a_dead_llm_is_stood_in_for_and_named(tmp_path: Path, status: int) -> None:
     """Without an answer the sweep goes on with the prior, and every such trial says for whom it stands in."""
     with LLMServer([Step(status=status)]) as server:
-        done = _advised(tmp_path, server, "anthropic")
+        done = advised(tmp_path, server, "anthropic")
     assert done.code == 0, done.stderr
-    assert [stood for _, stood in _sources(done)] == ["", "llm", "llm", "llm"]
-    assert {source for source, _ in _sources(done)[1:]} <= {"prior", "surrogate"}
+    assert [stood for _, stood in sources(done)] == ["", "llm", "llm", "llm"]
+    assert {source for source, _ in sources(done)[1:]} <= {"prior", "surrogate"}
     assert "standing in for llm" in done.stdout
 
 
 def test_the_key_is_written_nowhere(tmp_path: Path) -> None:
     """The key is in no file of the sweep and in no line that it prints."""
     with LLMServer(any_legal_reply) as server:
-        done = _advised(tmp_path, server, "anthropic")
+        done = advised(tmp_path, server, "anthropic")
     files = [p for p in done.folder.rglob("*") if p.is_file()]
     assert len(files) > 10
     assert [p for p in files if CANARY.encode() in p.read_bytes()] == []
@@ -76,14 +55,10 @@ def test_the_key_is_written_nowhere(tmp_path: Path) -> None:
     assert any(CANARY in json.dumps(dict(r.headers)) for r in server.requests)  # it did reach the vendor
 
 
-def _proposals(done: Sweep) -> list[Mapping[str, object]]:
-    return [r["proposal"] for r in done.journal if r["op"] == "ask"]
-
-
 def test_a_replay_repeats_the_study_without_a_server(tmp_path: Path) -> None:
     """From its transcript a study runs again to the digit, without a key or a network; a call it lacks ends it."""
     with LLMServer(any_legal_reply) as server:
-        first = _advised(tmp_path / "a", server, "anthropic")
+        first = advised(tmp_path / "a", server, "anthropic")
     assert first.code == 0, first.stderr
     replay = (
         "hydra.sweeper.advisor=llm",
@@ -93,30 +68,30 @@ def test_a_replay_repeats_the_study_without_a_server(tmp_path: Path) -> None:
     )
     again = sweep(tmp_path / "b" / "s", "hydra.sweeper.n_trials=4", *replay)
     assert again.code == 0, again.stderr
-    assert _proposals(again) == _proposals(first)
+    assert proposals(again) == proposals(first)
     assert "replayed" in again.stdout
     longer = sweep(tmp_path / "c" / "s", "hydra.sweeper.n_trials=5", *replay)
     assert longer.code != 0
     assert "does not hold" in longer.stderr
-    assert _proposals(longer)[:1] == _proposals(first)[:1]
+    assert proposals(longer)[:1] == proposals(first)[:1]
 
 
 def test_at_a_cap_the_sweep_goes_on_without_the_llm(tmp_path: Path) -> None:
     """After two calls no third is made; the rest is proposed in the LLM's stead, visibly, and the reason told once."""
     with LLMServer(any_legal_reply) as server:
-        done = _advised(tmp_path, server, "anthropic", "hydra.sweeper.llm.budget.calls=1")
+        done = advised(tmp_path, server, "anthropic", "hydra.sweeper.llm.budget.calls=1")
         assert len(server.requests) == 1
     assert done.code == 0, done.stderr
-    assert [stood for _, stood in _sources(done)] == ["", "", "llm", "llm"]
+    assert [stood for _, stood in sources(done)] == ["", "", "llm", "llm"]
     assert done.stdout.count("the cap of 1 LLM calls is reached") == 1
 
 
 def test_a_wrong_key_is_tried_once(tmp_path: Path) -> None:
     """What will fail again is not asked again before every trial, but after a pause, and at once after a resume."""
     with LLMServer([Step(status=401)]) as server:
-        done = _advised(tmp_path, server, "anthropic")
+        done = advised(tmp_path, server, "anthropic")
         assert len(server.requests) == 1
-        again = _advised(tmp_path, server, "anthropic", "hydra.sweeper.n_trials=5")
+        again = advised(tmp_path, server, "anthropic", "hydra.sweeper.n_trials=5")
         assert len(server.requests) == 2
     assert (done.code, again.code) == (0, 0)
     assert done.stdout.count("left alone until trial 5") == 1
@@ -132,7 +107,7 @@ def test_a_script_drives_a_sweep_without_a_network(tmp_path: Path) -> None:
         env={"PYTHONPATH": os.pathsep.join(sys.path), "HTTPS_PROXY": "http://127.0.0.1:9"},
     )
     assert done.code == 0, done.stderr
-    assert _sources(done) == [("default", ""), ("llm", ""), ("llm", "")]
+    assert sources(done) == [("default", ""), ("llm", ""), ("llm", "")]
     assert "scripted: llm_server.any_legal_reply" in done.stdout
 
 
@@ -140,8 +115,8 @@ def test_a_price_is_given_on_the_command_line(tmp_path: Path) -> None:
     """The user's own price counts what was spent; half a price ends the sweep in a sentence, before any trial."""
     price = "hydra.sweeper.llm.price={input:1000,output:10000}"
     with LLMServer(any_legal_reply) as server:
-        done = _advised(tmp_path / "a", server, "openai_compatible", price, "hydra.sweeper.n_trials=2")
-        half = _advised(tmp_path / "b", server, "openai_compatible", "hydra.sweeper.llm.price={input:1}")
+        done = advised(tmp_path / "a", server, "openai_compatible", price, "hydra.sweeper.n_trials=2")
+        half = advised(tmp_path / "b", server, "openai_compatible", "hydra.sweeper.llm.price={input:1}")
     assert done.code == 0, done.stderr
     assert done.results["study"]["llm"]["usd"] == pytest.approx(0.3)
     assert half.code != 0
@@ -155,7 +130,7 @@ def test_a_reply_by_another_name_does_not_end_the_llm(tmp_path: Path, named: str
     text = json.dumps({"diagnosis": "", "lessons_keep": [], "lessons_retire": [], "candidates": []})
     cap = "hydra.sweeper.llm.budget.usd=1"
     with LLMServer([Step(body=envelope("/v1/messages", text, model=named))]) as server:
-        done = _advised(tmp_path, server, "anthropic", cap, "hydra.sweeper.n_trials=2")
+        done = advised(tmp_path, server, "anthropic", cap, "hydra.sweeper.n_trials=2")
     assert done.code == 0, done.stderr
     assert len(server.requests) == 2
     assert "price is not known" not in done.stdout
@@ -185,14 +160,14 @@ def test_ctrl_c_ends_the_wait_for_a_reply(tmp_path: Path) -> None:
     with LLMServer(any_legal_reply) as server:
         again = sweep(folder, *words, env=server.environ("anthropic"))
     assert again.code == 0, again.stderr
-    assert _sources(again) == [("default", ""), ("llm", ""), ("llm", "")]
+    assert sources(again) == [("default", ""), ("llm", ""), ("llm", "")]
 
 
 def test_a_model_without_a_legal_candidate_is_left_alone(tmp_path: Path) -> None:
     """Three answers without a legal candidate suspend calls; the trials go on with the prior."""
     text = json.dumps({"diagnosis": "", "lessons_keep": [], "lessons_retire": [], "candidates": []})
     with LLMServer([Step(text=text)]) as server:
-        done = _advised(tmp_path, server, "anthropic", "hydra.sweeper.n_trials=5")
+        done = advised(tmp_path, server, "anthropic", "hydra.sweeper.n_trials=5")
     assert done.code == 0, done.stderr
     assert len(server.requests) == 3
     assert "left alone until trial 6 after a call that failed (no legal candidate)" in done.stdout
