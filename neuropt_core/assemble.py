@@ -144,7 +144,7 @@ def rehearse(advisor: Advisor, request: Request) -> Rehearsal:
     prompt, schema, worst = advisor.first.first_call(request)
     size = sum(len(message["content"]) for message in prompt) + len(str(dict(schema)))
     terms = advisor.first.terms
-    refused = terms.budget.refuses(Spent(), worst, terms.known_price)
+    refused = terms.budget.refuses(Spent(), advisor.first.at_most(worst), terms.known_price)
     return Rehearsal(proposals, terms.model, prompt, schema, size // 4, worst, terms.known_price, refused)
 
 

@@ -16,7 +16,7 @@ class LLMBudgetConf:
     """Hard caps for the study, checked for the worst case before a call; at a cap the sweep goes on without the LLM."""
 
     calls: int | None = None
-    """Calls, failed ones and second turns included; null is no cap."""
+    """Requests: failed ones, retries and second turns count; null is no cap. A call may pass it by its own retries."""
     tokens: int | None = 2_000_000
     """Input and output together."""
     usd: float | None = None

@@ -11,7 +11,7 @@ from neuropt_core.advice import Advice, Consultation, Request, lessons
 from neuropt_core.errors import LLMBadOutput, LLMError, LLMFatal, LLMRefused, LLMTransient, StudyError
 from neuropt_core.llm._text import redact_reply
 from neuropt_core.llm.breaker import suspension
-from neuropt_core.llm.client import Completion, DeclinedReply, LLMClient, Message, UnusableReply
+from neuropt_core.llm.client import Completion, DeclinedReply, LLMClient, Message, UnusableReply, most_replies
 from neuropt_core.llm.prompt import messages
 from neuropt_core.llm.reply import parse_reply
 from neuropt_core.llm.schema import reply_schema
@@ -108,7 +108,7 @@ class LLMAdvisor:
             asked = messages(replace(request, consulted=so_far), complaints, [p.params for p in proposals])
             schema = reply_schema(request.space)
             worst = worst_case(asked, schema, self.terms.max_tokens)
-            if reason := self._forbidden(request.number, so_far, worst):
+            if reason := self._forbidden(request.number, so_far, self.at_most(worst)):
                 consultations += self._noted(reason, request, so_far)
                 break
             found, consultation, worth = self._ask(request, asked, schema, proposals, so_far)
@@ -118,6 +118,10 @@ class LLMAdvisor:
             if not worth or len(proposals) >= request.count:
                 break
         return Advice(proposals, consultations)
+
+    def at_most(self, worst: Mapping[str, int]) -> dict[str, int]:
+        """Returns the most tokens of the next call, which may be several requests (`most_replies`)."""
+        return {name: count * most_replies(self._client) for name, count in worst.items()}
 
     def first_call(self, request: Request) -> tuple[tuple[Message, ...], dict[str, Any], dict[str, int]]:
         """Returns the prompt and the schema of a request's first call, and the most tokens that it can take."""
@@ -225,11 +229,17 @@ def worst_case(asked: tuple[Message, ...], schema: Mapping[str, Any], max_tokens
 
 
 def _charged(consultation: Consultation, worst: Mapping[str, int]) -> Consultation:
-    """Adds the worst case to a reply whose tokens were not counted, so that no budget is passed unseen."""
-    if not consultation.reply or {"input_tokens", "output_tokens"} <= set(consultation.usage):
+    """Adds the worst case of what was not counted, so that no budget is passed unseen.
+
+    That is a reply without counts, and each request without a whole answer: vendors charge for what they made.
+    """
+    counted = {"input_tokens", "output_tokens"} <= set(consultation.usage)
+    unread = consultation.reply and not counted
+    times = consultation.usage.get("requests", 1) if unread else consultation.usage.get("lost", 0)
+    if not times:
         return consultation
-    usage = {**consultation.usage, "worst_input": worst["input_tokens"], "worst_output": worst["output_tokens"]}
-    return replace(consultation, usage=usage)
+    more = {"worst_input": times * worst["input_tokens"], "worst_output": times * worst["output_tokens"]}
+    return replace(consultation, usage={**consultation.usage, **more})
 
 
 def _again(kept: Consultation) -> Completion:
@@ -239,6 +249,7 @@ def _again(kept: Consultation) -> Completion:
     if not kept.raised:
         return done
     error = _ERRORS[kept.kind](kept.complaints[0].removeprefix(f"{kept.kind}: "))
+    error.usage = usage
     if kept.reply and kept.kind in ("bad output", "refused"):
         whole = UnusableReply(error.where) if kept.kind == "bad output" else DeclinedReply(error.where)
         whole.completion = done
@@ -250,7 +261,11 @@ def _failed(base: Consultation, error: LLMError) -> Consultation:
     # The consultation names the model already.
     kind = next(word for word, made in _ERRORS.items() if isinstance(error, made))
     failed = replace(
-        base, complaints=(f"{kind}: {str(error).removeprefix(f'{base.model}: ')}",), kind=kind, raised=True
+        base,
+        complaints=(f"{kind}: {str(error).removeprefix(f'{base.model}: ')}",),
+        kind=kind,
+        raised=True,
+        usage=dict(error.usage),
     )
     # A truncated or refused reply was paid for: it is kept with its usage.
     if isinstance(error, (UnusableReply, DeclinedReply)) and error.completion is not None:

@@ -112,6 +112,11 @@ class LLMClient(Protocol):
         ...
 
 
+def most_replies(client: LLMClient) -> int:
+    """Returns how many replies one call may have to be paid for; more than one where a server's ways are found out."""
+    return int(getattr(client, "most_replies", 1))
+
+
 def make_client(
     settings: LLMSettings, environ: Mapping[str, str] = os.environ, stop: Callable[[], bool] = never
 ) -> LLMClient:

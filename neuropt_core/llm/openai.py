@@ -12,7 +12,7 @@ import openai
 
 from neuropt_core.llm import _wire
 from neuropt_core.llm._faults import Fault, from_status
-from neuropt_core.llm._sdk import Body, SDKClient, attempt, system_text, turns
+from neuropt_core.llm._sdk import Body, SDKClient, Tally, attempt, system_text, turns
 from neuropt_core.llm._structured import FORMAT, ShapeRefused, fits, only_object, question, refuses
 from neuropt_core.llm.client import Completion, DeclinedReply, Message, ModelInfo, UnusableReply, never
 from neuropt_core.llm.settings import SHAPES, LLMSettings
@@ -90,13 +90,18 @@ class CompatibleClient(_SDK):
         return body
 
     async def _converse(
-        self, sdk: openai.AsyncOpenAI, messages: Sequence[Message], schema: Mapping[str, Any], deadline: float
+        self,
+        sdk: openai.AsyncOpenAI,
+        messages: Sequence[Message],
+        schema: Mapping[str, Any],
+        deadline: float,
+        tally: Tally,
     ) -> Completion:
         spent: dict[str, int] = {}
         while True:
             last = self._settled or len(self._shapes) == 1
             try:
-                done = _charged(await super()._converse(sdk, messages, schema, deadline), spent)
+                done = _charged(await super()._converse(sdk, messages, schema, deadline, tally), spent)
             except ShapeRefused as error:
                 _log.debug("%s: %s", self.name, error)
             except (UnusableReply, DeclinedReply) as error:
@@ -108,6 +113,11 @@ class CompatibleClient(_SDK):
                     return done
                 spent = dict(done.usage)
             self._shapes = self._shapes[1:]
+
+    @property
+    def most_replies(self) -> int:
+        """How many replies the next call may have to be paid for: one for each shape that it may still try."""
+        return 1 if self._settled else len(self._shapes)
 
     def _settle(self) -> None:
         if not self._settled:

@@ -105,3 +105,9 @@ def test_a_price_is_a_number(values: dict[str, float]) -> None:
     """What cannot be a price is refused with its key."""
     with pytest.raises(ConfigError, match=r"hydra\.sweeper\.llm\.price"):
         Price(**values)
+
+
+def test_retries_are_counted_and_lost_requests_are_charged() -> None:
+    """A call of three requests counts as three, and what was lost on the way is added to what was counted."""
+    found = spent([_call(requests=3, lost=2, worst_input=200, worst_output=100, input_tokens=10, output_tokens=5)])
+    assert (found.calls, found.tokens, found.guessed) == (3, 315, 1)

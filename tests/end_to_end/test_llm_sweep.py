@@ -182,3 +182,27 @@ def test_a_dry_run_says_that_the_budget_forbids_every_call(tmp_path: Path) -> No
     assert "would not be asked at all: the first call could pass the cap of $0.001" in done.stdout
     enough = sweep(tmp_path / "t", *words[:1], "hydra.sweeper.llm.budget.usd=1", env={"ANTHROPIC_API_KEY": CANARY})
     assert "would not be asked" not in enough.stdout
+
+
+@pytest.mark.parametrize("step", [Step(delay=5.0), Step(text="x" * 500, cut=100)])
+def test_a_call_without_a_whole_answer_is_charged(tmp_path: Path, step: Step) -> None:
+    """A deadline, or a connection that breaks off, costs the worst case: the vendor may charge for its answer."""
+    words = ("hydra.sweeper.llm.deadline=2", "hydra.sweeper.n_trials=2")
+    with LLMServer([step]) as server:
+        done = advised(tmp_path, server, "anthropic", *words)
+    assert done.code == 0, done.stderr
+    (kept,) = [r for r in done.journal if r["op"] == "consult"]
+    told = done.results["study"]["llm"]
+    assert told["calls"] == len(server.requests) == kept["usage"]["lost"]
+    assert told["tokens"] > 8192 * len(server.requests)
+
+
+def test_a_probe_of_shapes_is_checked_and_counted_whole(tmp_path: Path) -> None:
+    """While a server's ways are found out, one call may be four requests: all fit the cap, and all are counted."""
+    words = ("hydra.sweeper.n_trials=2", "hydra.sweeper.llm.budget.tokens=30000")
+    with LLMServer([Step(text="prose")]) as server:
+        tight = advised(tmp_path / "a", server, "openai_compatible", *words)
+        assert len(server.requests) == 0
+        done = advised(tmp_path / "b", server, "openai_compatible", *words[:1])
+        assert done.results["study"]["llm"]["calls"] == len(server.requests) >= 4
+    assert "could pass the cap of 30,000 tokens" in tight.stdout
