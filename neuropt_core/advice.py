@@ -48,6 +48,10 @@ class Consultation:
         retired: Numbers of earlier lessons, counted from 1 over the study, that it takes back.
         key: What was asked, and whom, as a hash; the transcript's entries are found by it.
         raised: Whether the call itself failed, be it that there is a reply (truncated, declined) or not.
+        asked: The id of the model that was asked, whoever answered; "" where it is not known.
+        accepted: How many of the reply's candidates became proposals; None where no reply was read.
+        place: How many consultations the study had before; -1 where it is not known.
+        replayed: Whether it was taken from a transcript, so that nobody was asked.
     """
 
     model: str
@@ -63,11 +67,20 @@ class Consultation:
     retired: tuple[int, ...] = ()
     key: str = ""
     raised: bool = False
+    asked: str = ""
+    accepted: int | None = None
+    place: int = -1
+    replayed: bool = False
 
     @property
     def is_call(self) -> bool:
         """Whether somebody was asked."""
         return self.kind not in ("not asked", "resumed")
+
+    @property
+    def failed(self) -> bool:
+        """Whether a call was made and gave nothing to go on with: an answer without a legal candidate is of no use."""
+        return self.is_call and (self.kind != "answered" or self.accepted == 0)
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain data for the journal, from which `from_json` makes the same without `prompt` and `reply`."""
@@ -83,6 +96,10 @@ class Consultation:
             "retired": list(self.retired),
             "key": self.key,
             "raised": self.raised,
+            "asked": self.asked,
+            "accepted": self.accepted,
+            "place": self.place,
+            "replayed": self.replayed,
         }
 
     @classmethod
@@ -103,6 +120,10 @@ class Consultation:
             retired=tuple(data.get("retired", ())),
             key=data.get("key", ""),
             raised=data.get("raised", False),
+            asked=data.get("asked", ""),
+            accepted=data.get("accepted"),
+            place=data.get("place", -1),
+            replayed=data.get("replayed", False),
         )
 
 

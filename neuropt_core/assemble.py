@@ -6,14 +6,14 @@ Not called `build`: a submodule of that name would hide the function `neuropt_co
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuropt_core.advice import Advisor, Request
 from neuropt_core.errors import ConfigError, MissingExtraError
-from neuropt_core.spending import PRICES_OF, Budget, Price
+from neuropt_core.spending import PRICES_OF, Budget, Price, Spent
 from neuropt_core.trial import Proposal
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ MODES = ("live", "record", "replay")
 _HERE = "hydra.sweeper.llm"
 
 
-def make_advisor(kind: str, llm: Mapping[str, object], environ: Mapping[str, str]) -> Advisor:
+def make_advisor(
+    kind: str, llm: Mapping[str, object], environ: Mapping[str, str], stop: Callable[[], bool] = lambda: False
+) -> Advisor:
     """Returns the advisor that a setting names.
 
     Args:
@@ -44,6 +46,7 @@ def make_advisor(kind: str, llm: Mapping[str, object], environ: Mapping[str, str
             named, else the prior.
         llm: The settings under ``hydra.sweeper.llm``; ``provider`` may be ``auto``.
         environ: Where keys are looked up, by name.
+        stop: Whether a call of an LLM is not to be waited for any longer.
 
     Raises:
         ConfigError: The name is unknown, or an LLM is asked for and no key, or no SDK, is there.
@@ -79,7 +82,7 @@ def make_advisor(kind: str, llm: Mapping[str, object], environ: Mapping[str, str
     if terms.replay:  # Nobody is asked, so neither a key nor an SDK is needed.
         return WithStandIn(LLMAdvisor(ScriptedClient((), name=settings.name), terms), prior, source="llm")
     try:
-        client = make_client(settings, environ)
+        client = make_client(settings, environ, stop)
     except MissingExtraError as error:
         if kind == "llm" or llm.get("provider", "auto") != "auto" or llm.get("base_url"):
             raise
@@ -101,6 +104,7 @@ class Rehearsal:
         input_tokens: About how many tokens the first call sends: a quarter of its characters.
         worst: The most tokens that a call can take, for the caps.
         price: USD per million tokens; None where it is not known.
+        refused: Which cap forbids the first call already, in words; "" if it may be made.
     """
 
     proposals: tuple[Proposal, ...]
@@ -110,6 +114,7 @@ class Rehearsal:
     input_tokens: int = 0
     worst: Mapping[str, int] = field(default_factory=dict)
     price: Price | None = None
+    refused: str = ""
 
     def cost(self, calls: int) -> str:
         """Returns what so many calls would cost, in words."""
@@ -139,7 +144,8 @@ def rehearse(advisor: Advisor, request: Request) -> Rehearsal:
     prompt, schema, worst = advisor.first.first_call(request)
     size = sum(len(message["content"]) for message in prompt) + len(str(dict(schema)))
     terms = advisor.first.terms
-    return Rehearsal(proposals, terms.model, prompt, schema, size // 4, worst, terms.known_price)
+    refused = terms.budget.refuses(Spent(), advisor.first.at_most(worst), terms.known_price)
+    return Rehearsal(proposals, terms.model, prompt, schema, size // 4, worst, terms.known_price, refused)
 
 
 def own_price(llm: Mapping[str, object]) -> Price | None:
@@ -149,6 +155,15 @@ def own_price(llm: Mapping[str, object]) -> Price | None:
         ConfigError: It is no price.
     """
     return None if llm.get("price") is None else Price(**_fields(Price, f"{_HERE}.price", llm["price"]))
+
+
+def own_budget(llm: Mapping[str, object]) -> Budget:
+    """Returns the caps under ``hydra.sweeper.llm.budget``.
+
+    Raises:
+        ConfigError: They are no caps.
+    """
+    return Budget(**_fields(Budget, f"{_HERE}.budget", llm.get("budget") or {}))
 
 
 def _terms(llm: Mapping[str, object], settings: LLMSettings) -> Terms:
@@ -162,7 +177,7 @@ def _terms(llm: Mapping[str, object], settings: LLMSettings) -> Terms:
     if (mode == "live") != (path is None):
         rule = "is for mode=record and mode=replay" if mode == "live" else f"must be given for mode={mode}"
         raise ConfigError(f"{_HERE}.transcript", rule, mend="Name the folder of the sweep that left it.")
-    budget = Budget(**_fields(Budget, f"{_HERE}.budget", llm.get("budget") or {}))
+    budget = own_budget(llm)
     price = own_price(llm)
     if budget.usd is not None and price is None and price_of(settings.asked_model) is None:
         rule = f"cannot be kept, since the price of {settings.asked_model} is not known"
@@ -182,19 +197,20 @@ def _fields(kind: type[Budget] | type[Price], where: str, given: object) -> dict
     given = vars(given) if is_dataclass(given) else given
     if not isinstance(given, Mapping) or not set(given) <= set(names):
         raise ConfigError(where, f"must be a mapping with some of {names}", got=given)
+    missing = [f.name for f in fields(kind) if f.default is MISSING and given.get(f.name) is None]
+    if missing:
+        raise ConfigError(where, f"must also say {' and '.join(missing)}", got=dict(given))
     return dict(given)
 
 
 def llm_settings(llm: Mapping[str, object], environ: Mapping[str, str]) -> LLMSettings | None:
     """Returns whom to ask as the settings under ``hydra.sweeper.llm`` say; None where ``auto`` finds no key.
 
-    Raises:
-        ConfigError: A setting is wrong.
-    """
-    """Returns the checked settings; None if ``provider=auto`` finds nobody to ask.
-
     ``auto`` is ``scripted`` where there is a script, and ``openai_compatible`` where a server is named: nearly all
     servers speak chat completions, and no key leaves that was not named for it. Else the vendor whose key is set.
+
+    Raises:
+        ConfigError: A setting is wrong.
     """
     from neuropt_core.llm.settings import LLMSettings, pick_provider
 

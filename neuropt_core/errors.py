@@ -15,6 +15,8 @@ NeuroptError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 _NOTHING: Any = object()
@@ -67,7 +69,13 @@ class StudyError(NeuroptError):
 
 
 class LLMError(NeuroptError):
-    """One consultation of an LLM failed."""
+    """One consultation of an LLM failed.
+
+    Attributes:
+        usage: What is known of its cost, as in a consultation.
+    """
+
+    usage: Mapping[str, int] = MappingProxyType({})
 
 
 class LLMFatal(LLMError):

@@ -72,10 +72,10 @@ class Spent:
     """What consultations have cost.
 
     Attributes:
-        calls: How many were made, failed ones and second turns included.
+        calls: How many requests were made, failed ones, retries and second turns included.
         tokens: Input and output together.
         usd: Dollars; None if the price of a model is not known.
-        guessed: How many of the calls came without counts of tokens and are charged with the most they can have cost.
+        guessed: How many of the consultations are charged, in whole or in part, with the most they can have cost.
     """
 
     calls: int = 0
@@ -91,30 +91,36 @@ class Spent:
         return f"{calls}, {self.tokens:,} tokens, {money}" + (" at most" if self.guessed else "")
 
 
-def spent(consulted: Iterable[Consultation], own: Price | None = None) -> Spent:
+def spent(consulted: Iterable[Consultation], own: Price | None = None, *, replayed: bool = False) -> Spent:
     """Returns what the calls so far have cost; those that were only suspended cost nothing.
 
-    A reply whose tokens the server did not count is charged with the most that it can have cost (`worst` in its usage).
-    A call that got no reply is counted, and costs what the server said of it, mostly nothing.
+    A reply whose tokens the server did not count, and a request that was sent and got no whole answer, are charged with
+    the most that they can have cost (``worst_input`` and ``worst_output``). Each request counts as a call.
+    A call that got no reply is counted, and costs what the server said of it, mostly nothing. A reply that names a
+    model without a price (an alias, a gateway's own name) has the price of the model that was asked.
 
     Args:
         consulted: All exchanges of a study.
         own: The user's price, which beats the list's.
+        replayed: Whether exchanges from a transcript, which cost nothing now, count as they did when they were made.
     """
     calls = tokens = guessed = 0
     usd: float | None = 0.0
     for consultation in consulted:
-        if not consultation.is_call:
+        if not consultation.is_call or (consultation.replayed and not replayed):
             continue
-        calls += 1
         usage = dict(consultation.usage)
-        if "worst_input" in usage and not {"input_tokens", "output_tokens"} <= usage.keys():
-            usage = {"input_tokens": usage["worst_input"], "output_tokens": usage["worst_output"]}
+        calls += usage.get("requests", 1)
+        if "worst_input" in usage:
+            known = {"input_tokens", "output_tokens"} <= usage.keys()
+            said = usage if known else {"input_tokens": 0, "output_tokens": 0}
+            both = {f"{side}_tokens": said[f"{side}_tokens"] + usage[f"worst_{side}"] for side in ("input", "output")}
+            usage = {**said, **both}
             guessed += 1
         if not {"input_tokens", "output_tokens"} <= usage.keys():
             continue
         tokens += usage["input_tokens"] + usage["output_tokens"]
-        price = own or price_of(consultation.model)
+        price = own or price_of(consultation.model) or price_of(consultation.asked)
         cost = None if price is None else price.of(usage)
         usd = None if usd is None or cost is None else usd + cost
     return Spent(calls, tokens, usd, guessed)
@@ -125,7 +131,7 @@ class Budget:
     """Hard caps for a study; None is no cap.
 
     Attributes:
-        calls: Calls, failed ones and second turns included.
+        calls: Requests, failed ones, retries and second turns included; the last call may pass it by its own retries.
         tokens: Input and output together.
         usd: Dollars.
 
@@ -154,15 +160,16 @@ class Budget:
             worst: ``input_tokens`` and ``output_tokens`` that the call can take at most.
             price: The price of the model that will be asked.
         """
+        which = "another" if so_far.calls else "the first"
         if self.calls is not None and so_far.calls >= self.calls:
             return f"the cap of {self.calls} LLM calls is reached"
         if self.tokens is not None and so_far.tokens + sum(worst.values()) > self.tokens:
-            return f"another call could pass the cap of {self.tokens:,} tokens ({so_far.tokens:,} spent)"
+            return f"{which} call could pass the cap of {self.tokens:,} tokens ({so_far.tokens:,} spent)"
         if self.usd is None:
             return ""
         cost = None if price is None else price.of(worst)
         if cost is None or so_far.usd is None:
             return f"the cap of ${self.usd:g} cannot be kept, since the model's price is not known"
         if so_far.usd + cost > self.usd:
-            return f"another call could pass the cap of ${self.usd:g} (${so_far.usd:.4f} spent)"
+            return f"{which} call could pass the cap of ${self.usd:g} (${so_far.usd:.4f} spent)"
         return ""

@@ -35,9 +35,12 @@ class Study:
             journal.append({"op": "study", "version": 1, "spec": spec.to_json()})
         for record in records[1:]:
             self._replay(record)
-        if self._consulted and self._consulted[-1].kind not in ("answered", "resumed"):
-            # Whoever begins again has perhaps mended the key: what failed before says nothing about the next call.
-            self.consult(Consultation(model="", number=len(self._trials), kind="resumed"))
+        last = self._consulted[-1] if self._consulted else None
+        number, place = len(self._trials), len(self._consulted)
+        # Whoever begins again has perhaps mended the key: what failed before says nothing about the next call. And of
+        # an answer that no trial came of, a replay has to know that it was left.
+        if last and last.kind != "resumed" and (last.failed or last.kind == "not asked" or last.number == number):
+            self.consult(Consultation(model="", number=number, kind="resumed", place=place))
 
     @property
     def trials(self) -> tuple[Trial, ...]:

@@ -56,6 +56,8 @@ class DryRun:
             ]
         if found.prompt:
             said.append(f"  {found.cost(self.n_trials - 1)}")
+        if found.refused:
+            said.append(f"  The LLM would not be asked at all: {found.refused} (hydra.sweeper.llm.budget)")
         if target := os.environ.get(DRY_RUN_TO):
             found = replace(found, proposals=())
             data = {**asdict(found), "llm": self.llm, "n_trials": self.n_trials}

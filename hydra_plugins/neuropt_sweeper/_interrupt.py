@@ -23,7 +23,6 @@ class Interrupt:
         self._say = say
         self._presses = self._raised = self._woken = self._ours = 0
         self._lock = threading.RLock()  # The handler may come upon its own thread's count.
-        self._reader, self._writer = socket.socketpair()
         self._exits = contextlib.ExitStack()
 
     @property
@@ -34,6 +33,7 @@ class Interrupt:
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is not threading.main_thread():
             return self  # Only the main thread may handle signals; whoever runs us in another has his own way to stop.
+        self._reader, self._writer = socket.socketpair()
         self._reader.setblocking(False)
         self._writer.setblocking(False)
         listener = threading.Thread(target=self._listen, daemon=True)

@@ -11,7 +11,7 @@ from hydra_plugins.neuropt_sweeper._batch import Backend, Job, outcome_of
 from hydra_plugins.neuropt_sweeper._compose import Composer
 from hydra_plugins.neuropt_sweeper._overrides import override
 from hydra_plugins.neuropt_sweeper._space import Plan
-from neuropt_core.advice import Advisor, own_configuration
+from neuropt_core.advice import Advisor, Consultation, own_configuration
 from neuropt_core.errors import ConfigError, StudyError
 from neuropt_core.sinks.base import Scene, Sink
 from neuropt_core.spending import Price, spent
@@ -61,6 +61,8 @@ class Loop:
             ConfigError: Trial 0 shows that the script and the study do not fit together.
         """
         self._tell_sinks(lambda sink, scene: sink.study_started(scene))
+        if self._study.consulted and self._study.consulted[-1].kind == "resumed":
+            self._show(self._study.consulted[-1])  # Written by the study itself, before there was a sink.
         self._adopt()
         while (reason := self._reason_to_stop()) is None:
             self._fill()
@@ -135,10 +137,16 @@ class Loop:
             return
         advice = parts.advisor.propose(study.request(count=count, n_trials=parts.n_trials))
         for consultation in advice.consultations:
+            # The transcript comes first: what the journal has and it lacks could never be replayed.
+            self._show(consultation)
             study.consult(consultation)
-            self._tell_sinks(lambda sink, scene, c=consultation: sink.consulted(scene, c))  # type: ignore[misc]
+        if parts.stop_requested():  # Resumed, the study asks anew; what was said and paid for is kept.
+            return
         self._ask(list(advice.proposals))
         self._dry = not advice.proposals and not self._running
+
+    def _show(self, consultation: Consultation) -> None:
+        self._tell_sinks(lambda sink, scene: sink.consulted(scene, consultation))
 
     def _ask(self, proposals: list[Proposal]) -> None:
         for proposal in proposals:

@@ -73,12 +73,13 @@ def _run(
 ) -> Sequence[Trial]:
     conf, environ = read_settings(settings), environment()
     composer = Composer(hydra_context, config)
-    advisor = make_advisor(conf.advisor, vars(conf.llm), environ)
+    console = ConsoleSink(log_path=None if conf.dry_run else composer.sweep_dir / "neuropt.log")
+    interrupt = Interrupt(console.say)
+    advisor = make_advisor(conf.advisor, vars(conf.llm), environ, lambda: interrupt.requested)
     name = conf.study_name or composer.sweep_dir.name
     if conf.dry_run:
         return _rehearse(conf, composer, task_function, arguments, advisor)
     wandb = make_wandb_sink(vars(conf.wandb), environ)
-    console = ConsoleSink(log_path=composer.sweep_dir / "neuropt.log")
     line, params = parse_arguments(arguments), parse_params(conf.params.items())
     journal = Journal(composer.sweep_dir / "neuropt" / "journal.jsonl")  # Held first: a refused sweep writes nothing.
     try:
@@ -93,7 +94,7 @@ def _run(
         )
         capacity = _capacity(conf, launcher, console)
         console.say(_opening(conf, composer, advisor, study, f"{type(launcher).__name__}, {capacity} at a time"))
-        with Interrupt(console.say) as interrupt:
+        with interrupt:
             # Where jobs run in this process, Ctrl-C must reach the training code itself.
             around = nullcontext if isinstance(launcher, BasicLauncher) else interrupt.sparing_children
             parts = Parts(

@@ -16,7 +16,7 @@ class LLMBudgetConf:
     """Hard caps for the study, checked for the worst case before a call; at a cap the sweep goes on without the LLM."""
 
     calls: int | None = None
-    """Calls, failed ones and second turns included; null is no cap."""
+    """Requests: failed ones, retries and second turns count; null is no cap. A call may pass it by its own retries."""
     tokens: int | None = 2_000_000
     """Input and output together."""
     usd: float | None = None
@@ -57,7 +57,8 @@ class LLMConf:
     transcript: str | None = None
     """For record and replay: the folder of the sweep that left a transcript, or the file."""
     budget: LLMBudgetConf = field(default_factory=LLMBudgetConf)
-    price: dict[str, float] | None = None
+    # Any, since no key can be set on the command line in what is declared as dict | None and is None.
+    price: Any = None
     """USD per million tokens, e.g. {input: 1.0, output: 5.0, cache_read: 0.1}; null takes the dated list price."""
 
 

@@ -11,7 +11,7 @@ from neuropt_core.advice import Advice, Consultation, Request, lessons
 from neuropt_core.errors import LLMBadOutput, LLMError, LLMFatal, LLMRefused, LLMTransient, StudyError
 from neuropt_core.llm._text import redact_reply
 from neuropt_core.llm.breaker import suspension
-from neuropt_core.llm.client import Completion, DeclinedReply, LLMClient, Message, UnusableReply
+from neuropt_core.llm.client import Completion, DeclinedReply, LLMClient, Message, UnusableReply, most_replies
 from neuropt_core.llm.prompt import messages
 from neuropt_core.llm.reply import parse_reply
 from neuropt_core.llm.schema import reply_schema
@@ -79,6 +79,24 @@ class LLMAdvisor:
         Raises:
             StudyError: A replay has come to a call that was not recorded.
         """
+        consultations: tuple[Consultation, ...] = ()
+        while True:
+            so_far = (*request.consulted, *consultations)
+            if self._resumed(so_far, request.number):
+                consultations += (
+                    Consultation("", number=request.number, kind="resumed", place=len(so_far), replayed=True),
+                )
+            advice = self._propose(replace(request, consulted=(*request.consulted, *consultations)))
+            consultations += advice.consultations
+            # An exchange that the study was left after, before a trial came of it, is replayed, and so is the next.
+            if not self._resumed((*request.consulted, *consultations), request.number):
+                return Advice(advice.proposals, consultations)
+
+    def _resumed(self, so_far: tuple[Consultation, ...], number: int) -> bool:
+        """Tells whether the study that is replayed was resumed at this point."""
+        return self.terms.replies is not None and self.terms.replies.resumed(len(so_far), number)
+
+    def _propose(self, request: Request) -> Advice:
         proposals: tuple[Proposal, ...] = ()
         complaints: tuple[str, ...] = ()
         consultations: tuple[Consultation, ...] = ()
@@ -90,7 +108,7 @@ class LLMAdvisor:
             asked = messages(replace(request, consulted=so_far), complaints, [p.params for p in proposals])
             schema = reply_schema(request.space)
             worst = worst_case(asked, schema, self.terms.max_tokens)
-            if reason := self._forbidden(request.number, so_far, worst):
+            if reason := self._forbidden(request.number, so_far, self.at_most(worst)):
                 consultations += self._noted(reason, request, so_far)
                 break
             found, consultation, worth = self._ask(request, asked, schema, proposals, so_far)
@@ -101,6 +119,10 @@ class LLMAdvisor:
                 break
         return Advice(proposals, consultations)
 
+    def at_most(self, worst: Mapping[str, int]) -> dict[str, int]:
+        """Returns the most tokens of the next call, which may be several requests (`most_replies`)."""
+        return {name: count * most_replies(self._client) for name, count in worst.items()}
+
     def first_call(self, request: Request) -> tuple[tuple[Message, ...], dict[str, Any], dict[str, int]]:
         """Returns the prompt and the schema of a request's first call, and the most tokens that it can take."""
         asked, schema = messages(request), reply_schema(request.space)
@@ -108,14 +130,23 @@ class LLMAdvisor:
 
     def _forbidden(self, number: int, so_far: tuple[Consultation, ...], worst: Mapping[str, int]) -> str:
         terms = self.terms
-        so_dear = spent(so_far, terms.price)
+        # A replay stops at the caps where the study did; a record has its caps for what it asks itself.
+        so_dear = spent(so_far, terms.price, replayed=terms.replay)
         return suspension(so_far, number) or terms.budget.refuses(so_dear, worst, terms.known_price)
 
     def _noted(self, reason: str, request: Request, so_far: tuple[Consultation, ...]) -> tuple[Consultation, ...]:
         """Returns the note that no call is made, unless the last one says so already."""
         if so_far and so_far[-1].kind == "not asked" and so_far[-1].complaints == (reason,):
             return ()
-        return (Consultation(self._client.name, complaints=(reason,), number=request.number, kind="not asked"),)
+        return (
+            Consultation(
+                self._client.name,
+                complaints=(reason,),
+                number=request.number,
+                kind="not asked",
+                place=len(so_far),
+            ),
+        )
 
     def _ask(
         self,
@@ -128,11 +159,18 @@ class LLMAdvisor:
         """Makes one call; also returns whether another turn could mend what is missing."""
         wanted = request.count - len(before)
         base = Consultation(
-            self._client.name, asked, number=request.number, key=call_key(self._client.name, asked, schema)
+            self._client.name,
+            asked,
+            number=request.number,
+            key=call_key(self._client.name, asked, schema),
+            asked=self.terms.model,
+            place=len(so_far),
         )
+        kept = self._kept(base, so_far)
+        base = replace(base, replayed=kept is not None)
         start = time.monotonic()
         try:
-            done = self._complete(base, schema, so_far)
+            done = self._client.complete(asked, schema=schema) if kept is None else _again(kept)
         except LLMError as error:
             failed = _failed(replace(base, seconds=time.monotonic() - start), error)
             return (), failed, isinstance(error, LLMBadOutput)
@@ -162,22 +200,23 @@ class LLMAdvisor:
             diagnosis=parsed.diagnosis,
             learnt=parsed.learnt,
             retired=parsed.retired,
+            accepted=len(parsed.proposals),
         )
         return parsed.proposals, answered, True
 
-    def _complete(self, base: Consultation, schema: Mapping[str, Any], so_far: tuple[Consultation, ...]) -> Completion:
-        terms = self.terms
-        if terms.replies is not None:
-            kept = terms.replies.find(base.key, sum(c.key == base.key for c in so_far))
-            if kept is not None:
-                return _again(kept)
-            if terms.replay:
-                raise StudyError(
-                    f"trial {base.number}",
-                    f"needs a call that {terms.replies.path} does not hold",
-                    mend="Replay with the same config, seed and data; hydra.sweeper.llm.mode=record asks for the rest.",
-                )
-        return self._client.complete(base.prompt, schema=schema)
+    def _kept(self, base: Consultation, so_far: tuple[Consultation, ...]) -> Consultation | None:
+        """Returns the exchange that takes the place of a call, or None where the call is to be made."""
+        replies = self.terms.replies
+        if replies is None:
+            return None
+        kept = replies.find(base.key, sum(c.key == base.key for c in so_far))
+        if kept is None and self.terms.replay:
+            raise StudyError(
+                f"trial {base.number}",
+                f"needs a call that {replies.path} does not hold: {replies.difference(base.number, base.prompt)}",
+                mend="Replay with the same config, seed and data; hydra.sweeper.llm.mode=record asks for the rest.",
+            )
+        return kept
 
 
 def worst_case(asked: tuple[Message, ...], schema: Mapping[str, Any], max_tokens: int) -> dict[str, int]:
@@ -191,11 +230,17 @@ def worst_case(asked: tuple[Message, ...], schema: Mapping[str, Any], max_tokens
 
 
 def _charged(consultation: Consultation, worst: Mapping[str, int]) -> Consultation:
-    """Adds the worst case to a reply whose tokens were not counted, so that no budget is passed unseen."""
-    if not consultation.reply or {"input_tokens", "output_tokens"} <= set(consultation.usage):
+    """Adds the worst case of what was not counted, so that no budget is passed unseen.
+
+    That is a reply without counts, and each request without a whole answer: vendors charge for what they made.
+    """
+    counted = {"input_tokens", "output_tokens"} <= set(consultation.usage)
+    unread = consultation.reply and not counted
+    times = consultation.usage.get("requests", 1) if unread else consultation.usage.get("lost", 0)
+    if not times:
         return consultation
-    usage = {**consultation.usage, "worst_input": worst["input_tokens"], "worst_output": worst["output_tokens"]}
-    return replace(consultation, usage=usage)
+    more = {"worst_input": times * worst["input_tokens"], "worst_output": times * worst["output_tokens"]}
+    return replace(consultation, usage={**consultation.usage, **more})
 
 
 def _again(kept: Consultation) -> Completion:
@@ -205,6 +250,7 @@ def _again(kept: Consultation) -> Completion:
     if not kept.raised:
         return done
     error = _ERRORS[kept.kind](kept.complaints[0].removeprefix(f"{kept.kind}: "))
+    error.usage = usage
     if kept.reply and kept.kind in ("bad output", "refused"):
         whole = UnusableReply(error.where) if kept.kind == "bad output" else DeclinedReply(error.where)
         whole.completion = done
@@ -216,7 +262,11 @@ def _failed(base: Consultation, error: LLMError) -> Consultation:
     # The consultation names the model already.
     kind = next(word for word, made in _ERRORS.items() if isinstance(error, made))
     failed = replace(
-        base, complaints=(f"{kind}: {str(error).removeprefix(f'{base.model}: ')}",), kind=kind, raised=True
+        base,
+        complaints=(f"{kind}: {str(error).removeprefix(f'{base.model}: ')}",),
+        kind=kind,
+        raised=True,
+        usage=dict(error.usage),
     )
     # A truncated or refused reply was paid for: it is kept with its usage.
     if isinstance(error, (UnusableReply, DeclinedReply)) and error.completion is not None:

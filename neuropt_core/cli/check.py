@@ -13,12 +13,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from neuropt_core.assemble import DRY_RUN_TO, Rehearsal, llm_settings, own_price
+from neuropt_core.assemble import DRY_RUN_TO, Rehearsal, llm_settings, own_budget, own_price
 from neuropt_core.errors import ConfigError, LLMError, NeuroptError
-from neuropt_core.spending import Price, price_of
+from neuropt_core.spending import Price, Spent, price_of
 
 _USUAL = {"input_tokens": 6_000, "output_tokens": 8_192}
 # A prompt of a fine-tuning study after some ten trials (benchmarks/results/llm_cost.md), and the longest reply.
+_LAST = 12
+"""Lines of a failed run that are passed on."""
+
 _PROBE_SCHEMA = {
     "type": "object",
     "properties": {"answer": {"type": "string", "enum": ["yes", "no"]}},
@@ -76,8 +79,7 @@ def rehearsed(script: str, overrides: Sequence[str]) -> Asked:
             check=False,
         )
         if done.returncode or not target.exists():
-            last = [line for line in done.stderr.splitlines() if line.strip()][-3:]
-            told = " ".join(" ".join(last).split()) or f"it ended with code {done.returncode}"
+            told = _said(done.stderr) or f"it ended with code {done.returncode}"
             raise NeuroptError(script, f"its dry run failed: {told}")
         data = json.loads(target.read_text(encoding="utf-8"))
     return Asked(
@@ -88,6 +90,16 @@ def rehearsed(script: str, overrides: Sequence[str]) -> Asked:
         input_tokens=data["input_tokens"] or None,
         worst=data["worst"],
     )
+
+
+def _said(stderr: str) -> str:
+    """Returns why a run failed, in one line: of a traceback its end, and else all but Hydra's word on tracebacks.
+
+    Hydra says what is wrong first, e.g. that a key cannot be overridden, and adds what it knows of the node.
+    """
+    lines = [line for line in stderr.splitlines() if line.strip() and "HYDRA_FULL_ERROR" not in line]
+    traced = any(line.startswith("Traceback ") for line in lines)
+    return " ".join(" ".join(lines[-3:] if traced else lines[-_LAST:]).split())
 
 
 def check_lines(asked: Asked, environ: Mapping[str, str], *, call: bool = False) -> tuple[list[str], bool]:
@@ -130,6 +142,11 @@ def check_lines(asked: Asked, environ: Mapping[str, str], *, call: bool = False)
             lines.append(f"Call: {done.model} answered {done.text.strip()[:60]} in {done.seconds:.1f} s")
     except LLMError as error:
         lines.append(f"No: {error}")
+        works = False
+    worst = asked.worst or {**_USUAL, "output_tokens": settings.max_tokens}
+    price = own_price(asked.llm) or price_of(settings.asked_model)
+    if refused := own_budget(asked.llm).refuses(Spent(), worst, price):
+        lines.append(f"No: {refused} (hydra.sweeper.llm.budget)")
         works = False
     lines.append(_cost(asked, settings.asked_model, own_price(asked.llm)))
     lines.append("It will work." if works else "It will not work: the prior would stand in for the LLM, visibly.")

@@ -12,6 +12,7 @@ import httpx2
 
 from neuropt_core.errors import LLMBadOutput, LLMError, LLMFatal, LLMTransient
 from neuropt_core.llm._text import tidy
+from neuropt_core.llm.client import NoWholeReply
 
 _NO_QUOTA = ("insufficient_quota", "billing_error", "billing_hard_limit_reached", "credit_balance_too_low")
 _LATER = (408, 409, 425, 429)
@@ -38,11 +39,13 @@ class Asked:
         name: Provider and model.
         key_name: The variable that holds the key; "" where none is sent.
         key: The key itself; only ever searched for.
+        model: The id of the model.
     """
 
     name: str
     key_name: str
     key: str
+    model: str = ""
 
     def __repr__(self) -> str:
         return f"Asked({self.name!r}, {self.key_name!r})"
@@ -86,7 +89,9 @@ def from_network(asked: Asked, error: BaseException) -> Fault:
             return unreadable(asked, "sent a reply that cannot be unpacked")
         deepest, cause = cause, cause.__cause__
     # Only the kind: messages of the network layers quote header values.
-    return Fault(LLMTransient(asked.name, f"could not be reached, or broke off ({type(deepest).__name__})"))
+    if isinstance(deepest, (httpx2.ConnectError, httpx2.ConnectTimeout)):
+        return Fault(LLMTransient(asked.name, f"could not be reached ({type(deepest).__name__})"))
+    return Fault(NoWholeReply(asked.name, f"could not be reached, or broke off ({type(deepest).__name__})"))
 
 
 def unreadable(asked: Asked, what: str) -> Fault:

@@ -16,15 +16,46 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from neuropt_core.errors import LLMError
 from neuropt_core.llm import _wire
 from neuropt_core.llm._call import persist, within
 from neuropt_core.llm._faults import Asked, Fault, from_network, from_status
 from neuropt_core.llm._http import http_client
-from neuropt_core.llm.client import Completion, Message, ModelInfo
+from neuropt_core.llm.client import (
+    Completion,
+    DeclinedReply,
+    Message,
+    ModelInfo,
+    NoWholeReply,
+    UnusableReply,
+    never,
+)
 from neuropt_core.llm.settings import LLMSettings
 
 Body = dict[str, Any]
 T = TypeVar("T")
+
+
+class Tally:
+    """Counts the requests of one call, and those that were sent and got no whole answer."""
+
+    def __init__(self) -> None:
+        self._sent = self._lost = self._open = 0
+
+    async def count(self, attempt: Awaitable[Completion | Fault]) -> Completion | Fault:
+        """Returns what comes of an attempt; one that never ends, because the deadline cancels it, stays open."""
+        self._sent, self._open = self._sent + 1, 1
+        outcome = await attempt
+        self._open = 0
+        if isinstance(outcome, Fault) and isinstance(outcome.error, NoWholeReply):
+            self._lost += 1
+        return outcome
+
+    def add(self, usage: Mapping[str, int]) -> dict[str, int]:
+        """Returns a usage with these counts, where they are not those of one request with a whole answer."""
+        lost = self._lost + self._open
+        more = {"requests": self._sent} if self._sent > 1 else {}
+        return {**usage, **more, **({"lost": lost} if lost else {})}
 
 
 class SDKClient(ABC):
@@ -34,30 +65,41 @@ class SDKClient(ABC):
         settings: Checked settings.
         key: The API key.
         base_url: The server; None means `HOME`.
+        stop: Whether a call is not to be waited for any longer.
     """
 
     HOME = ""
 
-    def __init__(self, settings: LLMSettings, key: str, base_url: str | None = None) -> None:
+    def __init__(
+        self, settings: LLMSettings, key: str, base_url: str | None = None, stop: Callable[[], bool] = never
+    ) -> None:
         self.name = settings.name
         self._settings = settings
-        self._asked = Asked(settings.name, settings.key_name, key)
+        self._asked = Asked(settings.name, settings.key_name, key, settings.asked_model)
         self._base_url = base_url or self.HOME
+        self._stop = stop
 
     def complete(self, messages: Sequence[Message], *, schema: Mapping[str, Any]) -> Completion:
         """See `LLMClient.complete`."""
         seconds = self._settings.deadline
-        start = time.monotonic()
+        start, tally = time.monotonic(), Tally()
 
         async def call() -> Completion:
             deadline = asyncio.get_running_loop().time() + seconds
             only_key = self._asked.key if self._settings.foreign else None
             proxy = self._settings.proxy
             async with http_client(self._base_url, seconds, proxy=proxy, only_key=only_key) as http:
-                return await self._converse(self._open(http), messages, schema, deadline)
+                return await self._converse(self._open(http), messages, schema, deadline, tally)
 
-        done = within(seconds, self.name, call)
-        return replace(done, seconds=time.monotonic() - start)
+        try:
+            done = within(seconds, self.name, call, self._stop)
+        except (UnusableReply, DeclinedReply) as error:
+            error.completion = error.completion and replace(error.completion, usage=tally.add(error.completion.usage))
+            raise
+        except LLMError as error:
+            error.usage = tally.add({})
+            raise
+        return replace(done, usage=tally.add(done.usage), seconds=time.monotonic() - start)
 
     def look(self) -> ModelInfo:
         """Asks the server what it says of the model; costs nothing.
@@ -74,7 +116,7 @@ class SDKClient(ABC):
                 sdk = self._open(http)
                 return await persist(lambda: self._look(sdk), deadline)
 
-        return within(seconds, self.name, call)
+        return within(seconds, self.name, call, self._stop)
 
     @property
     def server(self) -> str:
@@ -82,11 +124,11 @@ class SDKClient(ABC):
         return urlsplit(self._base_url).netloc
 
     async def _converse(
-        self, sdk: Any, messages: Sequence[Message], schema: Mapping[str, Any], deadline: float
+        self, sdk: Any, messages: Sequence[Message], schema: Mapping[str, Any], deadline: float, tally: Tally
     ) -> Completion:
         """Returns the reply to one question, after as many attempts as there is time for."""
         body = self._body(messages, schema)
-        return await persist(lambda: self._attempt(sdk, body), deadline)
+        return await persist(lambda: tally.count(self._attempt(sdk, body)), deadline)
 
     @abstractmethod
     def _open(self, http: httpx2.AsyncClient) -> Any:

@@ -155,7 +155,7 @@ def _completion(
 ) -> Completion:
     counts = {"input_tokens": sent, "output_tokens": got, "cached_tokens": cached}
     model = data.get("model")
-    name = one_line(model, 100) if isinstance(model, str) and model.strip() else asked.name
+    name = one_line(model, 100) if isinstance(model, str) and model.strip() else asked.model or asked.name
     return Completion(whole(text), {k: v for k, v in counts.items() if v is not None}, name)
 
 

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from neuropt_core.advice import Consultation
 
 PATIENCE = 3
-"""Failures in a row after which calls are suspended; of one that will happen again, such as a wrong key, one."""
+"""Failures in a row after which calls are suspended; of one that will happen again, such as a wrong key, one.
+
+An answer without a legal candidate is a failure: a model that never gives one costs two calls a trial, for nothing."""
 
 _PAUSE, _LONGEST = 4, 32
 
@@ -24,7 +26,7 @@ def suspended_until(consulted: Sequence[Consultation]) -> int:
     asked = [c for c in consulted if c.kind != "not asked"]
     failures = 0
     for consultation in reversed(asked):
-        if consultation.kind in ("answered", "resumed"):
+        if not consultation.failed:
             break
         failures += 1
     if not failures:
@@ -47,4 +49,5 @@ def suspension(consulted: Sequence[Consultation], number: int) -> str:
     if number >= until:
         return ""
     last = next(c for c in reversed(consulted) if c.is_call)
-    return f"left alone until trial {until} after a call that failed ({last.kind})"
+    how = "no legal candidate" if last.kind == "answered" else last.kind
+    return f"left alone until trial {until} after a call that failed ({how})"

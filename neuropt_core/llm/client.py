@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module, metadata
 from typing import Any, Protocol
 
-from neuropt_core.errors import ConfigError, LLMBadOutput, LLMRefused, MissingExtraError
+from neuropt_core.errors import ConfigError, LLMBadOutput, LLMRefused, LLMTransient, MissingExtraError
 from neuropt_core.llm.settings import LLMSettings, check_url, is_loopback
 
 _log = logging.getLogger(__name__)
@@ -79,6 +79,18 @@ class DeclinedReply(LLMRefused):
     completion: Completion | None = None
 
 
+class NoWholeReply(LLMTransient):
+    """A request was sent and no whole reply came of it: the deadline, an interrupt, or a connection that broke off.
+
+    The vendor may have answered, and may charge for it.
+    """
+
+
+def never() -> bool:
+    """Returns False: nobody asks to stop."""
+    return False
+
+
 class LLMClient(Protocol):
     """Something that answers messages with JSON.
 
@@ -100,12 +112,20 @@ class LLMClient(Protocol):
         ...
 
 
-def make_client(settings: LLMSettings, environ: Mapping[str, str] = os.environ) -> LLMClient:
+def most_replies(client: LLMClient) -> int:
+    """Returns how many replies one call may have to be paid for; more than one where a server's ways are found out."""
+    return int(getattr(client, "most_replies", 1))
+
+
+def make_client(
+    settings: LLMSettings, environ: Mapping[str, str] = os.environ, stop: Callable[[], bool] = never
+) -> LLMClient:
     """Returns the client that the settings describe. Imports the vendor's SDK, which takes a second or two.
 
     Args:
         settings: What the user asked for.
         environ: Where the key is, and ``ANTHROPIC_BASE_URL`` or ``OPENAI_BASE_URL`` if the settings name no server.
+        stop: Whether a call is not to be waited for any longer.
 
     Raises:
         ConfigError: The key's variable is missing, empty or holds what no key can be; the URL is wrong; or the script
@@ -136,7 +156,7 @@ def make_client(settings: LLMSettings, environ: Mapping[str, str] = os.environ) 
     if http_log.level == logging.NOTSET:
         # It writes a line per request at INFO, between the lines of the trials; a level that the user set stays.
         http_log.setLevel(logging.WARNING)
-    client = getattr(leaf, name)(settings, key, base_url)
+    client = getattr(leaf, name)(settings, key, base_url, stop)
     return client
 
 

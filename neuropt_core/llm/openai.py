@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +12,9 @@ import openai
 
 from neuropt_core.llm import _wire
 from neuropt_core.llm._faults import Fault, from_status
-from neuropt_core.llm._sdk import Body, SDKClient, attempt, system_text, turns
+from neuropt_core.llm._sdk import Body, SDKClient, Tally, attempt, system_text, turns
 from neuropt_core.llm._structured import FORMAT, ShapeRefused, fits, only_object, question, refuses
-from neuropt_core.llm.client import Completion, DeclinedReply, Message, ModelInfo, UnusableReply
+from neuropt_core.llm.client import Completion, DeclinedReply, Message, ModelInfo, UnusableReply, never
 from neuropt_core.llm.settings import SHAPES, LLMSettings
 
 _log = logging.getLogger(__name__)
@@ -71,8 +71,10 @@ class CompatibleClient(_SDK):
     with the required keys. What worked is kept for the life of the client. All replies count in the usage.
     """
 
-    def __init__(self, settings: LLMSettings, key: str, base_url: str | None = None) -> None:
-        super().__init__(settings, key, base_url)
+    def __init__(
+        self, settings: LLMSettings, key: str, base_url: str | None = None, stop: Callable[[], bool] = never
+    ) -> None:
+        super().__init__(settings, key, base_url, stop)
         self._settled = settings.structured != "auto"
         self._shapes: tuple[str, ...] = (settings.structured,) if self._settled else SHAPES
 
@@ -88,13 +90,18 @@ class CompatibleClient(_SDK):
         return body
 
     async def _converse(
-        self, sdk: openai.AsyncOpenAI, messages: Sequence[Message], schema: Mapping[str, Any], deadline: float
+        self,
+        sdk: openai.AsyncOpenAI,
+        messages: Sequence[Message],
+        schema: Mapping[str, Any],
+        deadline: float,
+        tally: Tally,
     ) -> Completion:
         spent: dict[str, int] = {}
         while True:
             last = self._settled or len(self._shapes) == 1
             try:
-                done = _charged(await super()._converse(sdk, messages, schema, deadline), spent)
+                done = _charged(await super()._converse(sdk, messages, schema, deadline, tally), spent)
             except ShapeRefused as error:
                 _log.debug("%s: %s", self.name, error)
             except (UnusableReply, DeclinedReply) as error:
@@ -106,6 +113,11 @@ class CompatibleClient(_SDK):
                     return done
                 spent = dict(done.usage)
             self._shapes = self._shapes[1:]
+
+    @property
+    def most_replies(self) -> int:
+        """How many replies the next call may have to be paid for: one for each shape that it may still try."""
+        return 1 if self._settled else len(self._shapes)
 
     def _settle(self) -> None:
         if not self._settled:

@@ -30,8 +30,8 @@ class TranscriptSink:
         """Does nothing."""
 
     def consulted(self, scene: Scene, consultation: Consultation) -> None:
-        """Appends the exchange; what was no call is in the journal."""
-        if consultation.is_call:
+        """Appends the exchange, or that the study was resumed; the other notes are in the journal alone."""
+        if consultation.is_call or consultation.kind == "resumed":
             transcript.write(self.path, consultation)
 
     def study_finished(self, scene: Scene, reason: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from neuropt_core.advisors.chance import RandomAdvisor
 from neuropt_core.advisors.prior import PriorAdvisor
 from neuropt_core.advisors.stand_in import WithStandIn
-from neuropt_core.assemble import make_advisor, make_wandb_sink
+from neuropt_core.assemble import make_advisor, make_wandb_sink, own_price
 from neuropt_core.errors import ConfigError, MissingExtraError
 
 KEY = {"ANTHROPIC_API_KEY": "test-key"}
@@ -84,3 +84,13 @@ def test_wandb_may_be_off() -> None:
     assert make_wandb_sink({"mode": "offline"}, {}) is not None
     with pytest.raises(ConfigError, match=r"hydra\.sweeper\.wandb\.mode"):
         make_wandb_sink({"mode": "sideways"}, {})
+
+
+@pytest.mark.parametrize(
+    ("price", "words"),
+    [({"input": 1.0}, "must also say output"), ({}, "must also say input and output"), (3, "must be a mapping")],
+)
+def test_a_price_is_given_whole(price: object, words: str) -> None:
+    """Half a price is refused with what it lacks, and is no bare TypeError."""
+    with pytest.raises(ConfigError, match=words):
+        own_price({"price": price})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from neuropt_core.advice import Consultation
@@ -38,6 +40,13 @@ def test_an_unknown_model_has_no_price() -> None:
     assert price_of("my-local-model") is None
     assert spent([_call(**USAGE), _call("my-local-model", **USAGE)]).usd is None
     assert spent([_call("my-local-model", **USAGE)], own=Price(1.0, 0.0)).usd == pytest.approx(1.0)
+
+
+def test_a_reply_by_another_name_has_the_price_of_what_was_asked() -> None:
+    """An alias that a server answers with has no price of its own; one that has a price keeps it."""
+    alias, dear = _call("claude-haiku-latest", **USAGE), _call("claude-haiku-4-5", **USAGE)
+    assert spent([replace(alias, asked="claude-haiku-5-5")]).usd == pytest.approx(0.15)
+    assert spent([replace(dear, asked="claude-haiku-5-5")]).usd == pytest.approx(1.5)
 
 
 def test_every_call_is_charged() -> None:
@@ -96,3 +105,9 @@ def test_a_price_is_a_number(values: dict[str, float]) -> None:
     """What cannot be a price is refused with its key."""
     with pytest.raises(ConfigError, match=r"hydra\.sweeper\.llm\.price"):
         Price(**values)
+
+
+def test_retries_are_counted_and_lost_requests_are_charged() -> None:
+    """A call of three requests counts as three, and what was lost on the way is added to what was counted."""
+    found = spent([_call(requests=3, lost=2, worst_input=200, worst_output=100, input_tokens=10, output_tokens=5)])
+    assert (found.calls, found.tokens, found.guessed) == (3, 315, 1)

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from llm_server import LLMServer
 
+CANARY = "sk-canary-0123456789abcdef0123456789"
 BOWL = Path(__file__).parent / "apps" / "bowl.py"
 
 
@@ -89,3 +91,28 @@ def sweep(
         stdin=subprocess.DEVNULL,
     )
     return Sweep(folder, done.returncode, done.stdout, done.stderr)
+
+
+def advised(tmp_path: Path, server: LLMServer, provider: str, *arguments: str) -> Sweep:
+    """Runs a sweep of four trials in ``tmp_path/s`` that a server of the test advises."""
+    env: Mapping[str, str] = server.environ(provider, key=CANARY)
+    return sweep(
+        tmp_path / "s",
+        "hydra.sweeper.n_trials=4",
+        "hydra.sweeper.advisor=llm",
+        *server.arguments(provider),
+        "hydra.sweeper.llm.deadline=20",
+        *arguments,
+        env=env,
+    )
+
+
+def sources(done: Sweep) -> list[tuple[str, str]]:
+    """Who proposed each trial, and for whom he stood in."""
+    asked = [r["proposal"] for r in done.journal if r["op"] == "ask"]
+    return [(p["source"], p["stands_in_for"]) for p in asked]
+
+
+def proposals(done: Sweep) -> list[Mapping[str, object]]:
+    """All proposals of a sweep, in the order of their trials."""
+    return [r["proposal"] for r in done.journal if r["op"] == "ask"]

@@ -273,7 +273,7 @@ def test_a_replay_is_the_same_study(tmp_path: Path, answer: Any) -> None:
     again = LLMAdvisor(nobody, Terms(replies=Replies(tmp_path / "t.jsonl"), replay=True)).propose(_request())
     assert again.proposals == first.proposals
     assert [replace(c, seconds=0.0) for c in again.consultations] == [
-        replace(c, seconds=0.0) for c in first.consultations
+        replace(c, seconds=0.0, replayed=True) for c in first.consultations
     ]
     assert nobody.asked == []
 

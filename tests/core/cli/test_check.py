@@ -126,3 +126,26 @@ def test_a_script_that_fails_says_why(tmp_path: Any, monkeypatch: pytest.MonkeyP
     done = _check(str(BOWL), "hydra.sweeper.n_trials=0")
     assert done.exit_code == 2
     assert "hydra.sweeper.n_trials: must be at least 1" in done.output
+
+
+def test_an_override_that_is_refused_is_named(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hydra's first line, which names the key, is passed on with the others."""
+    for name, value in environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    done = _check(str(BOWL), "foo=1")
+    assert done.exit_code == 2
+    assert "Could not override 'foo'" in done.output
+    assert "HYDRA_FULL_ERROR" not in done.output
+
+
+def test_a_budget_that_forbids_the_first_call_will_not_work(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cap below the worst case of one call means that the LLM is never asked: that is told before the sweep."""
+    for name, value in environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    with LLMServer([Step(body=CLAUDE)]) as server:
+        done = _check(str(BOWL), "hydra.sweeper.llm.budget.usd=0.001", env=server.environ("anthropic", KEY))
+    assert done.exit_code == 1, done.output
+    assert "No: the first call could pass the cap of $0.001" in done.output
+    assert "It will not work" in done.output

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from neuropt_core.advice import Consultation
 from neuropt_core.llm.breaker import suspended_until, suspension
 
@@ -44,3 +46,12 @@ def test_a_resumed_study_asks_at_once() -> None:
 def test_the_reason_says_when_and_why() -> None:
     """The words name the trial from which on the LLM is asked again, and how the last call failed."""
     assert suspension(_calls("fatal"), 2) == "left alone until trial 5 after a call that failed (fatal)"
+
+
+def test_answers_without_a_legal_candidate_are_failures() -> None:
+    """A model that answers, and never with anything legal, is left alone like one that is silent."""
+    useless = tuple(replace(call, accepted=0) for call in _calls("answered", "answered", "answered"))
+    assert suspended_until(useless) == 3 + 4
+    assert suspension(useless, 4).endswith("(no legal candidate)")
+    assert suspended_until((*useless[:2], replace(useless[2], accepted=1))) == 0
+    assert suspended_until((*useless, *_calls("resumed"))) == 0

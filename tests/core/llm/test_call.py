@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 
 import pytest
 
 from neuropt_core.errors import LLMTransient
 from neuropt_core.llm._call import within
+from neuropt_core.llm.client import NoWholeReply
 
 
 def test_a_stuck_loop_does_not_hold_the_caller() -> None:
@@ -32,3 +34,21 @@ def test_other_errors_come_through() -> None:
 
     with pytest.raises(KeyError, match="mistake"):
         within(1.0, "somebody", broken)
+
+
+def test_an_interrupt_ends_the_wait() -> None:
+    """A call is left at once when somebody asks to stop, and is not begun if he has asked before."""
+    begun = threading.Event()
+
+    async def slow() -> None:
+        begun.set()
+        await asyncio.sleep(1.0)
+
+    start = time.monotonic()
+    with pytest.raises(NoWholeReply, match="interrupt was requested"):
+        within(5.0, "somebody", slow, begun.is_set)
+    assert time.monotonic() - start < 0.8
+    begun.clear()
+    with pytest.raises(LLMTransient, match="was not asked"):
+        within(5.0, "somebody", slow, lambda: True)
+    assert not begun.is_set()

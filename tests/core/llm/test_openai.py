@@ -167,7 +167,7 @@ def test_prose_at_the_end_is_bad_output_with_all_that_was_paid() -> None:
             errors.append(caught.value.completion)
     assert len(server.requests) == 5
     assert [done and done.usage for done in errors] == [
-        {"input_tokens": 28, "output_tokens": 12},
+        {"input_tokens": 28, "output_tokens": 12, "requests": 4},
         {"input_tokens": 7, "output_tokens": 3},
     ]
 
