@@ -42,8 +42,10 @@ def test_an_exchange_that_was_left_is_replayed(tmp_path: Path) -> None:
         lines = journal.read_text().splitlines(keepends=True)
         last = max(i for i, line in enumerate(lines) if '"consult"' in line)
         journal.write_text("".join(lines[: last + 1]))
+    reply = any_legal_reply([{"content": "Propose exactly 1 other"}], server.requests[0].schema)
+    with LLMServer([Step(text=json.dumps(reply))]) as server:
         first = advised(tmp_path / "a", server, "anthropic", "hydra.sweeper.n_trials=3")
-    assert len(server.requests) == 3
+    assert len(server.requests) == 1
     again = sweep(tmp_path / "b" / "s", "hydra.sweeper.n_trials=3", *_again(first))
     assert again.code == 0, again.stderr
     assert proposals(again) == proposals(first)
