@@ -24,19 +24,15 @@ from neuropt_core.llm.schema import reply_schema, slots
 from neuropt_core.profile import Group, ModelProfile, Pretrained
 from neuropt_core.space import Categorical, Float, Int, SearchSpace, Value, When
 from neuropt_core.spec import StudySpec
+from neuropt_core.spending import PRICES as LIST
+from neuropt_core.spending import PRICES_OF, Price
 from neuropt_core.trial import INTENTS, Failure, Outcome, Predicted, Proposal, Trial, TrialState
 
 SIZES = (10, 50, 200, 500)
 BATCH = 2
-# USD for a million tokens (input, output), from the vendors' pages as of 2026-11. Caching is left out: with trials
-# of minutes the cache has often gone cold, so these are upper bounds.
-PRICES = {
-    "claude-haiku-5-5": (0.10, 0.50),
-    "gpt-6-luna": (0.10, 0.50),
-    "gpt-6.1-terra": (1.0, 5.0),
-    "claude-sonnet-5-5": (2.0, 10.0),
-    "claude-opus-5-5": (4.0, 20.0),
-}
+# Caching is left out: with trials of minutes the cache has often gone cold, so the costs are upper bounds.
+MODELS = ("claude-haiku-5-5", "gpt-6-luna", "gpt-6.1-terra", "claude-sonnet-5-5", "claude-opus-5-5")
+PRICES = {model: LIST[model] for model in MODELS}
 
 SPACE = SearchSpace(
     (
@@ -206,9 +202,9 @@ def report() -> str:
         f"`python benchmarks/llm_cost.py`: a made-up fine-tuning study of {len(SPACE)} parameters, ten epochs a trial,",
         f"{BATCH} candidates a call. Tokens are estimates: the larger of characters / 3 and a count of word pieces",
         "(words in pieces of 5 letters, digits in pieces of 3); no vendor's tokenizer was asked. Prices: the vendors'",
-        f"pages as of 2026-11, without caching. A call sends the prompt and the schema ({schema} tokens) and gets back",
-        f"about {answer} tokens, with every text as long as it may be; thinking comes on top where a model thinks (two",
-        "to five times the reply).",
+        f"pages as of {PRICES_OF}, without caching. A call sends the prompt and the schema ({schema} tokens) and gets",
+        f"back about {answer} tokens, with every text as long as it may be; thinking comes on top where a model",
+        "thinks (two to five times the reply).",
         "",
         "| trials so far | prompt, tokens | same in all calls | "
         + " | ".join(f"{m}, USD a call" for m in PRICES)
@@ -240,8 +236,8 @@ def report() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _usd(sent: int, received: int, prices: tuple[float, float]) -> float:
-    return (sent * prices[0] + received * prices[1]) / 1e6
+def _usd(sent: int, received: int, price: Price) -> float:
+    return price.of({"input_tokens": sent, "output_tokens": received}) or 0.0
 
 
 def main() -> None:
