@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -65,8 +65,6 @@ class DryRun:
         return [f"{line[: len(line) - len(line.lstrip())]}{one_line(line)}" for line in said]
 
     def _command(self, proposal: Proposal, number: int) -> str:
-        overrides: Sequence[str] = (*self.fixed, *self.plan.baseline)
-        if proposal.source != "default":
-            overrides = (*self.fixed, *self.plan.overrides(proposal.params), *self.plan.constants)
+        overrides = (*self.fixed, *self.plan.of(proposal))
         self.composer.job(overrides, number)
         return " ".join([script_command(), *map(quoted, overrides)])

@@ -95,10 +95,7 @@ class Loop:
         self._tell_sinks(lambda sink, scene: sink.study_finished(scene, reason))
 
     def _overrides(self, trial: Trial) -> tuple[str, ...]:
-        plan = self._parts.plan
-        if trial.proposal.source == "default":
-            return (*self._parts.fixed, *plan.baseline)
-        return (*self._parts.fixed, *plan.overrides(trial.params), *plan.constants)
+        return (*self._parts.fixed, *self._parts.plan.of(trial.proposal))
 
     def _adopt(self) -> None:
         """Takes over trials that were asked before this process began, and have no outcome yet."""

@@ -10,6 +10,7 @@ from hydra_plugins.neuropt_sweeper._roles import leaves, near
 from neuropt_core.errors import ConfigError
 from neuropt_core.profile import ModelProfile
 from neuropt_core.space import Parameter, SearchSpace, Value
+from neuropt_core.trial import Proposal
 
 _READERS = {
     "lr": ("param_groups",),
@@ -64,6 +65,12 @@ class Plan:
         """Returns the overrides that set `params`, in the space's order."""
         names = [name for name in self.space.names if name in params]
         return tuple(override(name, params[name], self.prefixes[name]) for name in names)
+
+    def of(self, proposal: Proposal) -> tuple[str, ...]:
+        """Returns the overrides that make a proposal's configuration, after those of the command line."""
+        if proposal.source == "default":
+            return self.baseline
+        return (*self.overrides(proposal.params), *self.constants)
 
     def unread(self, called: Collection[str]) -> dict[str, tuple[str, ...]]:
         """Returns helper -> parameters that nothing reads, since the job did not call that helper."""

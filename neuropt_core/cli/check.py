@@ -148,7 +148,7 @@ def check_lines(asked: Asked, environ: Mapping[str, str], *, call: bool = False)
     if refused := own_budget(asked.llm).refuses(Spent(), worst, price):
         lines.append(f"No: {refused} (hydra.sweeper.llm.budget)")
         works = False
-    lines.append(_cost(asked, settings.asked_model, own_price(asked.llm)))
+    lines.append(_cost(asked, settings.asked_model, price))
     lines.append("It will work." if works else "It will not work: the prior would stand in for the LLM, visibly.")
     return lines, works
 
@@ -166,11 +166,11 @@ def _server_lines(server: str, model: str, found: Any) -> list[str]:
     return [f"{told} and has {model}" + (f" ({'; '.join(facts)})" if facts else "")]
 
 
-def _cost(asked: Asked, model: str, own: Price | None) -> str:
+def _cost(asked: Asked, model: str, price: Price | None) -> str:
     known = {
         "input_tokens": asked.input_tokens or _USUAL["input_tokens"],
         "worst": asked.worst or _USUAL,
     }
-    rehearsal = Rehearsal((), model, price=own or price_of(model), **known)  # type: ignore[arg-type]
+    rehearsal = Rehearsal((), model, price=price, **known)  # type: ignore[arg-type]
     told = rehearsal.cost(max(1, asked.n_trials - 1))
     return f"Cost of {asked.n_trials} trials: {told if asked.input_tokens else told.replace('first', 'usual')}"

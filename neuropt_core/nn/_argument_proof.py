@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from neuropt_core.nn.example import device_of, kept_generators, run, tensors_in
+from neuropt_core.nn.example import close, device_of, kept_generators, run, tensors_in, toy_loss
 from neuropt_core.nn.graph import Trace
-from neuropt_core.nn.pretrained import FIRST_SEED, every_generator_kept, seed_generators
+from neuropt_core.nn.pretrained import FIRST_SEED, seed_generators
 
 _SAME_RATE = 1e-5  # Rates along a ramp are often computed in single precision.
 _DRAWS = (0, 1)
@@ -98,7 +98,7 @@ class Proof:
             measured = self._measured(self._observe({name: high}), high)
             for value in dict.fromkeys(v for v in (guess, measured, 0.0, high) if v is not None):
                 seen = self._observe({name: value})
-                if _alike(seen.numbers, self.base.numbers) and _close(seen.trained, self.base.trained):
+                if _alike(seen.numbers, self.base.numbers) and close(seen.trained, self.base.trained):
                     return value
         except Exception:  # noqa: BLE001 - a guess may be a rate that the model refuses; then nothing is known
             return None
@@ -123,7 +123,7 @@ class Proof:
 
     def _built(self, values: Mapping[str, float]) -> _Seen:
         assert self.trace.example is not None  # Whoever begins a proof has seen to it.
-        with every_generator_kept(), kept_generators(self.model):
+        with kept_generators(self.model):
             seed_generators(FIRST_SEED)
             twin = self.build(values)
             self._compare_tensors(twin)
@@ -188,7 +188,7 @@ def _shake(model: nn.Module) -> None:
 def _compare_answers(before: Sequence[torch.Tensor], after: Sequence[torch.Tensor]) -> None:
     if [t.shape for t in before] != [t.shape for t in after]:
         raise _Unfit("its outputs have other shapes")
-    if not _close(before, after):
+    if not close(before, after):
         raise _Unfit("it changes what the model computes in eval mode")
 
 
@@ -198,20 +198,14 @@ def _compare_gradient(model: nn.Module, outputs: Sequence[torch.Tensor]) -> None
     wanted = [p for p in model.parameters() if p.requires_grad]
     if not wanted:
         return
-    loss = torch.stack([t.float().square().mean() for t in outputs]).sum()
     # The first parameter lies behind everything that can drop something.
-    (gradient,) = torch.autograd.grad(loss, wanted[:1], allow_unused=True)
+    (gradient,) = torch.autograd.grad(toy_loss(outputs), wanted[:1], allow_unused=True)
     if gradient is not None and not bool(torch.isfinite(gradient).all()):
         raise _Unfit("its gradient in train mode is not finite")
 
 
 def _equal(one: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> bool:
     return len(one) == len(other) and all(map(torch.equal, one, other))
-
-
-def _close(one: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> bool:
-    pairs = zip(one, other, strict=True)
-    return all(a.shape == b.shape and torch.allclose(a, b, atol=1e-4, rtol=1e-4) for a, b in pairs)
 
 
 def _alike(one: Mapping[str, float], other: Mapping[str, float]) -> bool:

@@ -15,8 +15,9 @@ from torch import nn
 
 from neuropt_core.nn._argument_proof import Proof
 from neuropt_core.nn._offer import Offer, Preset
+from neuropt_core.nn.example import kept_generators
 from neuropt_core.nn.places import has_place
-from neuropt_core.nn.pretrained import SLOW_SECONDS, every_generator_kept
+from neuropt_core.nn.pretrained import SLOW_SECONDS
 from neuropt_core.nn.sites import find_sites
 from neuropt_core.profile import Pretrained
 from neuropt_core.space import Float
@@ -117,7 +118,7 @@ def offer_arguments(
     """
     if factory is None:
         return frozenset()
-    with every_generator_kept():
+    with kept_generators():
         found, reasons = factory.arguments(offer.model)
     offer.left_out.update(reasons)
     ranked = sorted(found, key=lambda a: (tuple(_NAMES).index(a.role), *a.rank))
@@ -193,7 +194,7 @@ def _highest(argument: Argument) -> float:
 def _overruled(offer: Offer, factory: Factory, argument: Argument) -> bool:
     """Tells whether surgery sets the layers that an argument adds: timm's DropPath is there from a rate above 0 on."""
     try:
-        with every_generator_kept():
+        with kept_generators():
             built = factory.build({argument.name: _highest(argument)})
         return has_place(argument.role, find_sites(built), offer.head)
     except Exception:  # noqa: BLE001 - a rate that the model does not bear is for the proof to tell

@@ -9,19 +9,13 @@ import torch
 from torch import nn
 
 from neuropt_core.nn.edits import RATES, Change, EditPlan, changes
-from neuropt_core.nn.example import device_of, kept_generators, run, shadow, tensors_in
+from neuropt_core.nn.example import close, device_of, kept_generators, run, shadow, tensors_in, toy_loss
 from neuropt_core.nn.flow import Flow, observe
 from neuropt_core.nn.graph import Trace
 
 NOWHERE = "there is no place for it"
-_TOLERANCE = 1e-4
 _SIDE = 64
 _QUANTISED = ("torch.ao.nn", "torch.nn.quantized", "torch.nn.intrinsic", "torch.ao.quantization", "torchao.")
-
-
-def check(plan: EditPlan, model: nn.Module, seen: Trace, head: tuple[str, ...], *, preserving: bool) -> str:
-    """Returns why the plan does not work on a copy of `model`, or "": `Prover.check` for a single plan."""
-    return Prover(model, seen, head).check(plan, preserving=preserving)
 
 
 class Prover:
@@ -116,10 +110,7 @@ class Prover:
         after = tensors_in(answer)
         if not all(bool(torch.isfinite(t).all()) for t in after):
             return "its outputs are not finite"
-        same = (
-            torch.allclose(b, a, atol=_TOLERANCE, rtol=_TOLERANCE) for b, a in zip(self._before, after, strict=True)
-        )
-        return "it changes what the model computes" if preserving and not all(same) else ""
+        return "it changes what the model computes" if preserving and not close(self._before, after) else ""
 
     def _trained(self, edited: nn.Module, known: set[str], brief: bool) -> str:
         with torch.enable_grad():
@@ -140,8 +131,7 @@ class Prover:
         if brief and not new:
             _unpack([t.grad_fn for t in roots])
             return ""
-        loss = torch.stack([t.float().square().mean() for t in roots]).sum()
-        gradients = torch.autograd.grad(loss, wanted, allow_unused=True)
+        gradients = torch.autograd.grad(toy_loss(roots), wanted, allow_unused=True)
         return next((f"no gradient reaches {n}" for n, g in zip(new, gradients, strict=False) if g is None), "")
 
     def _dead(self, made: list[Change]) -> str:

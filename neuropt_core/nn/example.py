@@ -6,7 +6,7 @@ import contextlib
 import copy
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -17,6 +17,9 @@ from neuropt_core.nn.library import input_sides, is_detector, is_transformers
 
 BATCH = 2
 """Samples in an example; two, since BatchNorm in train mode cannot normalise one value per channel."""
+
+TOLERANCE = 1e-4
+"""Relative and absolute, within which two answers are the same."""
 
 _SIDES = (64, 32, 28, 224, 299)
 _TOKENS = 16
@@ -142,6 +145,17 @@ def tensors_in(output: object) -> list[torch.Tensor]:
     return []
 
 
+def close(one: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> bool:
+    """Tells whether two answers have the same shapes and are equal to 1e-4: what a model computes has not changed."""
+    pairs = zip(one, other, strict=True)
+    return all(a.shape == b.shape and torch.allclose(a, b, atol=TOLERANCE, rtol=TOLERANCE) for a, b in pairs)
+
+
+def toy_loss(outputs: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Returns one number that depends on all of `outputs`, to see where a gradient goes."""
+    return torch.stack([t.float().square().mean() for t in outputs]).sum()
+
+
 def shadow(model: nn.Module) -> nn.Module:
     """Returns a copy that shares the weights' memory and nothing else, so that a large model is copied for free.
 
@@ -169,13 +183,16 @@ def computed(model: nn.Module) -> dict[int, torch.Tensor]:
 
 
 @contextlib.contextmanager
-def kept_generators(model: nn.Module) -> Iterator[None]:
+def kept_generators(model: nn.Module | None = None) -> Iterator[None]:
     """Runs a model's code so that nothing global stays changed, and without compiling what `torch.compile` wraps.
 
     Python's, numpy's and torch's random generators (the CPU's and that of the model's own device) and the gradient
     mode are put back.
+
+    Args:
+        model: The model; None where it is yet to be built.
     """
-    device, numpy = device_of(model), sys.modules.get("numpy")
+    device, numpy = device_of(model) if model is not None else torch.device("cpu"), sys.modules.get("numpy")
     python_state = random.getstate()
     numpy_state = numpy.random.get_state() if numpy is not None else None
     with contextlib.ExitStack() as stack:

@@ -13,7 +13,7 @@ from torch import nn
 
 from neuropt_core.errors import ConfigError
 from neuropt_core.nn.depth import DepthGroup, block_paths, within
-from neuropt_core.nn.example import kept_generators, run, shadow, tensors_in
+from neuropt_core.nn.example import kept_generators, run, shadow, tensors_in, toy_loss
 from neuropt_core.nn.graph import Trace
 
 SCALE = 2
@@ -101,7 +101,7 @@ def _alive(model: nn.Module, example: torch.Tensor, paths: tuple[str, ...]) -> t
         _inject(twin, paths, rank=1, dora=False)
         ends = {path: twin.get_submodule(f"{path}.lora_B.default").get_parameter("weight") for path in paths}
         outputs = tensors_in(run(twin, example))
-        loss = torch.stack([t.float().square().mean() for t in outputs]).sum()
+        loss = toy_loss(outputs)
         if not loss.requires_grad:
             return ()
         gradients = torch.autograd.grad(loss, list(ends.values()), allow_unused=True)

@@ -17,6 +17,7 @@ from torch import nn
 from neuropt_core.errors import IntrospectionError, NeuroptError
 from neuropt_core.nn.depth import above
 from neuropt_core.nn.evidence import look_for_training
+from neuropt_core.nn.example import kept_generators
 from neuropt_core.profile import Pretrained
 
 SLOW_SECONDS = 30.0
@@ -71,7 +72,7 @@ def judge(
     Raises:
         IntrospectionError: The model cannot be built.
     """
-    with every_generator_kept():
+    with kept_generators():
         began = time.monotonic()
         with _seen_loads() as loads:
             model = _build(make, target, _SEEDS[0])
@@ -191,21 +192,6 @@ def seed_generators(seed: int) -> None:
     random.seed(seed)
     if "numpy" in sys.modules:  # A factory that draws from numpy has imported it.
         sys.modules["numpy"].random.seed(seed)
-
-
-@contextlib.contextmanager
-def every_generator_kept() -> Iterator[None]:
-    """Puts the generators of torch, Python and numpy back at the end; those of devices are left alone."""
-    numpy = sys.modules.get("numpy")
-    python_state = random.getstate()
-    numpy_state = numpy.random.get_state() if numpy else None
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        random.setstate(python_state)
-        if numpy is not None:
-            numpy.random.set_state(numpy_state)
 
 
 @contextlib.contextmanager

@@ -7,9 +7,10 @@ from types import ModuleType
 
 import pytest
 import torch
+from proving import check
 from torch import nn
 
-from neuropt_core.nn.check import NOWHERE, Prover, check
+from neuropt_core.nn.check import NOWHERE, Prover
 from neuropt_core.nn.edits import EditPlan
 from neuropt_core.nn.graph import trace
 from neuropt_core.nn.sites import find_sites

@@ -8,11 +8,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from proving import check
 from torch import nn
 
 from neuropt_core.errors import ConfigError
 from neuropt_core.nn.activations import ACTIVATIONS
-from neuropt_core.nn.check import check
 from neuropt_core.nn.edits import RATES, EditPlan, apply, describe
 from neuropt_core.nn.graph import trace
 
