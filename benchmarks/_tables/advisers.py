@@ -16,7 +16,13 @@ from neuropt_core.advice import Advice, Request
 from neuropt_core.space import Categorical, Float, Int, Parameter, Value
 from neuropt_core.trial import Proposal
 
-_OPERATIONS = {"nor_conv_3x3": 0.5, "skip_connect": 0.25, "nor_conv_1x1": 0.15, "avg_pool_3x3": 0.05, "none": 0.05}
+_OPERATIONS: Mapping[Value, float] = {
+    "nor_conv_3x3": 0.5,
+    "skip_connect": 0.25,
+    "nor_conv_1x1": 0.15,
+    "avg_pool_3x3": 0.05,
+    "none": 0.05,
+}
 _CHOICES: Mapping[str, Mapping[Value, float]] = {
     "operation": _OPERATIONS,
     "activation": {"relu": 0.7, "tanh": 0.3},
@@ -31,26 +37,44 @@ _WORST = {"lr": 1.0, "wd": 1.0, "dropout": 1.0, "batch_size": 1.0, "width": 0.0,
 _WORST_CHOICES = {"operation": "none", "activation": "tanh", "lr_schedule": "const"}
 
 
-@dataclass(frozen=True, slots=True)
+_TRIES = 20
+Think = Callable[[Request, random.Random, int], dict[str, Value]]
+
+
+@dataclass(slots=True)
 class Adviser:
-    """Proposes `count` configurations, each from its own chance; may repeat itself and what was tried.
+    """Proposes as many configurations as it is asked for, each from its own chance.
 
     Attributes:
         name: ``good``, ``local``, ``hostile`` or ``dead``.
-        think: (request, chance) -> one configuration.
+        think: (request, chance, how many of its ideas were known already) -> one configuration; None says nothing.
+        repeats: Whether it proposes again what was tried; else it thinks again, some times.
     """
 
     name: str
-    think: Callable[[Request, random.Random], dict[str, Value]] | None
+    think: Think | None
+    repeats: bool = False
 
     def propose(self, request: Request) -> Advice:
         """Returns `request.count` proposals, or none where the adviser is dead."""
         if self.think is None:
             return Advice(())
-        chances = (random.Random(f"{request.spec.seed}/{request.number}/{i}/{self.name}") for i in range(request.count))
-        return Advice(
-            tuple(Proposal(self.think(request, rng), f"The {self.name} adviser says so.", "llm") for rng in chances)
-        )
+        known = [_on_grid(request, trial.params) for trial in request.trials]
+        proposals = []
+        for place in range(request.count):
+            params = self._idea(self.think, request, place, known)
+            known.append(params)
+            proposals.append(Proposal(params, f"The {self.name} adviser says so.", "llm"))
+        return Advice(tuple(proposals))
+
+    def _idea(self, think: Think, request: Request, place: int, known: list[dict[str, Value]]) -> dict[str, Value]:
+        rng = random.Random(f"{request.spec.seed}/{request.number}/{place}/{self.name}")
+        idea: dict[str, Value] = {}
+        for again in range(_TRIES):
+            idea = think(request, rng, again)
+            if self.repeats or not any(request.space.alike(idea, params) for params in known):
+                break
+        return idea
 
 
 def good() -> Adviser:
@@ -59,13 +83,13 @@ def good() -> Adviser:
 
 
 def local() -> Adviser:
-    """Returns one that moves one parameter of the best so far by one step."""
-    return Adviser("local", lambda request, rng: _vary(request, _best(request), rng, changes=1))
+    """Returns one that moves one parameter of the best so far by one step; more where that was all tried."""
+    return Adviser("local", lambda request, rng, again: _vary(request, _best(request), rng, changes=1 + again // 10))
 
 
 def hostile() -> Adviser:
     """Returns one that stays at the corner which is bad for most networks, and mostly repeats itself."""
-    return Adviser("hostile", _hostile)
+    return Adviser("hostile", _hostile, repeats=True)
 
 
 def dead() -> Adviser:
@@ -73,14 +97,14 @@ def dead() -> Adviser:
     return Adviser("dead", None)
 
 
-def _good(request: Request, rng: random.Random) -> dict[str, Value]:
+def _good(request: Request, rng: random.Random, again: int) -> dict[str, Value]:
     # The first few look around; later most proposals refine what is best, as a person would.
     if rng.random() < max(0.2, 1 - len(request.ranked) / 8):
         return {p.name: _textbook(p, rng) for p in request.space.parameters}
     return _vary(request, _best(request), rng, changes=rng.choice((1, 1, 2, 2, 3)))
 
 
-def _hostile(request: Request, rng: random.Random) -> dict[str, Value]:
+def _hostile(request: Request, rng: random.Random, again: int) -> dict[str, Value]:
     corner: dict[str, Value] = {}
     for parameter in request.space.parameters:
         if isinstance(parameter, Categorical):
@@ -92,7 +116,12 @@ def _hostile(request: Request, rng: random.Random) -> dict[str, Value]:
 
 def _best(request: Request) -> dict[str, Value]:
     best = next(iter(request.ranked), None)
-    return request.space.defaults() if best is None else dict(best.params)
+    return _on_grid(request, request.space.defaults() if best is None else best.params)
+
+
+def _on_grid(request: Request, params: Mapping[str, Value]) -> dict[str, Value]:
+    grids = {p.name: (p, grid_of(p)) for p in request.space.parameters}
+    return {name: grids[name][1][nearest(value, *grids[name])] for name, value in params.items()}
 
 
 def _textbook(parameter: Parameter, rng: random.Random) -> Value:

