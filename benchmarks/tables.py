@@ -1,13 +1,13 @@
 """Search engines on 15 tables of trainings that were all run beforehand: who finds more in as many trials.
 
-    python benchmarks/tables.py [--seeds 20] [--trials 40] [--workers 1 4] [--jobs 2]
+    python benchmarks/tables.py [--seeds 20] [--gp-seeds 5] [--trials 40] [--workers 1 4] [--jobs 2]
     python benchmarks/tables.py --arms keyless llm_good --tasks HPOBench/car --seeds 3 --exact --out /tmp/tables.md
 
 No model is asked: `_tables/advisers.py` stands in the place of an LLM. Each run is one line of the cache, so that an
 interrupted command goes on where it was, and arms can be added; a run that is there is not made again, so give
 ``--fresh`` when an arm's code has changed. Prints the page of `_tables/report.py` and writes it. From a prompt:
 
-    import sys; sys.path.append("benchmarks")
+    import sys; sys.path.insert(0, "benchmarks")
     from tables import compare, names
     compare({"mine": lambda: MyAdvisor()}, names()[:5], range(4), n_trials=40, workers=1, jobs=2)
 """
@@ -15,7 +15,6 @@ interrupted command goes on where it was, and arms can be added; a run that is t
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 import time
@@ -24,7 +23,7 @@ from pathlib import Path
 from _tables.arms import ARMS, REFERENCE
 from _tables.ratios import compare
 from _tables.report import page
-from _tables.runs import CUTS, fill, plan, read
+from _tables.runs import CUTS, fill, forget, plan, read
 from _tables.tasks import names
 
 from neuropt_core.files import write_whole
@@ -38,6 +37,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS), metavar="ARM")
     parser.add_argument("--tasks", nargs="+", default=list(names()), choices=names(), metavar="FAMILY/SET")
     parser.add_argument("--seeds", type=int, default=20, help="how many, from 0")
+    parser.add_argument(
+        "--gp-seeds", type=int, default=5, help="how many for optuna_gp, which takes seconds to propose"
+    )
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 4], help="how many trials run at once")
     parser.add_argument("--trials", type=int, default=40, help="the budget, read at 10, 20, 40 ... too")
     parser.add_argument("--exact", action="store_true", help="one run for each budget of 10, 20, 40, 80 instead")
@@ -54,7 +56,11 @@ def main() -> None:
     arguments = _arguments()
     arms = list(dict.fromkeys([REFERENCE, *arguments.arms]))
     budgets = list(CUTS) if arguments.exact else [arguments.trials]
-    keys = plan(arms, arguments.tasks, range(arguments.seeds), arguments.workers, budgets)
+    keys = [
+        key
+        for key in plan(arms, arguments.tasks, range(arguments.seeds), arguments.workers, budgets)
+        if key.arm != "optuna_gp" or key.seed < arguments.gp_seeds
+    ]
     if arguments.fresh and arguments.cache.exists():
         forget(arguments.cache, set(arguments.arms))
     began = time.monotonic()
@@ -73,12 +79,6 @@ def main() -> None:
     text = page({key: kept[key] for key in keys if key in kept}, command, exact=arguments.exact)
     print(text)
     write_whole(arguments.out, text)
-
-
-def forget(cache: Path, arms: set[str]) -> None:
-    """Takes all runs of `arms` out of a cache file."""
-    kept = [run.to_json() for key, run in read(cache).items() if key.arm not in arms]
-    write_whole(cache, "".join(json.dumps(line) + "\n" for line in kept))
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ class Comparison:
 
     Attributes:
         ratios: (arm, trials) -> ratio to the reference.
-        asks: Arm -> mean seconds for one proposal.
+        asks: Arm -> mean CPU seconds for one proposal.
         kept: The runs themselves.
     """
 
@@ -150,7 +150,7 @@ def compare(
 
 
 def mean_asks(runs: Iterable[Kept]) -> dict[str, float]:
-    """Returns the mean seconds for one proposal of each arm."""
+    """Returns the mean CPU seconds for one proposal of each arm."""
     found: dict[str, list[float]] = {}
     for run in runs:
         found.setdefault(run.key.arm, []).append(run.ask)

@@ -55,10 +55,14 @@ def _sections(kept: Mapping[Key, Kept], workers: int, exact: bool) -> list[str]:
     for family in ["", *families] if len(families) > 1 else [""]:
         own = {key: run for key, run in kept.items() if key.task.startswith(family)}
         rows = [["regret of " + REFERENCE, *(f"{_regret(own, cell):.3g}" for cell in cells)]]
-        rows += [[arm, *(_cell(own, arm, workers, cell) for cell in cells)] for arm in arms if arm != REFERENCE]
+        rows += [
+            [_label(own, arm, seeds), *(_cell(own, arm, workers, cell) for cell in cells)]
+            for arm in arms
+            if arm != REFERENCE
+        ]
         head = f"{family or 'all'}, {len({key.task for key in own})} of the tasks"
         parts.append(_table([head, *(f"{cut} of {budget} trials" for budget, cut in cells)], rows))
-    parts.append(_table(["arm", "ms per proposal", "trials by source"], _costs(kept, arms)))
+    parts.append(_table(["arm", "CPU ms per proposal", "trials by source"], _costs(kept, arms)))
     return parts
 
 
@@ -66,6 +70,11 @@ def _regret(kept: Mapping[Key, Kept], cell: tuple[int, int]) -> float:
     budget, cut = cell
     found = [run.regrets[cut] for key, run in kept.items() if (key.arm, key.n_trials) == (REFERENCE, budget)]
     return math.exp(statistics.fmean(math.log(max(regret, FLOOR)) for regret in found)) if found else math.nan
+
+
+def _label(kept: Mapping[Key, Kept], arm: str, seeds: int) -> str:
+    own = len({key.seed for key in kept if key.arm == arm})
+    return arm if own == seeds else f"{arm} ({own} seeds)"
 
 
 def _cell(kept: Mapping[Key, Kept], arm: str, workers: int, cell: tuple[int, int]) -> str:

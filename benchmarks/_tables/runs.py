@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import multiprocessing
 import os
 import time
@@ -17,7 +18,7 @@ from _tables import tasks
 from _tables.simulate import simulate
 from neuropt_core.advice import Advisor
 from neuropt_core.errors import ConfigError
-from neuropt_core.files import append_line, read_lines
+from neuropt_core.files import append_line, read_lines, write_whole
 
 Arms = Mapping[str, Callable[[], Advisor]]
 CUTS = (10, 20, 40, 80)
@@ -53,8 +54,8 @@ class Kept:
         key: Which run it is.
         regrets: Trials -> normalised regret of what would then be recommended.
         sources: Who proposed how many trials; ``a for b`` where a stood in for b.
-        ask: Mean seconds for one proposal.
-        seconds: Seconds that the whole run took.
+        ask: Mean CPU seconds for one proposal.
+        seconds: Seconds that the whole run took, on the wall clock.
     """
 
     key: Key
@@ -164,3 +165,9 @@ def fill(path: Path, keys: Collection[Key], arms: Arms, jobs: int, tell: Callabl
     for done, run in enumerate(run_all(missing, arms, jobs), start=1):
         append_line(path, run.to_json())
         tell(done, len(missing))
+
+
+def forget(path: Path, arms: set[str]) -> None:
+    """Takes all runs of `arms` out of a cache file."""
+    kept = [run.to_json() for key, run in read(path).items() if key.arm not in arms]
+    write_whole(path, "".join(json.dumps(line) + "\n" for line in kept))

@@ -21,7 +21,7 @@ class Run:
     Attributes:
         trials: All trials in the order of their numbers.
         finished: Their numbers in the order in which they ended.
-        asking: The seconds that the advisor took, over all its requests.
+        asking: The seconds of CPU time that the advisor took, over all its requests.
         asks: How many proposals it made.
     """
 
@@ -68,9 +68,9 @@ def simulate(task: Task, advisor: Advisor, *, seed: int, n_trials: int, workers:
         count = min(workers - len(running), n_trials - len(trials))
         if count > 0:
             request = Request(spec, tuple(trials), len(trials), count, n_trials, tuple(consulted))
-            began = time.perf_counter()
+            began = time.process_time()
             advice = advisor.propose(request)
-            asking += time.perf_counter() - began
+            asking += time.process_time() - began
             asks += len(advice.proposals)
             consulted += advice.consultations
             if not 0 < len(advice.proposals) <= count:
