@@ -132,9 +132,8 @@ class Rehearsal:
 
 def rehearse(advisor: Advisor, request: Request) -> Rehearsal:
     """Returns what `advisor` would do first, without asking anybody."""
-    from neuropt_core.advisors.stand_in import WithStandIn
-
     from neuropt_core.advisors.llm import LLMAdvisor
+    from neuropt_core.advisors.stand_in import WithStandIn
 
     if not isinstance(advisor, WithStandIn) or not isinstance(advisor.first, LLMAdvisor):
         return Rehearsal(advisor.propose(request).proposals)

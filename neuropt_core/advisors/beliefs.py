@@ -28,7 +28,7 @@ _NARROWEST = 0.02
 
 _CANDIDATES = 4
 _TRIES = 30
-_LEAST_STEP, _LARGEST_STEP = 0.03, 0.4
+_LEAST_STEP, _LARGEST_STEP = 0.1, 0.5
 
 
 def draw_from(parameter: Parameter, belief: Belief | None, rng: random.Random) -> Value:
@@ -71,7 +71,7 @@ def perturbed(
 ) -> dict[str, Value] | None:
     """Returns a legal configuration near `params` and never alike it.
 
-    Numbers take a step of random size, from a thirtieth to two fifths of their range, towards the likelier of some
+    Numbers take a step of random size, from a tenth to half of their range and sometimes beyond, towards the likelier of some
     candidates, or are drawn from the belief; choices are drawn from it. What a changed choice makes active comes in at
     the user's own value, else as believed.
 
@@ -95,6 +95,20 @@ def perturbed(
         if not space.alike(child, params):
             return child
     return None
+
+
+def redrawn(
+    space: SearchSpace, params: Mapping[str, Value], beliefs: Mapping[str, Belief], rng: random.Random, share: float
+) -> dict[str, Value]:
+    """Returns `params` with each parameter drawn anew from its belief with probability `share`; legal, maybe alike."""
+    kept = {name: value for name, value in completed(space, params, beliefs, rng).items() if rng.random() >= share}
+    values: dict[str, Value] = {}
+    for parameter in space.parameters:
+        if space.is_active(parameter.name, values):
+            own = kept.get(parameter.name)
+            drawn = draw_from(parameter, beliefs.get(parameter.name), rng)
+            values[parameter.name] = own if parameter.name in kept else drawn
+    return values
 
 
 def completed(

@@ -237,6 +237,11 @@ MOVES: tuple[Move, ...] = (
         f"{_BENGIO}, section 3.2",
     ),
     Move(
+        "Deeper by half, or by a layer: what is built of several steps takes several layers.",
+        _whole("depth", 1.5),
+        f"{_BENGIO}, section 3.2; Montufar et al. 2014, arXiv:1402.1869",
+    ),
+    Move(
         "A rate that falls along a cosine: it ends lower than a constant one.",
         _choose("lr_schedule", "cosine", "cos", "cosineannealing", "cosineannealinglr"),
         "Loshchilov and Hutter 2017, arXiv:1608.03983",
@@ -314,9 +319,4 @@ MOVES: tuple[Move, ...] = (
     ),
     Move("Some dropout, against overfitting.", _set(dropout=0.2), "Srivastava et al. 2014, JMLR 15"),
     Move("GELU in place of the present activation.", _set(activation="gelu"), "Hendrycks and Gimpel 2016"),
-    Move(
-        "One and a half times the depth: a step towards more capacity.",
-        _whole("depth", 1.5),
-        f"{_BENGIO}, section 3.2",
-    ),
 )

@@ -1,24 +1,28 @@
-"""The built-in prior: textbook moves first, then variations of what is best, within the rules' beliefs. No LLM.
+"""The built-in prior: textbook moves, and variations of what is best within the rules' beliefs. No LLM.
 
-Each move starts from the best configuration so far, so that what helped stays, and is made once. Then, as a person
-would, it varies one or two parameters of the best configuration, now and then of the second or third best, by steps
-that follow the beliefs (`rules`, shown in docs/prior.md). The card of an LLM is not read here: this is the control.
+Each move starts from the best configuration so far, so that what helped stays, and is made once. Between the moves,
+and after them, configurations are varied as a person would do it: boldly at first, half of the parameters drawn anew
+from the beliefs (`rules`, shown in docs/prior.md); the more is known, the more often by a step in one or two parameters
+of the best, now and then of the second or third best. The card of an LLM is not read here: this is the control.
 """
 
 from __future__ import annotations
 
-import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from neuropt_core.advice import Advice, Request
-from neuropt_core.advisors.beliefs import at, completed, perturbed
+from neuropt_core.advisors.beliefs import completed, perturbed, redrawn
 from neuropt_core.advisors.chance import differences, draw
-from neuropt_core.advisors.moves import legal_part, moves_from
+from neuropt_core.advisors.enumeration import configurations
+from neuropt_core.advisors.moves import MOVES, legal_part, moves_from
 from neuropt_core.advisors.rules import companions, prior_beliefs
 from neuropt_core.card import Belief
-from neuropt_core.space import Categorical, Float, Parameter, SearchSpace, Value
+from neuropt_core.space import Value
 from neuropt_core.trial import Proposal, Trial
+
+_AHEAD = 3
+"""So many moves are made first; from then on every other proposal is a move."""
 
 _LEAST = 6
 """So many moves are made on the smallest budget, else at most half of it: then the scores know more than a list."""
@@ -26,13 +30,17 @@ _LEAST = 6
 _PLACES = (0.7, 0.2, 0.1)
 """How often the best, the second and the third best configuration is varied."""
 
+_BOLD_UNTIL, _BOLD_LEAST, _BOLD_SHARE = 12, 0.1, 0.5
+"""A variation is bold with a probability that falls from 1 to `_BOLD_LEAST` over so many scored trials; it then draws
+that share of the parameters anew."""
+
 _TRIES = 40
-_POINTS = 101
-_MOST_VISITED = 50_000
+_WHYS = frozenset(move.why for move in MOVES)
+_RANKS = ("the best", "the second best", "the third best")
 
 
 class PriorAdvisor:
-    """Rules of thumb: textbook moves, each once, then variations of the best configurations within the rules."""
+    """Rules of thumb: textbook moves, each once, and variations of the best configurations within the rules."""
 
     name = "built-in rules of thumb (not an LLM)"
 
@@ -41,18 +49,23 @@ class PriorAdvisor:
 
         A function of the request: chance depends on the seed and the trial's number.
         """
-        beliefs = prior_beliefs(request.spec)
-        taken = _taken(request)
-        proposals = list(_moves(request, beliefs, taken))
-        taken += [dict(proposal.params) for proposal in proposals]
-        bases = _bases(request)
+        beliefs, taken = prior_beliefs(request.spec), _taken(request)
+        moves = list(_moves(request, beliefs, taken))
+        taken += [dict(move.params) for move in moves]
+        own = [t.proposal.rationale in _WHYS for t in request.trials if t.proposal.source == "prior"]
+        made, varied = sum(own), len(own) - sum(own)
+        proposals: list[Proposal] = []
+        variator = _Variator(request, beliefs, taken)
         while len(proposals) < request.count:
-            number = request.number + len(proposals)
-            proposal = _variation(request, beliefs, bases, taken, number)
-            if proposal is None:
-                break
-            proposals.append(proposal)
-            taken.append(dict(proposal.params))
+            if moves and made - varied < _AHEAD:
+                proposals.append(moves.pop(0))
+                made += 1
+                continue
+            variation = variator.next(request.number + len(proposals))
+            if variation is None:
+                return Advice((*proposals, *moves)[: request.count])
+            proposals.append(variation)
+            varied += 1
         return Advice(tuple(proposals))
 
 
@@ -68,24 +81,20 @@ def _taken(request: Request) -> list[dict[str, Value]]:
 
 
 def _moves(request: Request, beliefs: Mapping[str, Belief], taken: Sequence[dict[str, Value]]) -> tuple[Proposal, ...]:
-    made = [t.proposal.rationale for t in request.trials if t.proposal.source == "prior"]
-    made += [r.proposal.rationale for r in request.rejected if r.rule != "crowded"]
-    room = max(_LEAST, request.n_trials // 2) - sum(t.proposal.intent == "explore" for t in _own(request))
-    best = _best(request)
-    base = legal_part(request.space, request.space.defaults() if best is None else best.params)
+    past = [t.proposal.rationale for t in request.trials if t.proposal.source == "prior"]
+    refused = [r.proposal.rationale for r in request.rejected if r.rule != "crowded"]
+    room = max(_LEAST, request.n_trials // 2) - sum(why in _WHYS for why in past)
+    best = next(iter(_ranked(request)), None)
+    base = request.space.defaults() if best is None else best.params
     return moves_from(
         request.space,
         beliefs,
-        base,
+        legal_part(request.space, base),
         taken=taken,
-        made=made,
+        made=past + refused,
         count=max(0, min(room, request.count)),
         parent=_number(best, request),
     )
-
-
-def _own(request: Request) -> list[Trial]:
-    return [t for t in request.trials if t.proposal.source == "prior"]
 
 
 def _ranked(request: Request) -> tuple[Trial, ...]:
@@ -94,89 +103,72 @@ def _ranked(request: Request) -> tuple[Trial, ...]:
     return request.spec.ranked((*request.trials, *earlier)) if earlier else request.ranked
 
 
-def _best(request: Request) -> Trial | None:
-    return next(iter(_ranked(request)), None)
-
-
-def _bases(request: Request) -> tuple[Trial | None, ...]:
-    return _ranked(request)[: len(_PLACES)] or (None,)
-
-
 def _number(trial: Trial | None, request: Request) -> int | None:
+    """Returns the number of a trial of this study, None for one of an earlier study."""
     return trial.number if trial is not None and any(trial is own for own in request.trials) else None
 
 
-def _variation(
-    request: Request,
-    beliefs: Mapping[str, Belief],
-    bases: Sequence[Trial | None],
-    taken: Sequence[dict[str, Value]],
-    number: int,
-) -> Proposal | None:
-    space = request.space
-    rng = random.Random(f"{request.spec.seed}/{number}/prior")
-    for _ in range(_TRIES):
-        place = rng.choices(range(len(bases)), _PLACES[: len(bases)])[0]
-        base = bases[place]
-        parent = space.defaults() if base is None else dict(base.params)
+class _Variator:
+    """Makes variations that differ from what is there and from each other."""
+
+    def __init__(self, request: Request, beliefs: Mapping[str, Belief], taken: list[dict[str, Value]]) -> None:
+        self._request, self._beliefs, self._taken = request, beliefs, taken
+        ranked = _ranked(request)
+        self._bases: tuple[Trial | None, ...] = ranked[: len(_PLACES)] or (None,)
+        self._bold = max(_BOLD_LEAST, 1 - len(ranked) / _BOLD_UNTIL)
+
+    def next(self, number: int) -> Proposal | None:
+        """Returns the variation for a trial's number; None where the space is used up."""
+        space = self._request.space
+        rng = random.Random(f"{self._request.spec.seed}/{number}/prior")
+        for _ in range(_TRIES):
+            place = rng.choices(range(len(self._bases)), _PLACES[: len(self._bases)])[0]
+            proposal = self._bolder(rng) if rng.random() < self._bold else self._nearby(place, rng)
+            if proposal is not None:
+                return proposal
+        for again in range(_TRIES):
+            drawn = draw(space, self._request.spec.seed, number, f"prior/{again}")
+            if self._is_new(drawn):
+                return Proposal(drawn, "Everything near the best was tried: a draw from the whole space.", "prior")
+        left = next(filter(self._is_new, configurations(space)), None)
+        return None if left is None else Proposal(left, "One of the last that nobody has tried.", "prior")
+
+    def _bolder(self, rng: random.Random) -> Proposal | None:
+        base = self._bases[0]
+        parent = self._values(base)
+        child = redrawn(self._request.space, parent, self._beliefs, rng, _BOLD_SHARE)
+        changes = differences(child, parent, self._request.space)
+        why = f"Away from {self._whose(base, 0)} in many respects at once, each as the rules believe: {changes}."
+        return self._proposal(child, why, "explore", base)
+
+    def _nearby(self, place: int, rng: random.Random) -> Proposal | None:
+        space, beliefs, base = self._request.space, self._beliefs, self._bases[place]
+        parent = self._values(base)
         child = perturbed(space, parent, beliefs, rng)
         if child is None:
-            break
-        child = completed(space, {**child, **companions(request.spec, parent, child)}, beliefs, rng)
-        if not any(space.alike(child, tried) for tried in taken):
-            why = _reason(space, beliefs, parent, child, base, place, request)
-            return Proposal(child, why, "prior", intent="exploit", parent=_number(base, request))
-    for again in range(_TRIES):
-        drawn = draw(space, request.spec.seed, number, f"prior/{again}")
-        if not any(space.alike(drawn, tried) for tried in taken):
-            return Proposal(drawn, "Everything near the best was tried: a draw from the whole space.", "prior")
-    left = next((p for p in _everything(space) if not any(space.alike(p, tried) for tried in taken)), None)
-    return None if left is None else Proposal(left, "One of the last configurations that nobody has tried.", "prior")
+            return None
+        child = completed(space, {**child, **companions(self._request.spec, parent, child)}, beliefs, rng)
+        changed = [name for name in child if name not in parent or parent[name] != child[name]]
+        told = next((beliefs[name].why for name in changed if name in beliefs), "none; a step to either side.")
+        why = f"A variation of {self._whose(base, place)}: {differences(child, parent, space)}. The rule: {told}"
+        return self._proposal(child, why, "exploit", base)
 
+    def _proposal(self, child: dict[str, Value], why: str, intent: str, base: Trial | None) -> Proposal | None:
+        if not self._is_new(child):
+            return None
+        return Proposal(child, why, "prior", intent=intent, parent=_number(base, self._request))
 
-def _reason(
-    space: SearchSpace,
-    beliefs: Mapping[str, Belief],
-    parent: Mapping[str, Value],
-    child: Mapping[str, Value],
-    base: Trial | None,
-    place: int,
-    request: Request,
-) -> str:
-    rank = ("the best", "the second best", "the third best")[place]
-    whose = (
-        "your own configuration"
-        if base is None
-        else f"{rank} so far, trial {base.number}"
-        if _number(base, request) is not None
-        else f"{rank} so far, trial {base.number} of the earlier study"
-    )
-    changed = [name for name in child if name not in parent or parent[name] != child[name]]
-    told = next((beliefs[name] for name in changed if name in beliefs), None)
-    why = f" The rule behind it: {told.why}" if told is not None else " No rule speaks of it: a step to either side."
-    return f"A variation of {whose}: {differences(child, parent, space)}.{why}"
+    def _is_new(self, params: Mapping[str, Value]) -> bool:
+        if any(self._request.space.alike(params, tried) for tried in self._taken):
+            return False
+        self._taken.append(dict(params))
+        return True
 
+    def _values(self, base: Trial | None) -> dict[str, Value]:
+        return self._request.space.defaults() if base is None else dict(base.params)
 
-def _everything(space: SearchSpace) -> Iterator[dict[str, Value]]:
-    """Yields the configurations of a small space one by one, real numbers in steps of a hundredth; at most some."""
-    stack: list[tuple[int, dict[str, Value]]] = [(0, {})]
-    for _ in range(_MOST_VISITED):
-        if not stack:
-            return
-        index, params = stack.pop()
-        if index == len(space):
-            yield params
-            continue
-        parameter = space.parameters[index]
-        if not space.is_active(parameter.name, params):
-            stack.append((index + 1, params))
-            continue
-        stack += [(index + 1, {**params, parameter.name: value}) for value in _levels(parameter)]
-
-
-def _levels(parameter: Parameter) -> list[Value]:
-    if isinstance(parameter, Categorical):
-        return list(parameter.choices)
-    if isinstance(parameter, Float) or math.floor((parameter.high - parameter.low) / parameter.step) > _POINTS:
-        return list(dict.fromkeys(at(parameter, i / (_POINTS - 1)) for i in range(_POINTS)))
-    return list(range(parameter.low, parameter.high + 1, parameter.step))
+    def _whose(self, base: Trial | None, place: int) -> str:
+        if base is None:
+            return "your own configuration"
+        where = "" if _number(base, self._request) is not None else " of the earlier study"
+        return f"{_RANKS[place]} so far, trial {base.number}{where}"

@@ -92,6 +92,7 @@ class Situation:
         groups: How many depth groups the model has; 0 if not known.
         attention: Whether attention mixes the places of the input.
         batchnorm: Whether the model has BatchNorm.
+        layers: How many layers the config asks for; 0 if it does not say.
         samples: How many samples there are to train on, if the task says so.
     """
 
@@ -101,6 +102,7 @@ class Situation:
     groups: int = 0
     attention: bool = False
     batchnorm: bool = False
+    layers: int = 0
     samples: int | None = None
 
     @classmethod
@@ -108,6 +110,8 @@ class Situation:
         """Returns the situation of a configuration, by default of the user's own."""
         values = spec.space.defaults() if values is None else values
         profile = spec.profile
+        depths = [values[p.name] for p in with_role(spec.space, "depth") if p.name in values]
+        layers = depths[0] if depths else 0
         strategies = [values[p.name] for p in with_role(spec.space, "freeze_strategy") if p.name in values]
         return cls(
             optimizer=_optimizer(spec, values),
@@ -116,6 +120,7 @@ class Situation:
             groups=0 if profile is None else len(profile.groups),
             attention=profile is not None and profile.facts is not None and profile.facts.mainly == "attention",
             batchnorm=profile is not None and any("batchnorm" in name.lower() for name in profile.norms),
+            layers=layers if isinstance(layers, int) else 0,
             samples=samples_in(spec.task),
         )
 
