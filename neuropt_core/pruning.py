@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from neuropt_core.curve import Curve
 from neuropt_core.errors import ConfigError
 from neuropt_core.spec import StudySpec
-from neuropt_core.stopping import Bar, Race, StopRule, best_by, progress
+from neuropt_core.stopping import Bar, Race, StopRule, diverges, progress
 from neuropt_core.trial import Trial, TrialState
 from neuropt_core.tying import Tied, tie
 
@@ -90,43 +92,71 @@ def make_rule(
     replicate = any(trial.number == number and trial.proposal.source == "replicate" for trial in trials)
     if tied is None or settings.mode == "guard" or spec.further or spec.constraints or replicate:
         return guard
-    peers = [_Peer.of(trial, tied.metric, running or {}) for trial in trials if trial.number != number]
-    return _against(spec, guard, tied, scored, [peer for peer in peers if peer is not None], settings)
+    others = [trial for trial in trials if trial.number != number]
+    return _against(spec, guard, tied, others, settings, running or {})
 
 
 @dataclass(frozen=True, slots=True)
 class _Peer:
-    """Another trial: its curve, and the last step that it reached, infinite for one whose end is final."""
+    """Another trial's curve of the metric, looked up by step.
 
-    curve: Curve
+    Attributes:
+        points: (step, value) as in `progress`.
+        steps: All steps that it reported, ascending.
+        bests: Its best value by each of `steps`.
+        reached: The last step that it reached, infinite if its end is final.
+        end: The value that gives its score, if it has one.
+    """
+
+    points: Sequence[tuple[int, float]]
+    steps: Sequence[int]
+    bests: Sequence[float]
     reached: float
+    end: float | None
 
     @classmethod
-    def of(cls, trial: Trial, metric: str, running: Mapping[int, Curve]) -> _Peer | None:
+    def of(cls, trial: Trial, tied: Tied, running: Mapping[int, Curve]) -> _Peer | None:
+        """Returns None for a trial that says nothing of what is usual."""
         curve = running.get(trial.number, Curve()) if trial.outcome is None else trial.curve
-        points = progress(curve, metric)
+        points = progress(curve, tied.metric)
         if not points or (trial.outcome is not None and not trial.teaches):
             return None
+        series = sorted((step, value) for step, value in curve.series(tied.metric) if math.isfinite(value))
         # A trial that was pruned or ended by its own script counts with what it had, at all later steps: otherwise the
         # bar at late steps would be that of the survivors alone, and the share that is stopped would compound.
         ended = trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
-        return cls(curve, math.inf if ended else points[-1][0])
+        return cls(
+            points,
+            [step for step, _ in series],
+            list(accumulate((value for _, value in series), min if tied.minimize else max)),
+            math.inf if ended else points[-1][0],
+            None if trial.value is None else tied.read(curve),
+        )
+
+    def best_by(self, step: int) -> float | None:
+        place = bisect_right(self.steps, step)
+        return self.bests[place - 1] if place and step <= self.reached else None
 
 
 def _against(
-    spec: StudySpec, guard: StopRule, tied: Tied, scored: Sequence[Trial], peers: Sequence[_Peer], settings: Pruning
+    spec: StudySpec,
+    guard: StopRule,
+    tied: Tied,
+    others: Sequence[Trial],
+    settings: Pruning,
+    running: Mapping[int, Curve],
 ) -> StopRule:
-    with_metric = [trial for trial in scored if trial.curve.series(tied.metric)]
-    last_step, reports = usual_length(with_metric, tied.metric)
+    found = {trial.number: peer for trial in others if (peer := _Peer.of(trial, tied, running)) is not None}
+    full = [trial for trial in others if trial.number in found and found[trial.number].end is not None]
+    last_step, reports = _usual([found[trial.number].steps for trial in full])
     grace = max(1, math.ceil(reports / 5)) if settings.grace is None else settings.grace
-    steps = _steps(peers, tied.metric, grace)
-    bars = _bars(peers, steps, tied, settings.percentile) if settings.percentile > 0 else ()
+    peers = list(found.values())
+    steps = _rungs(peers, grace)
+    best = spec.ranked(full)[0]
+    value = found[best.number].end
     race = None
-    best = next(iter(spec.ranked(with_metric)), None)
-    if best is not None and settings.chance > 0:
-        value = tied.read(best.curve)
-        assert value is not None  # It has the metric, by the choice above.
-        race = Race(best.number, value, settings.chance, _gains(with_metric, steps, tied))
+    if value is not None and settings.chance > 0:
+        race = Race(best.number, value, settings.chance, _gains(peers, steps, tied))
     return StopRule(
         diverging=guard.diverging,
         metric=tied.metric,
@@ -134,26 +164,20 @@ def _against(
         by_best=tied.by_best,
         grace=grace,
         last_step=last_step,
-        bars=bars,
+        bars=_bars(peers, steps, tied, settings.percentile) if settings.percentile > 0 else (),
         race=race,
     )
 
 
-def usual_length(trials: Sequence[Trial], metric: str | None = None) -> tuple[int, int]:
+def _usual(reported: Iterable[Sequence[int]]) -> tuple[int, int]:
     """Returns the last step of a full trial, and the number of steps at which it reports.
 
     Where the trials with a score differ (the epochs are searched, or the script stops early by itself) and most do not
     agree on one, it is the longest.
-
-    Args:
-        trials: Trials with a score and a curve, at least one.
-        metric: The metric that counts; None takes all points.
     """
-    lengths = Counter(
-        (steps[-1], len(steps)) for trial in trials if (steps := sorted(set(_reported(trial.curve, metric))))
-    )
-    (usual, count) = lengths.most_common(1)[0]
-    return usual if 2 * count > lengths.total() else max(lengths)
+    lengths = Counter((max(steps), len(set(steps))) for steps in reported)
+    usual, count = lengths.most_common(1)[0]
+    return usual if 2 * count > sum(lengths.values()) else max(lengths)
 
 
 def saved_steps(trials: Sequence[Trial]) -> tuple[int, int]:
@@ -166,8 +190,8 @@ def saved_steps(trials: Sequence[Trial]) -> tuple[int, int]:
     ended = [trial for trial in trials if trial.state is TrialState.PRUNED and trial.curve.points]
     if not full:
         return 0, 0
-    length = usual_length(full)[0] + 1
-    saved = sum(max(0, length - 1 - _last(trial)) for trial in ended)
+    last = _usual([point.step for point in trial.curve.points] for trial in full)[0]
+    saved = sum(max(0, last - _last(trial)) for trial in ended)
     return saved, saved + sum(_last(trial) + 1 for trial in (*full, *ended))
 
 
@@ -175,17 +199,13 @@ def _last(trial: Trial) -> int:
     return max(point.step for point in trial.curve.points)
 
 
-def _reported(curve: Curve, metric: str | None) -> list[int]:
-    return [point.step for point in curve.points if metric is None or metric in point.metrics]
-
-
-def _steps(peers: Sequence[_Peer], metric: str, grace: int) -> list[int]:
+def _rungs(peers: Sequence[_Peer], grace: int) -> list[int]:
     """Returns the steps at which trials are compared: about logarithmic from the end of the grace on, as in ASHA.
 
     Source: Li et al. 2020 (MLSys, "A system for massively parallel hyperparameter tuning", section 3.2), whose rungs
     these are, though nobody is held back at one.
     """
-    reported = sorted({step for peer in peers for step, _ in progress(peer.curve, metric)})
+    reported = sorted(set().union(*(peer.steps for peer in peers)))
     chosen, at = [], grace
     while at < len(reported):
         chosen.append(reported[at])
@@ -196,25 +216,24 @@ def _steps(peers: Sequence[_Peer], metric: str, grace: int) -> list[int]:
 def _bars(peers: Sequence[_Peer], steps: Sequence[int], tied: Tied, percentile: float) -> tuple[Bar, ...]:
     bars = []
     for step in steps:
-        reached = [best_by(peer.curve, tied.metric, step, tied.minimize) for peer in peers if peer.reached >= step]
-        values = sorted((value for value in reached if value is not None), reverse=not tied.minimize)
-        if len(values) >= _LEAST_PEERS:
+        reached = [best for peer in peers if (best := peer.best_by(step)) is not None]
+        reached.sort(reverse=not tied.minimize)
+        if len(reached) >= _LEAST_PEERS:
             # Rounded such that the sentence "worse than what 75 % had reached" is true, and rather spares a trial.
-            place = math.ceil((100 - percentile) / 100 * len(values) - 1e-9)
-            bars.append(Bar(step, values[place - 1], 100 - percentile, len(values)))
+            place = math.ceil((100 - percentile) / 100 * len(reached) - 1e-9)
+            bars.append(Bar(step, reached[place - 1], 100 - percentile, len(reached)))
     return tuple(bars)
 
 
-def _gains(scored: Sequence[Trial], steps: Sequence[int], tied: Tied) -> tuple[tuple[int, tuple[float, ...]], ...]:
+def _gains(peers: Sequence[_Peer], steps: Sequence[int], tied: Tied) -> tuple[tuple[int, tuple[float, ...]], ...]:
     sign = 1.0 if tied.minimize else -1.0
     found = []
     for step in steps:
         gains = []
-        for trial in scored:
-            points, end = progress(trial.curve, tied.metric), tied.read(trial.curve)
-            by_then = [value for at, value in points if at <= step]
-            if end is not None and by_then and points[-1][0] > step:
-                gains.append(sign * (by_then[-1] - end))
+        for peer in peers:
+            by_then = bisect_right(peer.points, (step, math.inf))
+            if peer.end is not None and by_then and peer.points[-1][0] > step:
+                gains.append(sign * (peer.points[by_then - 1][1] - peer.end))
         if gains:
             found.append((step, _quantiles(sorted(gains))))
     return tuple(found)
@@ -239,12 +258,7 @@ def _losses(spec: StudySpec, scored: Sequence[Trial], tied: Tied | None) -> tupl
         names[tied.metric] = None
     ranked = spec.ranked(scored)
     better = ranked[: (len(ranked) + 1) // 2][:_LATEST]
-    alarm = {name: StopRule(diverging=(name,)) for name in names}
-    return tuple(name for name in names if not any(_alarmed(alarm[name], trial.curve) for trial in better))
-
-
-def _alarmed(rule: StopRule, curve: Curve) -> bool:
-    return any(rule.judge(Curve(curve.points[: count + 1])) for count in range(len(curve.points)))
+    return tuple(n for n in names if not any(diverges([v for _, v in t.curve.series(n)]) for t in better))
 
 
 def _is_training_loss(name: str) -> bool:

@@ -6,8 +6,9 @@ Every job imports this: nothing here is heavy, and `StopRule.judge` costs a few 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from neuropt_core.curve import Curve
@@ -215,12 +216,20 @@ def best_by(curve: Curve, metric: str, step: int, minimize: bool) -> float | Non
     return (min if minimize else max)(values, default=None)
 
 
+def diverges(values: Sequence[float]) -> bool:
+    """Tells whether a loss is anywhere more than 3 times its first value, twice in a row.
+
+    What is not positive throughout is no loss whose multiples mean something: False.
+    """
+    if not all(math.isfinite(value) and value > 0 for value in values):
+        return False
+    return any(min(pair) > _TIMES * values[0] for pair in pairwise(values[1:]))
+
+
 def _diverged(curve: Curve, metric: str, spare_improved: bool) -> str | None:
     values = [value for _, value in curve.series(metric)]
     first = values[0]
-    if len(values) < 3 or not all(math.isfinite(value) and value > 0 for value in values):
-        return None
-    if min(values[-2:]) <= _TIMES * first or (spare_improved and min(values) < first):
+    if (spare_improved and min(values) < first) or not diverges(values) or not diverges([first, *values[-2:]]):
         return None
     now, then = _texts(values[-1], first)
     return (
