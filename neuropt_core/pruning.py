@@ -26,6 +26,7 @@ _GAINS = 20
 """So many quantiles stand for the gains of any number of trials, to keep the rule small."""
 _LATEST = 20
 """So many trials are enough to see what a metric means."""
+_TELLING = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,25 @@ def make_rule(
         return guard
     others = [trial for trial in trials if trial.number != number]
     return _against(spec, guard, tied, others, settings, running or {})
+
+
+def remark(spec: StudySpec, trials: Sequence[Trial], settings: Pruning) -> str:
+    """Returns what a user should know who expects trials to be judged against others, or "" if there is nothing.
+
+    It takes three scored trials that report something, so that one odd trial raises no alarm.
+    """
+    told = [trial for trial in trials if trial.value is not None and trial.curve.points]
+    if settings.mode != "auto" or settings.metric is None or spec.further or spec.constraints or len(told) < _TELLING:
+        return ""
+    names = ", ".join(dict.fromkeys(name for trial in told for name in trial.curve.metrics))
+    if settings.metric not in ("auto", *(name for trial in told for name in trial.curve.metrics)):
+        return f"{_WHERE}.metric: no trial reports {settings.metric!r}, only {names}; trials are not judged by it."
+    if tie(spec, told, settings.metric) is not None:
+        return ""
+    return (
+        f"No reported metric ({names}) gives the score, so trials are stopped only when they diverge. Report what the"
+        f" score is made of, or name a metric: {_WHERE}.metric."
+    )
 
 
 @dataclass(frozen=True, slots=True)
