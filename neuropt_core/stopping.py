@@ -117,9 +117,10 @@ class StopRule:
         if bar is None or best is None or not self._worse(best, bar.value):
             return None
         mine, theirs = _texts(best, bar.value)
+        when = "then" if bar.step == step else f"step {bar.step}"
         return (
             f"{self.metric} {mine} by step {step} is worse than what {bar.share:g} % of {bar.trials} trials had reached"
-            f" by step {bar.step} ({theirs})"
+            f" by {when} ({theirs})"
         )
 
     def _hopeless(self, curve: Curve, points: list[tuple[int, float]]) -> str | None:
@@ -184,9 +185,9 @@ class StopRule:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> StopRule:
         """Makes the rule that `to_json` described; what an older version did not know is off."""
-        race = data.get("race")
+        non_finite, race = bool(data["non_finite"]), data.get("race")
         return cls(
-            non_finite=bool(data["non_finite"]),
+            non_finite=non_finite,
             diverging=tuple(data.get("diverging", ())),
             metric=data.get("metric", ""),
             minimize=data.get("minimize", True),
