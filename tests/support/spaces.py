@@ -57,12 +57,17 @@ def study(
     space: SearchSpace = MIXED,
     **spec: Any,
 ) -> tuple[Trial, ...]:
-    """Runs a study in a row, trial 0 being the default; an objective may return an outcome instead of a score."""
+    """Runs a study in a row, trial 0 being the default, to the end of the budget or of the space.
+
+    An objective may return an outcome instead of a score.
+    """
     made = StudySpec("s", space, **spec)
     trials: list[Trial] = []
     request = Request(made, (), 0, 1, n_trials)
     while len(trials) < n_trials:
         advice = Advice((own_configuration(space),)) if not trials else advisor.propose(request)
+        if not advice.proposals:
+            break
         proposal = advice.proposals[0]
         assert not space.check(proposal.params), proposal
         came = objective(dict(proposal.params))

@@ -42,6 +42,7 @@ def test_repetitions_are_found() -> None:
     candidates = [{**ONE, "lr": 1.01e-3}, {**ONE, "lr": 0.1}, {**ONE, "lr": 1e-5}, {**ONE, "lr": 1e-5}]
     assert judge.twins(candidates, 0.02, [{**ONE, "lr": 1e-5}]) == [0, 1, 2, 2]
     assert judge.twins([{**ONE, "width": 65}], 0.0) == [None]
+    assert judge.twins([{**ONE, "lr": 1.5e-3}], 0.02) == [None]
     assert judge.twins([{**ONE, "lr": 1.01e-3}], 0.0) == [0]
 
 
