@@ -65,7 +65,7 @@ def test_what_a_machine_did_and_what_lies_outside_is_not_told() -> None:
 
 def test_earlier_trials_come_first_with_shifted_scores() -> None:
     """They are told once a common configuration gives the shift, and move with it."""
-    earlier = tuple(_trial(i, _scored(10.0 + i)) for i in range(3)) + (_trial(9, FAILED),)
+    earlier = (*(_trial(i, _scored(10.0 + i)) for i in range(3)), _trial(9, FAILED))
     told = TpeTrials(SPEC, earlier)
     told.update([_trial(30, _scored(1.0))])
     assert len(told.view([])) == 1
