@@ -47,13 +47,9 @@ class SurrogateAdvisor:
         """
         if kind not in KINDS:
             raise ConfigError("hydra.sweeper.surrogate", f"must be one of {', '.join(KINDS)}", got=kind)
+        self.name = "Optuna's TPE (not an LLM)" if kind == "tpe" else "Optuna's TPE or GP (not an LLM)"
         self._kind = kind
         self._kept: TpeTrials | None = None
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-        return "Optuna's TPE (not an LLM)" if self._kind == "tpe" else "Optuna's TPE or GP (not an LLM)"
 
     def left_out(self, request: Request) -> int:
         """Returns how many trials of the warm start do not fit this study's space."""
