@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 ADVISORS = ("auto", "llm", "prior", "random")
-_WORDS_OUT = 600
-"""Tokens of a usual reply, for an estimate that is called one: reasoning, one candidate and its words."""
+_WORDS_OUT, _CARD_OUT = 900, 1_800
+"""Tokens of usual replies, for an estimate that is called one: a few candidates with their words, and a space card."""
 
 _WORST_PROMPT = 12_000
 """Tokens of the longest prompt in the worst case: its sections are cut where it would grow beyond 24,000 characters."""
@@ -101,7 +101,8 @@ class Rehearsal:
         model: The model that would be asked, or "".
         prompt: The messages of the first call; empty where nobody is asked.
         schema: The schema of its reply.
-        input_tokens: About how many tokens the first call sends: a quarter of its characters.
+        input_tokens: About how many tokens the first call for candidates sends: a quarter of its characters.
+        card_tokens: About how many the call for the space card sends, which is the first; 0 where none is made.
         worst: The most tokens that a call can take, for the caps.
         price: USD per million tokens; None where it is not known.
         refused: Which cap forbids the first call already, in words; "" if it may be made.
@@ -112,21 +113,27 @@ class Rehearsal:
     prompt: tuple[Mapping[str, str], ...] = ()
     schema: Mapping[str, Any] = field(default_factory=dict)
     input_tokens: int = 0
+    card_tokens: int = 0
     worst: Mapping[str, int] = field(default_factory=dict)
     price: Price | None = None
     refused: str = ""
 
     def cost(self, calls: int) -> str:
-        """Returns what so many calls would cost, in words."""
-        usual = {"input_tokens": calls * self.input_tokens, "output_tokens": calls * _WORDS_OUT}
+        """Returns what so many calls for candidates, and the one for the space card, would cost, in words."""
+        card = int(self.card_tokens > 0)
+        usual = {
+            "input_tokens": self.card_tokens + calls * self.input_tokens,
+            "output_tokens": card * _CARD_OUT + calls * _WORDS_OUT,
+        }
         # A second turn is made where a reply was of no use, so twice the calls is the most; and the prompt grows.
         worst = {**self.worst, "input_tokens": max(_WORST_PROMPT, self.worst["input_tokens"])}
-        most = {name: 2 * calls * count for name, count in worst.items()}
-        tokens = f"{self.model}: the first prompt has about {self.input_tokens:,} tokens"
+        most = {name: 2 * (card + calls) * count for name, count in worst.items()}
+        tokens = f"{self.model}: the first prompt has about {self.card_tokens or self.input_tokens:,} tokens"
         if self.price is None:
             return f"{tokens}; its price is not known (hydra.sweeper.llm.price sets it)"
         about, ceiling = self.price.of(usual) or 0.0, self.price.of(most) or 0.0
-        words = f"{calls} calls of that size cost about ${about:.2g} (prices of {PRICES_OF})"
+        first = "the space card and " if card else ""
+        words = f"{first}{calls} calls of that size cost about ${about:.2g} (prices of {PRICES_OF})"
         return f"{tokens}; {words}, and as the prompt grows at most ${ceiling:.2g}"
 
 
@@ -141,11 +148,22 @@ def rehearse(advisor: Advisor, request: Request) -> Rehearsal:
     proposals = advisor.second.propose(request).proposals
     if not isinstance(advisor.first, LLMAdvisor):
         return Rehearsal(proposals)
-    prompt, schema, worst = advisor.first.first_call(request)
-    size = sum(len(message["content"]) for message in prompt) + len(str(dict(schema)))
-    terms = advisor.first.terms
-    refused = terms.budget.refuses(Spent(), advisor.first.at_most(worst), terms.known_price)
-    return Rehearsal(proposals, terms.model, prompt, schema, size // 4, worst, terms.known_price, refused)
+    llm, terms = advisor.first, advisor.first.terms
+    call = llm.first_call(request)
+    card = llm.first_card(request) if llm.asks_for_a_card(request) else None
+    first = card or call
+    both = [question.worst_case(terms.max_tokens) for question in (first, call)]
+    return Rehearsal(
+        proposals,
+        terms.model,
+        first.messages,
+        first.schema,
+        call.tokens,
+        card.tokens if card else 0,
+        {name: max(worst[name] for worst in both) for name in both[0]},
+        terms.known_price,
+        terms.budget.refuses(Spent(), llm.calls.at_most(both[0]), terms.known_price),
+    )
 
 
 def own_price(llm: Mapping[str, object]) -> Price | None:
