@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from neuropt_core.advice import Request
+from neuropt_core.llm._replicates import Repeated
 from neuropt_core.llm._text import tidy
 from neuropt_core.objectives import Constraint, losses, pareto_front
 from neuropt_core.spec import StudySpec
@@ -38,10 +39,11 @@ def goal_lines(spec: StudySpec) -> list[str]:
     return lines
 
 
-def score_words(trial: Trial, spec: StudySpec) -> str:
-    """Returns the scores of a scored trial, and which constraints it holds or breaks."""
-    shown = " / ".join(f"{value:.5g}" for value in trial.values)
-    words = f"score{'s' if len(trial.values) > 1 else ''} {shown}"
+def score_words(trial: Trial, spec: StudySpec, repeated: Repeated | None = None) -> str:
+    """Returns the scores of a scored trial, how its replicates scatter, and which constraints it holds or breaks."""
+    first, *further = (f"{value:.5g}" for value in trial.values)
+    shown = " / ".join([f"{first}{repeated.spread if repeated else ''}", *further])
+    words = f"score{'s' if further else ''} {shown}{repeated.words if repeated else ''}"
     if not spec.constraints:
         return words
     held = [_held(c, trial) for c in spec.constraints]
@@ -100,4 +102,4 @@ def _metric(constraint: Constraint) -> str:
 
 
 def _bound(constraint: Constraint) -> str:
-    return f"{'<=' if constraint.at_most else '>='} {constraint.bound:g}"
+    return f"{'<=' if constraint.at_most else '>='} {constraint.bound:.12g}"

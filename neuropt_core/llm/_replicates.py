@@ -27,10 +27,15 @@ class Repeated:
     values: tuple[float, ...]
 
     @property
+    def spread(self) -> str:
+        """The standard deviation of the scores, e.g. `` ± 0.012``; "" where there is one score."""
+        return f" ± {stdev(self.values):.2g}" if len(self.values) > 1 else ""
+
+    @property
     def words(self) -> str:
-        """E.g. ``± 0.012 (n=3 with #8, #9)``, as the rest of the mean score."""
+        """Which trials the mean is of, e.g. `` (n=3 with #8, #9), 1 more seed running``."""
         listed = ", ".join(f"#{t.number}" for t in self.others if t.value is not None)
-        words = f" ± {stdev(self.values):.2g} (n={len(self.values)} with {listed})" if listed else ""
+        words = f" (n={len(self.values)} with {listed})" if listed else ""
         left = [(sum(t.state is state for t in self.others), word) for state, word in _UNSCORED]
         return words + "".join(f", {count} more {word}" for count, word in left if count)
 

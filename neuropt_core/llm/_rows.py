@@ -80,7 +80,7 @@ class Rows:
 
     def _score(self, trial: Trial) -> str:
         spec, again = self.request.spec, self.folded.repeated.get(trial.number)
-        words = score_words(trial, spec) + (again.words if again else "")
+        words = score_words(trial, spec, again)
         words += f", rank {self.scores.ranks[trial.number]}/{len(self.scores.ranks)}"
         best, noise = self.scores.ranked[0], self.folded.noise
         if len(spec.directions) > 1:

@@ -22,8 +22,7 @@ from neuropt_core.spec import StudySpec
 _ROLE = """\
 You advise a search for the best hyperparameters of a neural network. You see the search space, the model, and what \
 trials so far did, with digests of their training curves. You propose configurations to train next, and before the \
-first trial you write down what you believe of the space. You advise an optimizer that also proposes: being different \
-and right is worth more than being safe.
+first trial you write down what you believe of the space. You advise an optimizer that also proposes.
 
 Rules:
 - Answer with JSON that follows the schema. Values go under the aliases on the left of the space below.
