@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -105,12 +106,14 @@ def test_the_card_and_the_candidates_share_the_first_message() -> None:
 @pytest.mark.parametrize("error", [LLMFatal("m", "does not accept the key"), LLMTransient("m", "broke off")])
 def test_a_failed_call_is_a_consultation_without_a_card(error: Any) -> None:
     """No error leaves the advisor, the call counts, and it is made again only after the user has begun again."""
-    client = ScriptedClient([FIVE, error, FIVE])
-    client.seek(1)
-    advisor = LLMAdvisor(client)
-    failing = replace(REQUEST, consulted=(Consultation("m", kind="not asked"),))
-    client._replies = [error, FIVE]  # type: ignore[assignment]
-    advice = advisor.card(failing)
+    played = iter([error, FIVE])
+
+    def answer(messages: object, schema: object) -> Any:
+        return next(played)
+
+    answer.writes_cards = True  # type: ignore[attr-defined]
+    advisor = LLMAdvisor(ScriptedClient(answer))
+    advice = advisor.card(REQUEST)
     assert advice.card is None
     assert [c.kind for c in advice.consultations] == [{LLMFatal: "fatal", LLMTransient: "transient"}[type(error)]]
     later = replace(REQUEST, number=1, consulted=advice.consultations)
@@ -209,55 +212,62 @@ def test_a_server_that_fails_leaves_no_card(wire: str) -> None:
     assert [c.kind for c in made.consultations] == ["bad output"] * 2
 
 
-def _study(folder: Path, advisor: LLMAdvisor, n_trials: int = 5) -> Study:
-    """Runs a study as the gate does in short: the card once, its portfolio first, then candidates."""
-    study = Study(REQUEST.spec, Journal(folder / "journal.jsonl"))
-    while len(study.trials) < n_trials:
-        advice = advisor.card(study.request(count=1, n_trials=n_trials))
-        request = study.request(count=1, n_trials=n_trials)
-        for said in advice.consultations:
-            study.consult(said)
-            write(folder / "transcript.jsonl", said)
-        study.note(advice)
-        card = study.request(count=1, n_trials=n_trials).card
-        left = card.portfolio[len(study.trials) :][:1] if card and len(study.trials) < 3 else ()
-        if not left:
-            request = study.request(count=1, n_trials=n_trials)
-            more = advisor.propose(request)
-            for said in more.consultations:
+def _study(folder: Path, advisor: LLMAdvisor, n_trials: int = 5) -> Request:
+    """Runs a study as a gate does in short, the card's portfolio first; returns what an advisor could know then."""
+    folder.mkdir(exist_ok=True)
+    with closing(Journal(folder / "journal.jsonl")) as journal:
+        study = Study(REQUEST.spec, journal)
+
+        def heard(advice: Advice) -> Request:
+            for said in advice.consultations:
                 study.consult(said)
                 write(folder / "transcript.jsonl", said)
-            left = more.proposals[:1]
-        for proposal in left:
-            study.ask(proposal)
-    return study
+            study.note(advice)
+            return study.request(count=1, n_trials=n_trials)
+
+        while len(study.trials) < n_trials:
+            request = heard(advisor.card(study.request(count=1, n_trials=n_trials)))
+            first = request.card.portfolio[request.number :] if request.card and request.number < 3 else ()
+            proposals = first[:1]
+            if not proposals:
+                advice = advisor.propose(request)
+                heard(advice)
+                proposals = advice.proposals
+            study.ask(proposals[0])
+        return study.request(count=1, n_trials=n_trials)
 
 
 def test_a_study_with_a_card_is_replayed(tmp_path: Path) -> None:
-    """From the transcript come the same card and the same trials, without a call, also for a longer study."""
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    client = ScriptedClient(any_legal_reply, name="m")
-    first = _study(tmp_path / "a", LLMAdvisor(client))
+    """From the transcript come the same card and the same trials, without a call."""
+    first = _study(tmp_path / "a", LLMAdvisor(ScriptedClient(any_legal_reply, name="m")))
     assert [c.purpose for c in first.consulted] == ["card", "trials", "trials"]
     nobody = ScriptedClient((), name="m")
     replies = Replies(tmp_path / "a" / "transcript.jsonl")
     again = _study(tmp_path / "b", LLMAdvisor(nobody, Terms(replies=replies, replay=True)))
     assert nobody.asked == []
     assert [t.params for t in again.trials] == [t.params for t in first.trials]
-    card = again.request(count=1, n_trials=9).card
-    assert card == first.request(count=1, n_trials=9).card
-    assert card is not None
+    assert again.card == first.card
+    assert again.card is not None
+
+
+def test_a_longer_study_replays_a_shorter_ones_card(tmp_path: Path) -> None:
+    """How many trials a study has is no part of what is asked, so a record pays for the rest alone."""
+    first = _study(tmp_path / "a", LLMAdvisor(ScriptedClient(any_legal_reply, name="m")), 4)
+    more = ScriptedClient(any_legal_reply, name="m")
+    longer = _study(tmp_path / "b", LLMAdvisor(more, Terms(replies=Replies(tmp_path / "a" / "transcript.jsonl"))), 6)
+    assert longer.card == first.card
+    assert len(more.asked) == 2
 
 
 def test_a_study_that_is_resumed_keeps_its_card(tmp_path: Path) -> None:
     """The journal holds the card, so that a resumed study asks for none and shows the same beliefs."""
     client = ScriptedClient(any_legal_reply)
-    first = _study(tmp_path, LLMAdvisor(client), 2)
-    study = Study(REQUEST.spec, Journal(tmp_path / "journal.jsonl"))
-    request = study.request(count=1, n_trials=5)
-    assert request.card == first.request(count=1, n_trials=5).card
-    assert LLMAdvisor(client).card(request) == Advice(())
+    first = _study(tmp_path / "a", LLMAdvisor(client), 2)
+    again = _study(tmp_path / "a", LLMAdvisor(client), 2)
+    assert again.card == first.card
+    assert again.card is not None
+    assert LLMAdvisor(client).card(again) == Advice(())
+    assert len(client.asked) == 1
 
 
 def test_a_card_that_was_lost_is_replayed_as_it_was(tmp_path: Path) -> None:
