@@ -11,7 +11,7 @@ from neuropt_core.llm.prompt import budget_words, framed
 from neuropt_core.space import Categorical, Float, Parameter, SearchSpace
 
 _PORTFOLIO = 5
-_BELIEFS = 30
+_BELIEFS = 20
 
 _CARD = """\
 Now write the space card of this study: it is asked for once, before candidates are. The search draws from your \
