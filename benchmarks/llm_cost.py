@@ -243,8 +243,8 @@ def report() -> str:
         f"{BATCH} candidates a call, of which one is run. Tokens are estimates: the larger of characters / 3 and a",
         "count of word pieces (words in pieces of 5 letters, digits in pieces of 3); no vendor's tokenizer was asked.",
         f"Prices: the vendors' pages as of {PRICES_OF}, without caching. A call sends the prompt and the schema",
-        f"({schema} tokens) and gets back about {answer} tokens, with every text as long as it may be; thinking comes on top where a model",
-        "thinks (two to five times the reply).",
+        f"({schema} tokens) and gets back about {answer} tokens, with every text as long as it may be; thinking",
+        "comes on top where a model thinks (two to five times the reply).",
         "",
         "| trials so far | prompt, tokens | same in all calls | "
         + " | ".join(f"{m}, USD a call" for m in PRICES)
