@@ -303,8 +303,9 @@ def test_a_replay_of_a_study_without_a_card_asks_for_none(tmp_path: Path) -> Non
 
 def test_a_replay_that_lacks_the_card_says_what_differs(tmp_path: Path) -> None:
     """Another task is another prompt: the card's call of the transcript is compared, not that of a trial."""
-    for said in LLMAdvisor(ScriptedClient([FIVE], name="m")).card(REQUEST).consultations:
-        write(tmp_path / "t.jsonl", said)
+    (said,) = LLMAdvisor(ScriptedClient([FIVE], name="m")).card(REQUEST).consultations
+    write(tmp_path / "t.jsonl", said)
+    write(tmp_path / "t.jsonl", replace(said, prompt=({"role": "user", "content": "x"},), purpose="trials", place=1))
     other = replace(REQUEST, spec=replace(REQUEST.spec, task="cats"))
     advisor = LLMAdvisor(ScriptedClient((), name="m"), Terms(replies=Replies(tmp_path / "t.jsonl"), replay=True))
     with pytest.raises(StudyError, match=r'where this one says "The task, in the user'):
