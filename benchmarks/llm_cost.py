@@ -18,7 +18,10 @@ import re
 from pathlib import Path
 
 from neuropt_core.advice import Consultation, Lesson, Request
+from neuropt_core.card import Belief, SpaceCard
 from neuropt_core.curve import Curve, Point
+from neuropt_core.llm.card_prompt import card_messages, configurations
+from neuropt_core.llm.card_schema import card_schema
 from neuropt_core.llm.prompt import messages
 from neuropt_core.llm.schema import reply_schema, slots
 from neuropt_core.profile import Group, ModelProfile, Pretrained
@@ -29,7 +32,10 @@ from neuropt_core.spending import PRICES_OF, Price
 from neuropt_core.trial import INTENTS, Failure, Outcome, Predicted, Proposal, Trial, TrialState
 
 SIZES = (10, 50, 200, 500)
-BATCH = 2
+BATCH = 3
+"""Candidates a call: the slate of which one is run; twice or three times as many are asked for as places are free."""
+STEP = 2
+"""The LLM is asked for at most every second trial."""
 # Caching is left out: with trials of minutes the cache has often gone cold, so the costs are upper bounds.
 MODELS = ("claude-haiku-5-5", "gpt-6-luna", "gpt-6.1-terra", "claude-sonnet-5-5", "claude-opus-5-5")
 PRICES = {model: LIST[model] for model in MODELS}
@@ -102,7 +108,20 @@ def study(n: int, spec: StudySpec = SPEC, count: int = BATCH, n_trials: int = 50
         )
         for i in range(min(12, n // 8))
     )
-    return Request(spec, trials, n, count, n_trials, (Consultation("m", learnt=lessons),) if lessons else ())
+    consulted = (Consultation("m", learnt=lessons),) if lessons else ()
+    return Request(spec, trials, n, count, n_trials, consulted, least=1, card=_card(spec.space) if n else None)
+
+
+def _card(space: SearchSpace) -> SpaceCard:
+    """Returns a card that believes something of every parameter."""
+    beliefs = {}
+    for p in space.parameters:
+        if isinstance(p, Categorical):
+            beliefs[p.name] = Belief(mode=p.choices[0], likely=p.choices[:2], risk="May overfit on so few images.")
+        else:
+            low, high = p.low + (p.high - p.low) / 10, p.low + (p.high - p.low) / 2
+            beliefs[p.name] = Belief(low, high, low, risk="May overfit on so few images.")
+    return SpaceCard("llm", beliefs, (), Predicted(0.4, 0.5, 0.6))
 
 
 def _trial(number: int, space: SearchSpace, chance: random.Random, running: bool) -> Trial:
@@ -193,25 +212,46 @@ def reply_tokens(count: int = BATCH) -> int:
     return tokens(json.dumps(reply))
 
 
+def card_tokens() -> tuple[int, int]:
+    """Returns the estimated tokens of the call for a space card, schema included, and of its reply, words at length."""
+    sent = sum(tokens(m["content"]) for m in card_messages(study(0))) + tokens(json.dumps(card_schema(SPACE)))
+    words = " ".join(["evidence"] * 20)
+    fields = slots(SPACE)
+    numbers = [
+        {"parameter": s.alias, "why": words, "low": 0.000123, "high": 0.0123, "mode": 0.00123, "risk": words}
+        for s in fields
+        if not isinstance(s.parameter, Categorical)
+    ]
+    choices = [
+        {"parameter": s.alias, "why": words, "likely": list(s.labels[:2]), "risk": words} for s in fields if s.labels
+    ]
+    one = {"rationale": f"{words} {words[:89]}", "values": {slot.alias: 0.000123 for slot in fields}}
+    expected = [{"p10": 0.412, "p50": 0.456, "p90": 0.512}]
+    portfolio = [one] * configurations(SPACE)
+    reply = {"diagnosis": words * 4, "numbers": numbers, "choices": choices, "portfolio": portfolio}
+    return sent, tokens(json.dumps({**reply, "expected": expected}))
+
+
 def report() -> str:
     """Returns the tables in Markdown."""
     schema, answer = tokens(json.dumps(reply_schema(SPACE))), reply_tokens()
+    card_in, card_out = card_tokens()
     lines = [
         "# What the prompts cost",
         "",
         f"`python benchmarks/llm_cost.py`: a made-up fine-tuning study of {len(SPACE)} parameters, ten epochs a trial,",
-        f"{BATCH} candidates a call. Tokens are estimates: the larger of characters / 3 and a count of word pieces",
-        "(words in pieces of 5 letters, digits in pieces of 3); no vendor's tokenizer was asked. Prices: the vendors'",
-        f"pages as of {PRICES_OF}, without caching. A call sends the prompt and the schema ({schema} tokens) and gets",
-        f"back about {answer} tokens, with every text as long as it may be; thinking comes on top where a model",
-        "thinks (two to five times the reply).",
+        f"{BATCH} candidates a call, of which one is run. Tokens are estimates: the larger of characters / 3 and a",
+        "count of word pieces (words in pieces of 5 letters, digits in pieces of 3); no vendor's tokenizer was asked.",
+        f"Prices: the vendors' pages as of {PRICES_OF}, without caching. A call sends the prompt and the schema",
+        f"({schema} tokens) and gets back about {answer} tokens, with every text as long as it may be; thinking",
+        "comes on top where a model thinks (two to five times the reply).",
         "",
         "| trials so far | prompt, tokens | same in all calls | "
         + " | ".join(f"{m}, USD a call" for m in PRICES)
         + " |",
         "|---" * (3 + len(PRICES)) + "|",
     ]
-    costs = {n: prompt_tokens(study(n)) for n in sorted({*SIZES, *range(0, max(SIZES), BATCH)})}
+    costs = {n: prompt_tokens(study(n)) for n in sorted({*SIZES, *range(1, max(SIZES), STEP)})}
     for n in SIZES:
         static = tokens(messages(study(n))[0]["content"])
         paid = [_usd(costs[n] + schema, answer, prices) for prices in PRICES.values()]
@@ -219,20 +259,20 @@ def report() -> str:
     heads = [f"{m}, USD" for m in PRICES]
     lines += [
         "",
-        f"Whole studies in which the LLM is asked for all trials, {BATCH} at a time, without a second turn:",
+        f"A study begins with a space card: {card_in} tokens in, schema included, and about {card_out} out.",
+        "",
+        f"Whole studies in which the LLM is asked once in {STEP} trials, the others being the optimizer's, without a",
+        "second turn; the card is the first call, and its portfolio makes calls in the first trials needless, which",
+        "is not taken off here:",
         "",
         "| trials | calls | tokens in | tokens out | " + " | ".join(heads) + " |",
         "|---" * (4 + len(PRICES)) + "|",
     ]
     for n in SIZES:
-        asked = range(0, n, BATCH)
-        sent = sum(costs[i] + schema for i in asked)
-        paid = [_usd(sent, answer * len(asked), prices) for prices in PRICES.values()]
-        lines.append(
-            f"| {n} | {len(asked)} | {sent} | {answer * len(asked)} | "
-            + " | ".join(f"{usd:.3g}" for usd in paid)
-            + " |"
-        )
+        asked = range(1, n, STEP)
+        sent, got = card_in + sum(costs[i] + schema for i in asked), card_out + answer * len(asked)
+        paid = [_usd(sent, got, prices) for prices in PRICES.values()]
+        lines.append(f"| {n} | {1 + len(asked)} | {sent} | {got} | " + " | ".join(f"{usd:.3g}" for usd in paid) + " |")
     return "\n".join(lines) + "\n"
 
 

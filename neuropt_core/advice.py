@@ -15,6 +15,9 @@ KINDS = ("answered", "fatal", "transient", "bad output", "refused", "not asked",
 """What came of a consultation. Two are no calls: ``not asked`` tells, once, that calls are suspended (budget, circuit
 breaker), and ``resumed`` that the user has begun again, perhaps after mending what had failed."""
 
+PURPOSES = ("trials", "card")
+"""What a consultation was for: candidates, or the space card with which a study begins."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
@@ -50,9 +53,11 @@ class Consultation:
         key: What was asked, and whom, as a hash; the transcript's entries are found by it.
         raised: Whether the call itself failed, be it that there is a reply (truncated, declined) or not.
         asked: The id of the model that was asked, whoever answered; "" where it is not known.
-        accepted: How many of the reply's candidates became proposals; None where no reply was read.
+        accepted: How many of the reply's candidates became proposals, of a card its beliefs and configurations; None
+            where no reply was read.
         place: How many consultations the study had before; -1 where it is not known.
         replayed: Whether it was taken from a transcript, so that nobody was asked.
+        purpose: One of `PURPOSES`.
     """
 
     model: str
@@ -72,6 +77,7 @@ class Consultation:
     accepted: int | None = None
     place: int = -1
     replayed: bool = False
+    purpose: str = "trials"
 
     @property
     def is_call(self) -> bool:
@@ -101,6 +107,7 @@ class Consultation:
             "accepted": self.accepted,
             "place": self.place,
             "replayed": self.replayed,
+            "purpose": self.purpose,
         }
 
     @classmethod
@@ -125,6 +132,7 @@ class Consultation:
             accepted=data.get("accepted"),
             place=data.get("place", -1),
             replayed=data.get("replayed", False),
+            purpose=data.get("purpose", "trials"),
         )
 
 

@@ -17,14 +17,15 @@ from neuropt_core.spending import PRICES_OF, Budget, Price, Spent
 from neuropt_core.trial import Proposal
 
 if TYPE_CHECKING:
+    from neuropt_core.advisors.gate import Adviser
     from neuropt_core.advisors.llm import Terms
     from neuropt_core.llm.settings import LLMSettings
     from neuropt_core.sinks.wandb import WandbSink
 
 _log = logging.getLogger(__name__)
 ADVISORS = ("auto", "llm", "prior", "random")
-_WORDS_OUT = 600
-"""Tokens of a usual reply, for an estimate that is called one: reasoning, one candidate and its words."""
+_WORDS_OUT, _CARD_OUT = 900, 1_800
+"""Tokens of usual replies, for an estimate that is called one: a few candidates with their words, and a space card."""
 
 _WORST_PROMPT = 12_000
 """Tokens of the longest prompt in the worst case: its sections are cut where it would grow beyond 24,000 characters."""
@@ -36,8 +37,45 @@ MODES = ("live", "record", "replay")
 _HERE = "hydra.sweeper.llm"
 
 
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """How the search and the gate work, as plain settings.
+
+    Attributes:
+        gate_settings: The settings under ``hydra.sweeper.gate``.
+        surrogate: ``hydra.sweeper.surrogate``.
+        replicates: ``hydra.sweeper.replicates``.
+    """
+
+    gate_settings: Mapping[str, Any] = field(default_factory=dict)
+    surrogate: str = "auto"
+    replicates: float = 0.0
+
+    def gate(self, adviser: Adviser | None) -> Advisor:
+        """Returns the study's advisor around an LLM; with None the search alone.
+
+        Raises:
+            ConfigError: A setting is wrong.
+        """
+        from neuropt_core.advisors.gate import Gate, GateSettings
+        from neuropt_core.advisors.prior import PriorAdvisor
+        from neuropt_core.advisors.search import Search
+        from neuropt_core.advisors.surrogate import SurrogateAdvisor
+        from neuropt_core.advisors.trust import Share
+
+        given = dict(self.gate_settings)
+        share = Share(given.pop("least_share", 0.1), given.pop("most_share", 0.5))
+        settings = GateSettings(share=share, **given)
+        search = Search(PriorAdvisor(), SurrogateAdvisor(self.surrogate), settings.distance)
+        return Gate(adviser, search, settings)
+
+
 def make_advisor(
-    kind: str, llm: Mapping[str, object], environ: Mapping[str, str], stop: Callable[[], bool] = lambda: False
+    kind: str,
+    llm: Mapping[str, object],
+    environ: Mapping[str, str],
+    stop: Callable[[], bool] = lambda: False,
+    engine: Engine | None = None,
 ) -> Advisor:
     """Returns the advisor that a setting names.
 
@@ -47,6 +85,7 @@ def make_advisor(
         llm: The settings under ``hydra.sweeper.llm``; ``provider`` may be ``auto``.
         environ: Where keys are looked up, by name.
         stop: Whether a call of an LLM is not to be waited for any longer.
+        engine: How the search and the gate work; None takes the defaults.
 
     Raises:
         ConfigError: The name is unknown, or an LLM is asked for and no key, or no SDK, is there.
@@ -57,13 +96,9 @@ def make_advisor(
 
     if kind == "random":
         return RandomAdvisor()
-    from neuropt_core.advisors.prior import PriorAdvisor
-    from neuropt_core.advisors.stand_in import WithStandIn
-    from neuropt_core.advisors.surrogate import SurrogateAdvisor
-
-    prior = WithStandIn(PriorAdvisor(), SurrogateAdvisor(), source="prior")
+    engine = engine or Engine()
     if kind == "prior":
-        return prior
+        return engine.gate(None)
     settings = llm_settings(llm, environ)
     if settings is None:
         if kind == "llm":
@@ -73,14 +108,14 @@ def make_advisor(
                 mend="Set a key, name its variable in hydra.sweeper.llm.api_key_env with a provider, name a server "
                 "of your own in hydra.sweeper.llm.base_url, or use advisor=prior.",
             )
-        return prior
+        return engine.gate(None)
     from neuropt_core.advisors.llm import LLMAdvisor
     from neuropt_core.llm.client import make_client
     from neuropt_core.llm.scripted import ScriptedClient
 
     terms = _terms(llm, settings)
     if terms.replay:  # Nobody is asked, so neither a key nor an SDK is needed.
-        return WithStandIn(LLMAdvisor(ScriptedClient((), name=settings.name), terms), prior, source="llm")
+        return engine.gate(LLMAdvisor(ScriptedClient((), name=settings.name), terms))
     try:
         client = make_client(settings, environ, stop)
     except MissingExtraError as error:
@@ -88,8 +123,8 @@ def make_advisor(
             raise
         # A key in the environment may be there for other tools; `auto` does not fail for want of a package.
         _log.warning("A key for %s is set, but the prior advises: %s", settings.provider, error)
-        return prior
-    return WithStandIn(LLMAdvisor(client, terms), prior, source="llm")
+        return engine.gate(None)
+    return engine.gate(LLMAdvisor(client, terms))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +136,8 @@ class Rehearsal:
         model: The model that would be asked, or "".
         prompt: The messages of the first call; empty where nobody is asked.
         schema: The schema of its reply.
-        input_tokens: About how many tokens the first call sends: a quarter of its characters.
+        input_tokens: About how many tokens the first call for candidates sends: a quarter of its characters.
+        card_tokens: About how many the call for the space card sends, which is the first; 0 where none is made.
         worst: The most tokens that a call can take, for the caps.
         price: USD per million tokens; None where it is not known.
         refused: Which cap forbids the first call already, in words; "" if it may be made.
@@ -112,37 +148,54 @@ class Rehearsal:
     prompt: tuple[Mapping[str, str], ...] = ()
     schema: Mapping[str, Any] = field(default_factory=dict)
     input_tokens: int = 0
+    card_tokens: int = 0
     worst: Mapping[str, int] = field(default_factory=dict)
     price: Price | None = None
     refused: str = ""
 
     def cost(self, calls: int) -> str:
-        """Returns what so many calls would cost, in words."""
-        usual = {"input_tokens": calls * self.input_tokens, "output_tokens": calls * _WORDS_OUT}
+        """Returns what so many calls for candidates, and the one for the space card, would cost, in words."""
+        card = int(self.card_tokens > 0)
+        usual = {
+            "input_tokens": self.card_tokens + calls * self.input_tokens,
+            "output_tokens": card * _CARD_OUT + calls * _WORDS_OUT,
+        }
         # A second turn is made where a reply was of no use, so twice the calls is the most; and the prompt grows.
         worst = {**self.worst, "input_tokens": max(_WORST_PROMPT, self.worst["input_tokens"])}
-        most = {name: 2 * calls * count for name, count in worst.items()}
-        tokens = f"{self.model}: the first prompt has about {self.input_tokens:,} tokens"
+        most = {name: 2 * (card + calls) * count for name, count in worst.items()}
+        tokens = f"{self.model}: the first prompt has about {self.card_tokens or self.input_tokens:,} tokens"
         if self.price is None:
             return f"{tokens}; its price is not known (hydra.sweeper.llm.price sets it)"
         about, ceiling = self.price.of(usual) or 0.0, self.price.of(most) or 0.0
-        words = f"{calls} calls of that size cost about ${about:.2g} (prices of {PRICES_OF})"
+        first = "the space card and " if card else ""
+        words = f"{first}{calls} calls of that size cost about ${about:.2g} (prices of {PRICES_OF})"
         return f"{tokens}; {words}, and as the prompt grows at most ${ceiling:.2g}"
 
 
 def rehearse(advisor: Advisor, request: Request) -> Rehearsal:
     """Returns what `advisor` would do first, without asking anybody."""
+    from neuropt_core.advisors.gate import Gate
     from neuropt_core.advisors.llm import LLMAdvisor
-    from neuropt_core.advisors.stand_in import WithStandIn
 
-    if not isinstance(advisor, WithStandIn) or not isinstance(advisor.first, LLMAdvisor):
+    if not isinstance(advisor, Gate) or not isinstance(advisor.adviser, LLMAdvisor):
         return Rehearsal(advisor.propose(request).proposals)
-    proposals = advisor.second.propose(request).proposals
-    prompt, schema, worst = advisor.first.first_call(request)
-    size = sum(len(message["content"]) for message in prompt) + len(str(dict(schema)))
-    terms = advisor.first.terms
-    refused = terms.budget.refuses(Spent(), advisor.first.at_most(worst), terms.known_price)
-    return Rehearsal(proposals, terms.model, prompt, schema, size // 4, worst, terms.known_price, refused)
+    proposals = advisor.search.propose(request).proposals
+    llm, terms = advisor.adviser, advisor.adviser.terms
+    call = llm.first_call(request)
+    card = llm.first_card(request) if llm.asks_for_a_card(request) else None
+    first = card or call
+    both = [question.worst_case(terms.max_tokens) for question in (first, call)]
+    return Rehearsal(
+        proposals,
+        terms.model,
+        first.messages,
+        first.schema,
+        call.tokens,
+        card.tokens if card else 0,
+        {name: max(worst[name] for worst in both) for name in both[0]},
+        terms.known_price,
+        terms.budget.refuses(Spent(), llm.calls.at_most(both[0]), terms.known_price),
+    )
 
 
 def own_price(llm: Mapping[str, object]) -> Price | None:

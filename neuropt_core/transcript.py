@@ -101,9 +101,19 @@ class Replies:
         """Tells whether the study was resumed after so many consultations, before trial `number` was asked for."""
         return any(c.kind == "resumed" and c.place == place and c.number <= number for c in self._held)
 
-    def difference(self, number: int, prompt: Sequence[Mapping[str, str]]) -> str:
+    def writes_cards(self, otherwise: bool) -> bool:
+        """Tells whether the study that left it asked for a space card; `otherwise` where it holds no call at all."""
+        calls = [c for c in self._held if c.is_call]
+        return any(c.purpose == "card" for c in calls) if calls else otherwise
+
+    def card_follows(self, place: int) -> bool:
+        """Tells whether a space card was asked for after so many consultations."""
+        return any(c.is_call and c.purpose == "card" and c.place == place for c in self._held)
+
+    def difference(self, number: int, prompt: Sequence[Mapping[str, str]], purpose: str = "trials") -> str:
         """Returns in words how a call for trial `number` differs from the one that is held for it."""
-        kept = next((c for c in reversed(self._held) if c.number == number and c.is_call), None)
+        alike = (c for c in reversed(self._held) if c.number == number and c.is_call and c.purpose == purpose)
+        kept = next(alike, None)
         if kept is None:
             return "it holds none for this trial"
         lines = (_lines(side) for side in (kept.prompt, prompt))

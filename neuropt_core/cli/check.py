@@ -19,6 +19,8 @@ from neuropt_core.spending import Price, Spent, price_of
 
 _USUAL = {"input_tokens": 6_000, "output_tokens": 8_192}
 # A prompt of a fine-tuning study after some ten trials (benchmarks/results/llm_cost.md), and the longest reply.
+_USUAL_CARD = 3_500
+"""Tokens of the prompt that asks for a space card, before any trial."""
 _LAST = 12
 """Lines of a failed run that are passed on."""
 
@@ -43,7 +45,8 @@ class Asked:
         n_trials: Trials of the study whose cost is estimated.
         prompt: The first call's messages; empty without a script.
         schema: The schema of its reply.
-        input_tokens: About how many tokens it sends; None without a script.
+        input_tokens: About how many tokens the first call for candidates sends; None without a script.
+        card_tokens: About how many the call for a space card sends, 0 where none is made; None without a script.
         worst: The most tokens that it can take.
     """
 
@@ -52,6 +55,7 @@ class Asked:
     prompt: tuple[Mapping[str, str], ...] = ()
     schema: Mapping[str, Any] = field(default_factory=dict)
     input_tokens: int | None = None
+    card_tokens: int | None = None
     worst: Mapping[str, int] = field(default_factory=dict)
 
     def prompt_lines(self) -> list[str]:
@@ -88,6 +92,7 @@ def rehearsed(script: str, overrides: Sequence[str]) -> Asked:
         prompt=tuple(data["prompt"]),
         schema=data["schema"],
         input_tokens=data["input_tokens"] or None,
+        card_tokens=data["card_tokens"] if data["input_tokens"] else None,
         worst=data["worst"],
     )
 
@@ -169,6 +174,7 @@ def _server_lines(server: str, model: str, found: Any) -> list[str]:
 def _cost(asked: Asked, model: str, price: Price | None) -> str:
     known = {
         "input_tokens": asked.input_tokens or _USUAL["input_tokens"],
+        "card_tokens": _USUAL_CARD if asked.card_tokens is None else asked.card_tokens,
         "worst": asked.worst or _USUAL,
     }
     rehearsal = Rehearsal((), model, price=price, **known)  # type: ignore[arg-type]

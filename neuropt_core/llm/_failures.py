@@ -30,7 +30,7 @@ def failures(request: Request, fields: Mapping[str, Slot]) -> list[str]:
     well = [t for t in request.trials if t.state in _WELL]
     groups: dict[str, list[Trial]] = {}
     for trial in request.trials:
-        if trial.outcome is not None and trial.outcome.failure is not None:
+        if trial.teaches and trial.outcome is not None and trial.outcome.failure is not None:
             groups.setdefault(failure_words(trial.outcome.failure), []).append(trial)
     lines = []
     for words, failed in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])):

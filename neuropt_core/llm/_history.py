@@ -14,10 +14,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from neuropt_core.advice import Lesson, Request, lessons
-from neuropt_core.llm import _curves, _marginals
+from neuropt_core.llm import _beliefs, _curves, _marginals
+from neuropt_core.llm._aside import rejected_lines
 from neuropt_core.llm._failures import failures
+from neuropt_core.llm._goal import front, front_line
 from neuropt_core.llm._marginals import Marginal, marginals
 from neuropt_core.llm._record import record
+from neuropt_core.llm._replicates import fold
 from neuropt_core.llm._rows import Rows, told_hypotheses
 from neuropt_core.llm._scores import Scores, numbers, quantile
 from neuropt_core.llm._text import tidy
@@ -46,6 +49,8 @@ class Sizes:
         choices: Choices within such a line.
         lessons: Lessons, the latest.
         failures: Kinds of failure.
+        beliefs: Lines of the model's own card, those that the trials speak against most.
+        rejected: Proposals that were not run, the latest.
     """
 
     best: int = 10
@@ -61,20 +66,22 @@ class Sizes:
     choices: int = 8
     lessons: int = 12
     failures: int = 8
+    beliefs: int = 30
+    rejected: int = 6
 
 
 _STEPS: tuple[dict[str, int], ...] = (
     {"latest": 12, "points": 8},
     {"hypotheses": 3, "curves": 2, "digests": 6},
-    {"best": 8, "latest": 8, "running": 6},
+    {"best": 8, "latest": 8, "running": 6, "beliefs": 16},
     {"digests": 2, "choices": 5},
     {"changed": 12},
-    {"parameters": 30, "lessons": 10},
+    {"parameters": 30, "lessons": 10, "rejected": 4},
     {"best": 6, "latest": 6, "running": 4, "hypotheses": 1},
-    {"digests": 1, "changed": 8, "parameters": 20, "choices": 3},
+    {"digests": 1, "changed": 8, "parameters": 20, "choices": 3, "beliefs": 8},
     {"curves": 1, "lessons": 8, "failures": 5},
     {"best": 4, "latest": 4, "running": 2, "parameters": 12},
-    {"changed": 4, "curves": 0, "hypotheses": 0, "lessons": 5},
+    {"changed": 4, "curves": 0, "hypotheses": 0, "lessons": 5, "beliefs": 4, "rejected": 2},
     {"best": 3, "latest": 2, "running": 1, "parameters": 6, "failures": 3, "lessons": 3},
     {
         "best": 1,
@@ -86,6 +93,8 @@ _STEPS: tuple[dict[str, int], ...] = (
         "choices": 2,
         "failures": 1,
         "lessons": 1,
+        "beliefs": 1,
+        "rejected": 1,
     },
 )
 
@@ -115,7 +124,9 @@ class _View:
     """The sections of a request's history, at any sizes."""
 
     def __init__(self, request: Request) -> None:
-        self._request = request
+        self._all = request.trials
+        self._folded = fold(request)
+        self._request = request = self._folded.request
         self._fields: dict[str, Slot] = {slot.parameter.name: slot for slot in slots(request.space)}
         self._scores = Scores.of(request)
         self._failures = failures(request, self._fields)
@@ -124,15 +135,24 @@ class _View:
         self._pace = usual_pace(t.curve for t in request.trials)
         self._digests: dict[int, tuple[str, str]] = {}
         self._lines: dict[int, tuple[Marginal, ...]] = {}
+        self._front = frozenset(t.number for t in front(request))
+        self._believed = _beliefs.card_lines(request, self._fields, self._scores)
 
     def text(self, sizes: Sizes) -> str:
         """Returns all sections that have something to say."""
-        own = self._record
+        own, request = self._record, self._request
         shown = [
             self._summary(),
             *self._trials(sizes),
             *_section("Failures:", self._failures, sizes.failures, "kinds of failure, each rarer"),
             *self._marginals(sizes),
+            *_section(_beliefs.HEADER, self._believed, sizes.beliefs, "beliefs, which the trials speak less against"),
+            *_section(
+                "Proposals of yours that were not run (what differs from #0 | the rule that refused it), latest first:",
+                rejected_lines(request, self._fields, min(sizes.changed, 8)),
+                sizes.rejected,
+                "earlier ones",
+            ),
             *self._taught(sizes),
             *(["\nRecord of those who propose:", *own] if own else []),
             *self._curves(sizes),
@@ -140,9 +160,9 @@ class _View:
         return "\n".join(shown)
 
     def _summary(self) -> str:
-        trials = self._request.trials
+        trials = self._all
         counts = [
-            (sum(t.state is state for t in trials), word)
+            (sum(t.state is state for t in trials if t.teaches or t.outcome is None), word)
             for state, word in (
                 (TrialState.COMPLETE, "scored"),
                 (TrialState.FAIL, "failed"),
@@ -150,6 +170,7 @@ class _View:
                 (TrialState.RUNNING, "running"),
             )
         ]
+        counts.append((sum(t.outcome is not None and not t.teaches for t in trials), "lost to the machine"))
         words = f"Trials so far: {len(trials)}, {', '.join(f'{n} {word}' for n, word in counts if n)}."
         values = [t.value for t in self._scores.ranked if t.value is not None]
         if not values:
@@ -158,7 +179,9 @@ class _View:
         if len(values) >= 4:
             middle = " / ".join(f"{quantile(values, q):.4g}" for q in (0.25, 0.5, 0.75))
             words += f"; quartiles of the scores {middle}; worst {values[-1]:.4g}"
-        return f"{words}."
+        best = self._request.spec.constraints and not self._request.spec.feasible(self._scores.ranked[0])
+        told = [f"{words}{', but no trial keeps all constraints yet' if best else ''}."]
+        return " ".join(filter(None, [*told, self._folded.noise_words, front_line(self._request)]))
 
     def _trials(self, sizes: Sizes) -> list[str]:
         request = self._request
@@ -173,7 +196,7 @@ class _View:
         read = {t.number for t in (*told, *ranked[: sizes.digests], *ended[-sizes.digests :][: sizes.digests])}
         hypotheses = told_hypotheses(request.trials, sizes.hypotheses)
         rows = Rows(
-            request,
+            self._folded,
             self._fields,
             self._scores,
             sizes.changed,
@@ -183,6 +206,7 @@ class _View:
             frozenset(read),
             self._pace,
             self._digests,
+            self._front,
         )
         lines = ["\nTrials (number and proposer | what differs from #0 | outcome | expected score | curve):"]
         lines += [rows.row(t) for t in request.trials if t.number in chosen]

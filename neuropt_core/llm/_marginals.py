@@ -94,7 +94,7 @@ def _choices(slot: Slot, values: Sequence[Value], trials: Sequence[Trial], score
         if not there:
             untried.append(_word(slot, value))
             continue
-        failed = sum(t.state is TrialState.FAIL for t in there)
+        failed = sum(t.state is TrialState.FAIL and t.teaches for t in there)
         groups.append(_Group(_word(slot, value), tuple(t.value for t in there if t.value is not None), failed))
     groups.sort(key=lambda g: scores.sign * g.median if g.scores else math.inf)
     parts = [_counted(g, scores.sign) for g in groups[:limit]]

@@ -20,7 +20,7 @@ def record(request: Request, scores: Scores) -> list[str]:
     """Returns the lines of the record; empty until a trial that was proposed, and not given, has ended."""
     lines = []
     for source in SOURCES:
-        done = [t for t in request.trials if t.proposal.source == source and t.outcome is not None]
+        done = [t for t in request.trials if t.proposal.source == source and t.teaches]
         if source != "default" and done:
             who = "you (llm)" if source == "llm" else source
             lines.append(f"{who}: {_standing(done, scores)}")
@@ -57,7 +57,7 @@ def _intents(own: Sequence[Trial], trials: dict[int, Trial], scores: Scores) -> 
         tried = [
             (t.value, trials[t.proposal.parent].value)
             for t in own
-            if t.proposal.intent == intent and t.outcome is not None and t.proposal.parent in trials
+            if t.proposal.intent == intent and t.teaches and t.proposal.parent in trials
         ]
         pairs = [(value, before) for value, before in tried if before is not None]
         if pairs:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from neuropt_core.advice import Request
 from neuropt_core.figures import figure
 from neuropt_core.llm._failures import failure_words
+from neuropt_core.llm._goal import score_words
+from neuropt_core.llm._replicates import Folded
 from neuropt_core.llm._scores import Scores
 from neuropt_core.llm._text import tidy
 from neuropt_core.llm.digest import pace_words, read_curve
@@ -25,7 +27,7 @@ class Rows:
     """What all rows are written from.
 
     Attributes:
-        request: What is known.
+        folded: What is known, replicates folded into what they repeat.
         fields: The slots, by name.
         scores: The scores of the request's trials.
         changed: The most differing parameters that a row shows, the strongest; the rest is counted.
@@ -35,9 +37,10 @@ class Rows:
         hypotheses: The numbers of the trials whose hypothesis is shown.
         pace: The usual seconds of a step, if they can be told.
         digests: The digests made so far, by number; reading long curves is most of the work.
+        front: The numbers of the trials on the Pareto front, of several objectives.
     """
 
-    request: Request
+    folded: Folded
     fields: Mapping[str, Slot]
     scores: Scores
     changed: int
@@ -47,6 +50,12 @@ class Rows:
     read: frozenset[int] = frozenset()
     pace: float | None = None
     digests: dict[int, tuple[str, str]] = field(default_factory=dict)
+    front: frozenset[int] = frozenset()
+
+    @property
+    def request(self) -> Request:
+        """What is known."""
+        return self.folded.request
 
     def row(self, trial: Trial) -> str:
         """Returns one line."""
@@ -55,8 +64,10 @@ class Rows:
         if outcome is None:
             parts.append("running")
         elif trial.value is not None:
-            rank = f"{self.scores.ranks[trial.number]}/{len(self.scores.ranks)}"
-            parts.append(f"score {trial.value:.5g}, rank {rank}{self._pace(trial)}")
+            parts.append(f"{self._score(trial)}{self._pace(trial)}")
+        elif not trial.teaches:
+            kind = "" if outcome.failure is None else tidy(outcome.failure.kind, 40)
+            parts.append(f"lost to the machine ({kind}), which says nothing of the configuration")
         elif outcome.failure is not None:
             parts.append(f"failed: {failure_words(outcome.failure)}")
         else:
@@ -66,6 +77,23 @@ class Rows:
             parts.append(f"hypothesis {_json(trial.proposal.hypothesis, _HYPOTHESIS)}")
         words = self._digest(trial)
         return " | ".join([*parts, words] if words else parts)
+
+    def _score(self, trial: Trial) -> str:
+        spec, again = self.request.spec, self.folded.repeated.get(trial.number)
+        words = score_words(trial, spec, again)
+        words += f", rank {self.scores.ranks[trial.number]}/{len(self.scores.ranks)}"
+        best, noise = self.scores.ranked[0], self.folded.noise
+        if len(spec.directions) > 1:
+            return words + (", on the front" if trial.number in self.front else "")
+        tie = noise is not None and trial is not best and spec.feasible(trial) == spec.feasible(best)
+        if (
+            tie
+            and best.value is not None
+            and trial.value is not None
+            and abs(trial.value - best.value) < (noise or 0.0)
+        ):
+            words += f", a tie with #{best.number}"
+        return words
 
     def _digest(self, trial: Trial) -> str:
         if trial.number not in self.digests:

@@ -68,3 +68,8 @@ def clean(text: str, words: int = 60) -> str:
 def whole(text: str) -> str:
     """Returns the text with lone surrogates replaced, so that it can be written as UTF-8."""
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def cut(word: str, letters: int) -> str:
+    """Returns a word of at most so many letters, and an ellipsis where some are missing."""
+    return word if len(word) <= letters else f"{word[:letters]}…"

@@ -28,20 +28,21 @@ def read_values(
         try:
             if slot.alias not in values:
                 raise Rejected("is missing")
-            params[p.name] = _value(values[slot.alias], slot)
+            params[p.name] = read_value(values[slot.alias], slot)
         except Rejected as rejected:
             failed.add(p.name)
             broken.append(f"{p.name} {rejected}")
     return params, broken
 
 
-def _value(given: object, slot: Slot) -> Value:
+def read_value(given: object, slot: Slot) -> Value:
+    """Returns the legal value of a parameter that a reply gives, or raises `Rejected`."""
     p = slot.parameter
     if isinstance(given, Unreadable):
         raise Rejected(given.rule)
     value: Value
     if isinstance(p, Categorical):
-        value = _choice(given, p, slot.labels)
+        value = read_choice(given, p, slot.labels)
     elif isinstance(p, Int):
         value = whole_number(given)
     else:
@@ -52,7 +53,7 @@ def _value(given: object, slot: Slot) -> Value:
     return value
 
 
-def _choice(given: object, p: Categorical, labels: Sequence[str]) -> Value:
+def read_choice(given: object, p: Categorical, labels: Sequence[str]) -> Value:
     """Returns the user's own choice for a label; the case may differ, as Anthropic does not keep an enum's case."""
     if not isinstance(given, str):
         raise Rejected(f"must be one of the {len(labels)} labels of its choices, as a string")

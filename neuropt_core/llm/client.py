@@ -117,6 +117,11 @@ def most_replies(client: LLMClient) -> int:
     return int(getattr(client, "most_replies", 1))
 
 
+def writes_cards(client: LLMClient) -> bool:
+    """Tells whether a client can be asked for a space card: every model can; a script says whether it does."""
+    return bool(getattr(client, "writes_cards", True))
+
+
 def make_client(
     settings: LLMSettings, environ: Mapping[str, str] = os.environ, stop: Callable[[], bool] = never
 ) -> LLMClient:

@@ -75,29 +75,46 @@ def parse_reply(
     if not isinstance(data, dict) or not isinstance(candidates, list):
         raise LLMBadOutput("reply", "must be an object with a list of candidates")
     extra = len(data.keys() - _ROOT)
-    complaints = [f"reply: {_unknown(extra)}"] if extra else []
+    complaints = [f"reply: {unknown_keys(extra)}"] if extra else []
     learnt, retired, doubts = read_lessons(
         data.get("lessons_keep"), data.get("lessons_retire"), numbers, standing or {}
     )
-    proposals, wrong = _proposals(candidates, space, count, dict(known or {}), numbers)
-    diagnosis = data.get("diagnosis")
+    proposals, wrong = read_candidates(candidates, space, count, dict(known or {}), numbers)
     return Parsed(
         proposals,
         (*complaints, *wrong, *doubts),
-        clean(diagnosis, 80) if isinstance(diagnosis, str) else "",
+        read_diagnosis(data),
         learnt,
         retired,
     )
 
 
-def _proposals(
+def read_diagnosis(data: Mapping[str, Any]) -> str:
+    """Returns a reply's diagnosis, cleaned and capped; "" if it has none."""
+    diagnosis = data.get("diagnosis")
+    return clean(diagnosis, 80) if isinstance(diagnosis, str) else ""
+
+
+def read_candidates(
     candidates: Sequence[object],
     space: SearchSpace,
     count: int,
     seen: dict[str, Mapping[str, Value]],
-    numbers: Collection[int],
+    numbers: Collection[int] = (),
+    word: str = "candidate",
+    keys: Collection[str] = _CANDIDATE,
 ) -> tuple[tuple[Proposal, ...], list[str]]:
-    """Returns the first `count` legal and new candidates, and the complaints about the others."""
+    """Returns the first `count` legal and new candidates, and the complaints about the others.
+
+    Args:
+        candidates: A list of the reply.
+        space: Where the values must lie.
+        count: How many are wanted.
+        seen: Parameters that are not repeated, by the name that a complaint gives them; those taken are added.
+        numbers: The trials that there are.
+        word: What complaints call a candidate.
+        keys: What a candidate may hold.
+    """
     fields = slots(space)
     proposals: list[Proposal] = []
     complaints: list[str] = []
@@ -107,32 +124,32 @@ def _proposals(
             break
         looked = index
         try:
-            proposal, doubts = _proposal(candidate, space, fields, numbers)
+            proposal, doubts = _proposal(candidate, space, fields, numbers, keys)
             same = next((name for name, params in seen.items() if space.alike(proposal.params, params)), None)
             if same is not None:
                 raise Rejected(f"repeats {same}, or is nearer to it than training can show")
         except Rejected as rejected:
-            complaints.append(f"candidate {index}: {rejected}")
+            complaints.append(f"{word} {index}: {rejected}")
             continue
-        seen[f"candidate {index}"] = proposal.params
+        seen[f"{word} {index}"] = proposal.params
         proposals.append(proposal)
-        complaints += [f"candidate {index}: {'; '.join(doubts)}"] if doubts else []
+        complaints += [f"{word} {index}: {'; '.join(doubts)}"] if doubts else []
     if len(candidates) > looked:
         rest = len(candidates) - looked
-        words = "1 further candidate was" if rest == 1 else f"{rest} further candidates were"
+        words = f"1 further {word} was" if rest == 1 else f"{rest} further {word}s were"
         complaints.append(f"{count} asked for, so {words} not looked at")
     return tuple(proposals), complaints
 
 
 def _proposal(
-    candidate: object, space: SearchSpace, fields: Sequence[Slot], numbers: Collection[int]
+    candidate: object, space: SearchSpace, fields: Sequence[Slot], numbers: Collection[int], keys: Collection[str]
 ) -> tuple[Proposal, list[str]]:
     """Returns the proposal and what is doubtful about it, or raises `Rejected` with all rules that it breaks."""
     entry = as_object(candidate, "must be an object")
-    extra = len(entry.keys() - _CANDIDATE)
+    extra = len(entry.keys() - set(keys))
     values = as_object(entry.get("values"), "values must be an object")
     extra += len(values.keys() - {slot.alias for slot in fields})
-    broken = [_unknown(extra)] if extra else []
+    broken = [unknown_keys(extra)] if extra else []
     params, wrong = read_values(values, space, fields)
     broken += wrong
     rationale = entry.get("rationale")
@@ -149,7 +166,7 @@ def _proposal(
         params,
         words,
         "llm",
-        predicted=_predicted(entry.get("expected"), doubts),
+        predicted=read_expected(entry.get("expected"), doubts) if "expected" in keys else None,
         intent=_intent(entry, doubts),
         parent=_parent(entry, numbers, doubts),
         hypothesis=_sentence(entry, "hypothesis", doubts),
@@ -158,11 +175,13 @@ def _proposal(
     return proposal, doubts
 
 
-def _unknown(count: int) -> str:
+def unknown_keys(count: int) -> str:
+    """Returns the complaint about so many keys; never the keys, which are the model's own words."""
     return "holds a key that is not in the schema" if count == 1 else f"holds {count} keys that are not in the schema"
 
 
-def _predicted(given: object, doubts: list[str]) -> Predicted | None:
+def read_expected(given: object, doubts: list[str]) -> Predicted | None:
+    """Returns the score that a model expects; None, and a doubt, where that is no p10 <= p50 <= p90."""
     try:
         entry = as_object(given, "must be an object")
         return Predicted(*(real_number(entry.get(name)) for name in ("p10", "p50", "p90")))

@@ -69,47 +69,59 @@ def slots(space: SearchSpace) -> tuple[Slot, ...]:
 
 def reply_schema(space: SearchSpace) -> dict[str, Any]:
     """Returns the schema of a reply. Words come before values, so that the model reasons before it chooses."""
-    return _object(
+    return an_object(
         {
-            "diagnosis": _string("What the latest trials show beside the earlier ones, in at most 80 words."),
-            "lessons_keep": _array(_lesson(), "New lessons, or known ones with new evidence; empty if there are none."),
-            "lessons_retire": _array(
-                _integer("The number of a known lesson that the trials refute, or that says nothing any more"),
+            "diagnosis": a_string("What the latest trials show beside the earlier ones, in at most 80 words."),
+            "lessons_keep": an_array(
+                _lesson(), "New lessons, or known ones with new evidence; empty if there are none."
+            ),
+            "lessons_retire": an_array(
+                an_integer("The number of a known lesson that the trials refute, or that says nothing any more"),
                 "Numbers of known lessons to take back; empty if there are none.",
             ),
-            "candidates": _array(_candidate(space), "As many as were asked for."),
+            "candidates": an_array(_candidate(space), "As many as were asked for."),
         }
     )
 
 
 def _lesson() -> dict[str, Any]:
-    return _object(
+    return an_object(
         {
-            "lesson": _string("One sentence that would help to choose, in at most 40 words."),
-            "supports": _array(_integer("A trial's number"), "The trials that support it, at least one."),
-            "contradicts": _array(_integer("A trial's number"), "The trials that speak against it."),
+            "lesson": a_string("One sentence that would help to choose, in at most 40 words."),
+            "supports": an_array(an_integer("A trial's number"), "The trials that support it, at least one."),
+            "contradicts": an_array(an_integer("A trial's number"), "The trials that speak against it."),
         }
     )
 
 
 def _candidate(space: SearchSpace) -> dict[str, Any]:
-    return _object(
+    return an_object(
         {
-            "intent": {**_string("What this trial is for."), "enum": list(INTENTS)},
-            "parent": _integer("The number of the trial that this one builds on; -1 if it builds on none"),
-            "hypothesis": _string("What you believe and this trial tests: one sentence, at most 40 words."),
-            "falsifier": _string("Which result would speak against it: one sentence, at most 40 words."),
-            "values": _object(dict(_properties(slots(space)))),
-            "expected": _object(
-                {
-                    "p10": _number("The score that 1 in 10 such trials stays below"),
-                    "p50": _number("The score in the middle; p10 <= p50 <= p90"),
-                    "p90": _number("The score that 9 in 10 such trials stay below"),
-                },
-                "The score that this candidate will reach",
-            ),
-            "rationale": _string("One or two sentences, at most 60 words, that cite observed results."),
+            "intent": {**a_string("What this trial is for."), "enum": list(INTENTS)},
+            "parent": an_integer("The number of the trial that this one builds on; -1 if it builds on none"),
+            "hypothesis": a_string("What you believe and this trial tests: one sentence, at most 40 words."),
+            "falsifier": a_string("Which result would speak against it: one sentence, at most 40 words."),
+            "values": values_object(space),
+            "expected": expected_object("The score that this candidate will reach"),
+            "rationale": a_string("One or two sentences, at most 60 words, that cite observed results."),
         }
+    )
+
+
+def values_object(space: SearchSpace) -> dict[str, Any]:
+    """Returns the schema of one configuration."""
+    return an_object(dict(_properties(slots(space))))
+
+
+def expected_object(description: str) -> dict[str, Any]:
+    """Returns the schema of a score that is expected, as quantiles."""
+    return an_object(
+        {
+            "p10": a_number("The score that 1 in 10 such trials stays below"),
+            "p50": a_number("The score in the middle; p10 <= p50 <= p90"),
+            "p90": a_number("The score that 9 in 10 such trials stay below"),
+        },
+        description,
     )
 
 
@@ -120,18 +132,19 @@ def _properties(fields: tuple[Slot, ...]) -> Iterator[tuple[str, dict[str, Any]]
         rest = "; ignored while its condition does not hold, but give a value" if p.when else ""
         if isinstance(p, Float):
             scale = ", log scale" if p.log else ""
-            yield slot.alias, _number(f"{p.low!r} <= value <= {p.high!r}{scale}{rest}")
+            yield slot.alias, a_number(f"{p.low!r} <= value <= {p.high!r}{scale}{rest}")
         elif isinstance(p, Int):
             scale = ", log scale" if p.log else f", in steps of {p.step} from {p.low}" if p.step > 1 else ""
-            yield slot.alias, _integer(f"{p.low} <= value <= {p.high}{scale}{rest}")
+            yield slot.alias, an_integer(f"{p.low} <= value <= {p.high}{scale}{rest}")
         elif len(slot.labels) <= _ENUM_EACH and listed + len(slot.labels) <= _ENUM_ALL:
             listed += len(slot.labels)
-            yield slot.alias, {**_string(f"one of the choices{rest}"), "enum": list(slot.labels)}
+            yield slot.alias, {**a_string(f"one of the choices{rest}"), "enum": list(slot.labels)}
         else:
-            yield slot.alias, _string(f"one of the {len(slot.labels)} choices named in the space{rest}")
+            yield slot.alias, a_string(f"one of the {len(slot.labels)} choices named in the space{rest}")
 
 
-def _object(properties: dict[str, Any], description: str = "") -> dict[str, Any]:
+def an_object(properties: dict[str, Any], description: str = "") -> dict[str, Any]:
+    """Returns an object whose properties are all required, and which holds no other."""
     made = {
         "type": "object",
         "properties": properties,
@@ -141,19 +154,23 @@ def _object(properties: dict[str, Any], description: str = "") -> dict[str, Any]
     return {**made, "description": description} if description else made
 
 
-def _string(description: str) -> dict[str, Any]:
+def a_string(description: str) -> dict[str, Any]:
+    """Returns a text."""
     return {"type": "string", "description": description}
 
 
-def _array(items: dict[str, Any], description: str) -> dict[str, Any]:
+def an_array(items: dict[str, Any], description: str) -> dict[str, Any]:
+    """Returns a list."""
     return {"type": "array", "items": items, "description": description}
 
 
-def _integer(description: str) -> dict[str, Any]:
+def an_integer(description: str) -> dict[str, Any]:
+    """Returns a whole number."""
     return {"type": "integer", "description": description}
 
 
-def _number(description: str) -> dict[str, Any]:
+def a_number(description: str) -> dict[str, Any]:
+    """Returns a number."""
     return {"type": "number", "description": description}
 
 

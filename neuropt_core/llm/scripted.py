@@ -29,11 +29,15 @@ class ScriptedClient:
 
     Attributes:
         asked: The messages of all calls so far.
+        writes_cards: Whether it is asked for a space card when a study begins. A list does if its first reply is an
+            object with a ``portfolio``, a function if it has an attribute ``writes_cards`` that is true; others keep
+            their replies for the trials.
     """
 
     def __init__(self, replies: Sequence[Reply] | ReplyFunction, name: str = "scripted") -> None:
         self.name = name
         self.asked: list[tuple[Message, ...]] = []
+        self.writes_cards = _writes_cards(replies)
         self._replies = replies
         self._played = 0
 
@@ -68,6 +72,12 @@ class ScriptedClient:
             except (TypeError, ValueError, RecursionError) as error:
                 raise LLMFatal(self.name, f"made a reply that cannot be written as JSON ({error})") from error
         raise LLMFatal(self.name, f"made a reply that is neither text nor a mapping ({type(reply).__name__})")
+
+
+def _writes_cards(replies: Sequence[Reply] | ReplyFunction) -> bool:
+    if callable(replies):
+        return bool(getattr(replies, "writes_cards", False))
+    return bool(replies) and isinstance(replies[0], Mapping) and "portfolio" in replies[0]
 
 
 def load_script(script: str) -> tuple[Reply, ...] | ReplyFunction:

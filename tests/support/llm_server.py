@@ -302,6 +302,8 @@ def any_legal_reply(messages: Sequence[Mapping[str, str]], schema: Mapping[str, 
     It reads the schema alone, so it works for every search space; it knows nothing and is no good at the search.
     """
     ask = messages[-1]["content"]
+    if "portfolio" in schema["properties"]:
+        return _any_legal_card(ask, schema)
     wanted = int(re.findall(r"Propose exactly (\d+)", ask)[-1])
     values = schema["properties"]["candidates"]["items"]["properties"]["values"]["properties"]
     seed = hashlib.sha256(ask.encode()).hexdigest()
@@ -322,6 +324,31 @@ def any_legal_reply(messages: Sequence[Mapping[str, str]], schema: Mapping[str, 
             for i in range(1, wanted + 1)
         ],
     }
+
+
+any_legal_reply.writes_cards = True  # type: ignore[attr-defined]
+
+
+def _any_legal_card(ask: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a space card that believes nothing of any number, and the first label of every choice."""
+    wanted = int(re.findall(r"exactly (\d+) configuration", ask)[-1])
+    parts = schema["properties"]["portfolio"]["items"]["properties"]["values"]["properties"]
+    seed = hashlib.sha256(ask.encode()).hexdigest()
+    labels = {name: part["enum"][0] for name, part in parts.items() if "enum" in part}
+    card = {
+        "diagnosis": "A scripted card.",
+        "numbers": [],
+        "choices": [{"parameter": n, "why": "Scripted.", "likely": [x], "risk": ""} for n, x in labels.items()],
+        "portfolio": [
+            {
+                "rationale": f"Scripted configuration {i} of {wanted}.",
+                "values": {name: _pick(part, f"{seed}/card/{i}/{name}") for name, part in parts.items()},
+            }
+            for i in range(1, wanted + 1)
+        ],
+        "expected": [],
+    }
+    return {key: value for key, value in card.items() if key in schema["properties"]}
 
 
 def _pick(part: Mapping[str, Any], seed: str) -> Any:

@@ -114,7 +114,8 @@ def test_the_prompt_of_a_script_is_shown_as_it_is_sent(tmp_path: Any, monkeypatc
     assert "--- system\nYou advise a search" in done.output
     assert "optimizer.lr" in done.output
     schema = json.loads(done.output.split("--- schema of the reply")[1])
-    assert "candidates" in schema["properties"]
+    assert "portfolio" in schema["properties"]
+    assert "the space card and 6 calls of that size cost" in done.output
     assert list(tmp_path.iterdir()) == []
 
 
