@@ -199,12 +199,13 @@ def _both(*changes: Change) -> Change:
 
 
 def _textbook(space: SearchSpace, beliefs: Beliefs, base: Base) -> dict[str, Value]:
-    """Sets the numbers that every training has to their modes; says nothing of fewer than two."""
+    """Sets the numbers that every training has to their modes; says nothing where that changes fewer than two."""
     found: dict[str, Value] = {}
     for parameter in space.parameters:
         belief = beliefs.get(parameter.name)
         if belief is not None and _is_number(parameter) and role_of(parameter) in _EVERYWHERE:
-            found[parameter.name] = belief.mode
+            if parameter.name in base and base[parameter.name] != belief.mode:
+                found[parameter.name] = belief.mode
     return found if len(found) > 1 else {}
 
 
