@@ -203,9 +203,10 @@ def _textbook(space: SearchSpace, beliefs: Beliefs, base: Base) -> dict[str, Val
     found: dict[str, Value] = {}
     for parameter in space.parameters:
         belief = beliefs.get(parameter.name)
-        if belief is not None and _is_number(parameter) and role_of(parameter) in _EVERYWHERE:
-            if parameter.name in base and base[parameter.name] != belief.mode:
-                found[parameter.name] = belief.mode
+        if belief is None or not _is_number(parameter) or role_of(parameter) not in _EVERYWHERE:
+            continue
+        if parameter.name in base and base[parameter.name] != belief.mode:
+            found[parameter.name] = belief.mode
     return found if len(found) > 1 else {}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 from neuropt_core.advice import Advice, Rejection, Request, own_configuration
@@ -101,7 +100,7 @@ def test_what_hurt_is_dropped() -> None:
 
 def test_a_rate_that_helped_is_followed() -> None:
     """When a third of the rate was better, a ninth is tried too, and not three times the first."""
-    trials = _study(10, lambda params: abs(math.log(params["optimizer.lr"] / 1.11e-4)))
+    trials = _study(14, lambda params: {0.000333: 0.5, 0.000111: 0.4}.get(params["optimizer.lr"], 2.0))
     rates = [t.params["optimizer.lr"] for t in trials]
     assert 0.000333 in rates
     assert 0.000111 in rates
@@ -127,7 +126,7 @@ def test_moves_and_variations_take_turns() -> None:
     trials = _study(14, lambda params: 2.0)
     assert [t.proposal.source for t in trials[1:]] == ["prior"] * 13
     kinds = "".join("m" if t in _moves(trials) else "v" for t in trials[1:])
-    assert kinds == "mmmvmvmvmvvvv"
+    assert kinds == "mmmvmvmvmvmvv"
     assert len(_moves(_study(30, lambda params: 2.0))) <= 15
 
 
@@ -215,8 +214,9 @@ def test_strategies_of_a_wide_space_are_tried() -> None:
     rate = Float(name="lr", low=1e-5, high=0.1, log=True, default=1e-3, has_default=True, role="lr")
     space = SearchSpace((strategy, share, rank, rate))
     start = Trial(0, own_configuration(space), Outcome(TrialState.COMPLETE, 1.0))
-    advice = PriorAdvisor().propose(Request(StudySpec("s", space), (start,), 1, 4, 20))
-    assert [p.params for p in advice.proposals][2:] == [
+    advice = PriorAdvisor().propose(Request(StudySpec("s", space), (start,), 1, 6, 20))
+    moves = [p.params for p in advice.proposals if p.rationale in {move.why for move in MOVES}]
+    assert moves[2:] == [
         {"neuropt.freeze_strategy": "lp_ft", "neuropt.lp_ft_share": 0.3, "lr": 1e-3},
         {"neuropt.freeze_strategy": "lora", "neuropt.lora_rank": 8, "lr": 0.01},
     ]
@@ -251,7 +251,7 @@ def test_it_runs_dry_only_where_the_space_is_used_up() -> None:
 
 
 def test_the_best_of_an_earlier_study_is_a_base_until_it_is_beaten() -> None:
-    """What an earlier study found is built upon while this one knows nothing better; its numbers are no parents here."""
+    """What an earlier study found is built upon until this one knows better; its numbers are no parents here."""
     good = {**SPACE.defaults(), "neuropt.bn_mode": "frozen", "width": 32}
     earlier = (Trial(4, Proposal(good, "Then.", "llm"), Outcome(TrialState.COMPLETE, 0.1)),)
     request = Request(SPEC, (_baseline(),), 1, 6, 20, earlier=earlier)
