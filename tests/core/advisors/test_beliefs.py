@@ -131,3 +131,12 @@ def test_an_illegal_parent_has_legal_children() -> None:
         child = perturbed(space, {"lr": 5.0, "x": 0.5}, {}, random.Random(seed))
         assert child is not None
         assert space.check(child) == ()
+
+
+def test_a_belief_that_points_at_the_parent_still_leads_away() -> None:
+    """Where all that is believed is the parent's own value, a mutation differs from it none the less."""
+    space, belief = SearchSpace((LR,)), Belief(1e-3, 1e-3, 1e-3)
+    for seed in range(200):
+        child = perturbed(space, {"lr": 1e-3}, {"lr": belief}, random.Random(seed))
+        assert child is not None
+        assert not space.alike(child, {"lr": 1e-3})

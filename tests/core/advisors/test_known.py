@@ -22,7 +22,7 @@ SPACE = SearchSpace(
 
 def _one(rng: random.Random) -> dict[str, Value]:
     c = rng.choice((1, True, "a"))
-    near = rng.choice((0.1, 0.1003, 0.1012, 0.999, 1.2))  # The last is out of bounds, as the user's own may be.
+    near = rng.choice((1.0, 1.2, rng.uniform(0.1, 0.2), rng.uniform(0.1, 0.2)))  # 1.2: the user's own, out of bounds.
     x: dict[str, Value] = {} if c is True else {"x": near}
     return {"c": c, **x, "y": rng.choice((0.0, 0.015, 0.03)), "n": rng.choice((1, 2))}
 
