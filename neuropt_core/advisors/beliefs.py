@@ -71,9 +71,9 @@ def perturbed(
 ) -> dict[str, Value] | None:
     """Returns a legal configuration near `params` and never alike it.
 
-    Numbers take a step of random size, from a tenth to half of their range and sometimes beyond, towards the likelier of some
-    candidates, or are drawn from the belief; choices are drawn from it. What a changed choice makes active comes in at
-    the user's own value, else as believed.
+    Numbers take a step of random size, a tenth of their range or more, towards the likelier of some candidates, or are
+    drawn from the belief; choices are drawn from it. What a changed choice makes active comes in at the user's own
+    value, else as believed.
 
     Args:
         space: Where it must lie.
@@ -197,12 +197,11 @@ def _moved(parameter: Parameter, value: Value, belief: Belief | None, rng: rando
 
 
 def _step(parameter: Float | Int, value: Value, size: float, rng: random.Random) -> float | int:
-    """Returns a value about `size` of the range away to either side, reflected at the ends; never `value` itself."""
-    step = max(size * abs(rng.gauss(0, 1)), _LEAST_STEP) * rng.choice((-1, 1))
-    place = place_of(parameter, value) + step
-    place = abs(place) if place < 0 else place
-    place = 2 - place if place > 1 else place
-    found = at(parameter, min(max(place, 0.0), 1.0))
+    """Returns a value about `size` of the range away, to the other side where one side ends; never `value` itself."""
+    step = min(max(size * abs(rng.gauss(0, 1)), _LEAST_STEP), 1.0)
+    here = place_of(parameter, value)
+    sides = [place for place in (here - step, here + step) if 0 <= place <= 1]
+    found = at(parameter, rng.choice(sides) if sides else float(here < 0.5))  # The farther end.
     if isinstance(parameter, Int) and found == value:  # Less than a step of the grid: the next point of it.
         beside = [n for n in (found - parameter.step, found + parameter.step) if parameter.check(n) is None]
         return rng.choice(beside)

@@ -14,8 +14,10 @@ from collections.abc import Mapping, Sequence
 from neuropt_core.advice import Advice, Request
 from neuropt_core.advisors.beliefs import completed, perturbed, redrawn
 from neuropt_core.advisors.chance import differences, draw
+from neuropt_core.advisors.changes import legal_part
 from neuropt_core.advisors.enumeration import configurations
-from neuropt_core.advisors.moves import MOVES, legal_part, moves_from
+from neuropt_core.advisors.known import Known
+from neuropt_core.advisors.moves import MOVES, moves_from
 from neuropt_core.advisors.rules import companions, prior_beliefs
 from neuropt_core.card import Belief
 from neuropt_core.space import Value
@@ -49,13 +51,12 @@ class PriorAdvisor:
 
         A function of the request: chance depends on the seed and the trial's number.
         """
-        beliefs, taken = prior_beliefs(request.spec), _taken(request)
-        moves = list(_moves(request, beliefs, taken))
-        taken += [dict(move.params) for move in moves]
+        beliefs, taken, ranked = prior_beliefs(request.spec), _taken(request), _ranked(request)
+        moves = list(_moves(request, beliefs, taken, ranked))
         own = [t.proposal.rationale in _WHYS for t in request.trials if t.proposal.source == "prior"]
         made, varied = sum(own), len(own) - sum(own)
         proposals: list[Proposal] = []
-        variator = _Variator(request, beliefs, taken)
+        variator = _Variator(request, beliefs, taken, ranked)
         while len(proposals) < request.count:
             if moves and made - varied < _AHEAD:
                 proposals.append(moves.pop(0))
@@ -69,22 +70,23 @@ class PriorAdvisor:
         return Advice(tuple(proposals))
 
 
-def _taken(request: Request) -> list[dict[str, Value]]:
+def _taken(request: Request) -> Known:
     """Returns what was tried, runs, or was refused for good."""
     space, rng = request.space, random.Random(0)
     # Trial 0 may lack a parameter that has no value in the config; filled up, it can be compared.
-    tried = [
-        completed(space, t.params, {}, rng) if t.proposal.source == "default" else dict(t.params)
-        for t in request.trials
+    tried: list[Mapping[str, Value]] = [
+        completed(space, t.params, {}, rng) if t.proposal.source == "default" else t.params for t in request.trials
     ]
-    return tried + [dict(r.proposal.params) for r in request.rejected if r.rule != "crowded"]
+    return Known(space, tried + [r.proposal.params for r in request.rejected if r.rule != "crowded"])
 
 
-def _moves(request: Request, beliefs: Mapping[str, Belief], taken: Sequence[dict[str, Value]]) -> tuple[Proposal, ...]:
+def _moves(
+    request: Request, beliefs: Mapping[str, Belief], taken: Known, ranked: Sequence[Trial]
+) -> tuple[Proposal, ...]:
     past = [t.proposal.rationale for t in request.trials if t.proposal.source == "prior"]
     refused = [r.proposal.rationale for r in request.rejected if r.rule != "crowded"]
     room = max(_LEAST, request.n_trials // 2) - sum(why in _WHYS for why in past)
-    best = next(iter(_ranked(request)), None)
+    best = next(iter(ranked), None)
     base = request.space.defaults() if best is None else best.params
     return moves_from(
         request.space,
@@ -111,10 +113,9 @@ def _number(trial: Trial | None, request: Request) -> int | None:
 class _Variator:
     """Makes variations that differ from what is there and from each other."""
 
-    def __init__(self, request: Request, beliefs: Mapping[str, Belief], taken: list[dict[str, Value]]) -> None:
+    def __init__(self, request: Request, beliefs: Mapping[str, Belief], taken: Known, ranked: Sequence[Trial]) -> None:
         self._request, self._beliefs, self._taken = request, beliefs, taken
-        ranked = _ranked(request)
-        self._bases: tuple[Trial | None, ...] = ranked[: len(_PLACES)] or (None,)
+        self._bases: Sequence[Trial | None] = ranked[: len(_PLACES)] or (None,)
         self._bold = max(_BOLD_LEAST, 1 - len(ranked) / _BOLD_UNTIL)
 
     def next(self, number: int) -> Proposal | None:
@@ -128,9 +129,9 @@ class _Variator:
                 return proposal
         for again in range(_TRIES):
             drawn = draw(space, self._request.spec.seed, number, f"prior/{again}")
-            if self._is_new(drawn):
+            if self._taken.add(drawn):
                 return Proposal(drawn, "Everything near the best was tried: a draw from the whole space.", "prior")
-        left = next(filter(self._is_new, configurations(space)), None)
+        left = next(filter(self._taken.add, configurations(space)), None)
         return None if left is None else Proposal(left, "One of the last that nobody has tried.", "prior")
 
     def _bolder(self, rng: random.Random) -> Proposal | None:
@@ -154,15 +155,9 @@ class _Variator:
         return self._proposal(child, why, "exploit", base)
 
     def _proposal(self, child: dict[str, Value], why: str, intent: str, base: Trial | None) -> Proposal | None:
-        if not self._is_new(child):
+        if not self._taken.add(child):
             return None
         return Proposal(child, why, "prior", intent=intent, parent=_number(base, self._request))
-
-    def _is_new(self, params: Mapping[str, Value]) -> bool:
-        if any(self._request.space.alike(params, tried) for tried in self._taken):
-            return False
-        self._taken.append(dict(params))
-        return True
 
     def _values(self, base: Trial | None) -> dict[str, Value]:
         return self._request.space.defaults() if base is None else dict(base.params)

@@ -17,6 +17,7 @@ from neuropt_core.advisors.rules_model import MODEL
 from neuropt_core.advisors.rules_rates import RATES
 from neuropt_core.advisors.rules_tuning import TUNING
 from neuropt_core.card import Belief, SpaceCard
+from neuropt_core.errors import ConfigError
 from neuropt_core.space import Categorical, Parameter, Value
 from neuropt_core.spec import StudySpec
 
@@ -31,6 +32,9 @@ def prior_card(spec: StudySpec, n_trials: int) -> SpaceCard:
     Args:
         spec: The study. Its hints beat the rules.
         n_trials: The budget in trials; a portfolio longer than it makes no sense.
+
+    Raises:
+        ConfigError: A hint's mode lies outside its interval or the space.
     """
     known = prior_beliefs(spec)
     portfolio = moves.portfolio(spec, known, count=min(_LONGEST, max(1, n_trials)))
@@ -71,23 +75,26 @@ def companions(spec: StudySpec, old: Mapping[str, Value], new: Mapping[str, Valu
     return found
 
 
-def _rule(role: str, situation: Situation) -> Rule | None:
-    return next((r for r in RULES if role in r.role.split() and r.holds(situation)), None)
+def _rule(role: str, situation: Situation, *, has_own: bool = True) -> Rule | None:
+    spoken = (r for r in RULES if role in r.role.split() and r.holds(situation))
+    return next((r for r in spoken if has_own or not r.times_own), None)
+
+
+def _own(parameter: Parameter) -> float:
+    """Returns the user's own number; 0 where there is none."""
+    own = parameter.default if parameter.has_default else None
+    return 0.0 if isinstance(own, bool) or not isinstance(own, (int, float)) else own
 
 
 def _belief(parameter: Parameter, situation: Situation) -> Belief | None:
-    role = role_of(parameter)
-    rule = _rule(role, situation) if role else None
+    rule = _rule(role_of(parameter), situation, has_own=_own(parameter) > 0)
     if rule is None:
         return None
     why = f"{rule.why} ({rule.source})"
     if rule.likely:
         choices = _likely(parameter, rule)
         return Belief(mode=choices[0], likely=choices, risk=rule.risk, why=why) if choices else None
-    interval = _interval(parameter, rule)
-    if interval is None:
-        return None
-    low, mode, high = interval
+    low, mode, high = _interval(parameter, rule)
     if isinstance(parameter, Categorical):
         numbers = _numbers(parameter)
         near = sorted((c for c in numbers if low <= c <= high), key=lambda c: _distance(c, mode))
@@ -100,15 +107,15 @@ def _belief(parameter: Parameter, situation: Situation) -> Belief | None:
     return Belief(min(low, believed), max(high, believed), believed, (), rule.risk, why)
 
 
-def _interval(parameter: Parameter, rule: Rule) -> tuple[float, float, float] | None:
+def _interval(parameter: Parameter, rule: Rule) -> tuple[float, float, float]:
     """Returns low, mode and high, the user's own value taken into account: half the way to it, and within reach."""
     assert rule.low is not None and rule.mode is not None and rule.high is not None  # noqa: PT018 - the test of RULES
     low, mode, high = rule.low, rule.mode, rule.high
     own = parameter.default if parameter.has_default else None
     if isinstance(own, bool) or not isinstance(own, (int, float)):
-        return None if rule.times_own else (low, mode, high)
+        return low, mode, high
     if rule.times_own:
-        return (low * own, mode * own, high * own) if own > 0 else None
+        return low * own, mode * own, high * own
     positive = own > 0 and low > 0
     halfway = math.sqrt(own * mode) if positive else (own + mode) / 2
     if rule.decade and positive:
@@ -120,7 +127,7 @@ def _likely(parameter: Parameter, rule: Rule) -> tuple[Value, ...]:
     if not isinstance(parameter, Categorical):
         return ()
     own = word(parameter.default) if parameter.has_default else ""
-    wanted = [own if name == "*" else name for name in rule.likely]
+    wanted = [own if name == "*" else name.replace("_", "") for name in rule.likely]
     by_word = {_said(choice): choice for choice in reversed(parameter.choices)}
     return tuple(by_word[name] for name in dict.fromkeys(wanted) if name in by_word)
 
@@ -150,9 +157,10 @@ def _hinted(parameter: Parameter, hint: Belief, rule: Belief | None) -> Belief |
     high = min(parameter.high, parameter.high if hint.high is None else hint.high)
     if low > high:
         return None
-    mode = hint.mode
-    if mode is None:
-        mode = None if rule is None else rule.mode
-        inside = isinstance(mode, (int, float)) and low <= mode <= high
-        mode = mode if inside else at(parameter, (place_of(parameter, low) + place_of(parameter, high)) / 2)
+    mode = hint.mode if hint.mode is not None or rule is None else rule.mode
+    if not isinstance(mode, (int, float)) or not low <= mode <= high:
+        if hint.mode is not None:
+            rule_broken = f"needs a mode between {low:g} and {high:g}"
+            raise ConfigError(f"hydra.sweeper.priors.{parameter.name}", rule_broken, got=hint.mode)
+        mode = at(parameter, (place_of(parameter, low) + place_of(parameter, high)) / 2)
     return Belief(low, high, mode, (), hint.risk or ("" if rule is None else rule.risk), why)

@@ -161,6 +161,16 @@ _LR = (
         why="Your own rate is right within a factor of ten, if anything was ever trained with it.",
         source=f"{_BENGIO}, section 3.1.1 (rates are searched by factors)",
     ),
+    Rule(
+        role="lr",
+        low=1e-4,
+        mode=1e-3,
+        high=1e-2,
+        when="another optimizer, or one that is not known; the config has no rate",
+        risk=_DIVERGES,
+        why="Most trainings use Adam or a kin of it.",
+        source="Kingma and Ba 2015, arXiv:1412.6980, algorithm 1",
+    ),
 )
 
 _DECAY = (

@@ -19,14 +19,15 @@ def test_auto_takes_the_llm_exactly_when_a_key_is_set() -> None:
     """With a key the LLM advises and the prior stands in; without one the prior advises, and says it is no LLM."""
     assert isinstance(make_advisor("auto", {}, KEY), WithStandIn)
     prior = make_advisor("auto", {}, {})
-    assert isinstance(prior, PriorAdvisor)
+    assert isinstance(prior, WithStandIn)
+    assert isinstance(prior.first, PriorAdvisor)
     assert "not an LLM" in prior.name
     assert "anthropic" in make_advisor("auto", {}, KEY).name
 
 
 def test_the_other_names_mean_what_they_say() -> None:
     """Prior and random ignore a key; llm without one, and an unknown name, are refused."""
-    assert isinstance(make_advisor("prior", {}, KEY), PriorAdvisor)
+    assert "not an LLM" in make_advisor("prior", {}, KEY).name
     assert isinstance(make_advisor("random", {}, KEY), RandomAdvisor)
     with pytest.raises(ConfigError, match="neither ANTHROPIC_API_KEY nor OPENAI_API_KEY"):
         make_advisor("llm", {}, {})
@@ -71,7 +72,7 @@ def test_a_missing_package_ends_llm_but_not_auto(
     """
     monkeypatch.setitem(sys.modules, "anthropic", None)
     monkeypatch.delitem(sys.modules, "neuropt_core.llm.anthropic", raising=False)
-    assert isinstance(make_advisor("auto", {}, KEY), PriorAdvisor)
+    assert "not an LLM" in make_advisor("auto", {}, KEY).name
     assert "the prior advises" in caplog.text
     for kind, llm in (("llm", {}), ("auto", {"provider": "anthropic"})):
         with pytest.raises(MissingExtraError, match=r"pip install 'hydra-neuropt-sweeper\[anthropic\]'"):

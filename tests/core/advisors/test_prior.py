@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from neuropt_core.advice import Advice, Request, own_configuration
+from dataclasses import replace
+
+from neuropt_core.advice import Advice, Rejection, Request, own_configuration
 from neuropt_core.advisors.chance import RandomAdvisor
+from neuropt_core.advisors.moves import MOVES
 from neuropt_core.advisors.prior import PriorAdvisor
 from neuropt_core.advisors.stand_in import WithStandIn
+from neuropt_core.card import Belief, SpaceCard
 from neuropt_core.space import Categorical, Float, Int, SearchSpace, When
 from neuropt_core.spec import StudySpec
 from neuropt_core.trial import Outcome, Proposal, Trial, TrialState
@@ -63,10 +67,14 @@ def _study(n_trials: int, score: object) -> list[Trial]:
     return trials
 
 
+def _moves(trials: list[Trial]) -> list[Trial]:
+    return [t for t in trials if t.proposal.rationale in {move.why for move in MOVES}]
+
+
 def test_every_rule_is_legal_and_used_once() -> None:
     """No rule repeats itself or leaves the space, whatever the scores."""
-    trials = _study(14, lambda params: 2.0)
-    rules = [t.proposal.rationale for t in trials if t.proposal.source == "prior"]
+    trials = _study(20, lambda params: 2.0)
+    rules = [t.proposal.rationale for t in _moves(trials)]
     assert len(rules) == len(set(rules)) >= 6
     assert all(SPACE.check(t.params) == () for t in trials)
     assert len({repr(dict(t.params)) for t in trials}) == len(trials)
@@ -74,8 +82,8 @@ def test_every_rule_is_legal_and_used_once() -> None:
 
 def test_what_helped_stays() -> None:
     """Each move starts from the best configuration so far, so recalibrated statistics that helped are kept."""
-    trials = _study(8, lambda params: 0.5 if params["neuropt.bn_mode"] == "recalibrate" else 2.0)
-    moves = [t for t in trials if t.proposal.source == "prior"]
+    trials = _study(16, lambda params: 0.5 if params["neuropt.bn_mode"] == "recalibrate" else 2.0)
+    moves = _moves(trials)
     assert moves[0].params["neuropt.bn_mode"] == "recalibrate"
     kept = [t for t in moves if "BatchNorm's loaded" not in t.proposal.rationale]
     assert all(t.params["neuropt.bn_mode"] == "recalibrate" for t in kept)
@@ -84,15 +92,15 @@ def test_what_helped_stays() -> None:
 
 def test_what_hurt_is_dropped() -> None:
     """A move that made things worse is not in the moves after it."""
-    trials = _study(8, lambda params: 5.0 if params["neuropt.bn_mode"] == "recalibrate" else 0.9)
-    later = [t for t in trials if t.proposal.source == "prior"][1:]
+    trials = _study(16, lambda params: 5.0 if params["neuropt.bn_mode"] == "recalibrate" else 0.9)
+    later = _moves(trials)[1:]
     assert later
     assert all(t.params["neuropt.bn_mode"] != "recalibrate" for t in later)
 
 
 def test_a_rate_that_helped_is_followed() -> None:
     """When a third of the rate was better, a ninth is tried too, and not three times the first."""
-    trials = _study(10, lambda params: params["optimizer.lr"])
+    trials = _study(14, lambda params: {0.000333: 0.5, 0.000111: 0.4}.get(params["optimizer.lr"], 2.0))
     rates = [t.params["optimizer.lr"] for t in trials]
     assert 0.000333 in rates
     assert 0.000111 in rates
@@ -100,24 +108,26 @@ def test_a_rate_that_helped_is_followed() -> None:
 
 def test_head_only_comes_with_a_higher_rate_and_without_layer_decay() -> None:
     """Training the head alone takes ten times the rate, and what then has no meaning is left out."""
-    trials = _study(12, lambda params: 2.0)
-    (head,) = [t for t in trials if t.params["neuropt.freeze_strategy"] == "head_only" and t.proposal.source == "prior"]
+    trials = _study(20, lambda params: 2.0)
+    (head,) = [t for t in _moves(trials) if t.params["neuropt.freeze_strategy"] == "head_only"]
     assert head.params["optimizer.lr"] == 0.01
     assert "neuropt.lr_layer_decay" not in head.params
 
 
 def test_a_rate_that_did_not_change_is_not_followed() -> None:
     """While the best has the user's own rate, nothing is said of a direction."""
-    trials = _study(14, lambda params: 0.5 if params["optimizer.lr"] == 1e-3 else 2.0)
-    assert len([t for t in trials if t.proposal.source == "prior"]) >= 6
+    trials = _study(20, lambda params: 0.5 if params["optimizer.lr"] == 1e-3 else 2.0)
+    assert len(_moves(trials)) >= 6
     assert not [t for t in trials if "direction" in t.proposal.rationale]
 
 
-def test_it_hands_over_to_the_next_advisor() -> None:
-    """At most half of the budget, or six trials, goes to rules; the rest is the other advisor's."""
-    sources = [t.proposal.source for t in _study(14, lambda params: 2.0)]
-    assert sources == ["default"] + ["prior"] * 7 + ["random"] * 6
-    assert [t.proposal.source for t in _study(9, lambda params: 2.0)].count("prior") == 6
+def test_moves_and_variations_take_turns() -> None:
+    """Three moves come first, then every other proposal is one, up to six or half of the budget."""
+    trials = _study(14, lambda params: 2.0)
+    assert [t.proposal.source for t in trials[1:]] == ["prior"] * 13
+    kinds = "".join("m" if t in _moves(trials) else "v" for t in trials[1:])
+    assert kinds == "mmmvmvmvmvmvv"
+    assert len(_moves(_study(30, lambda params: 2.0))) <= 15
 
 
 def test_several_are_proposed_at_once_for_parallel_workers() -> None:
@@ -204,8 +214,71 @@ def test_strategies_of_a_wide_space_are_tried() -> None:
     rate = Float(name="lr", low=1e-5, high=0.1, log=True, default=1e-3, has_default=True, role="lr")
     space = SearchSpace((strategy, share, rank, rate))
     start = Trial(0, own_configuration(space), Outcome(TrialState.COMPLETE, 1.0))
-    advice = PriorAdvisor().propose(Request(StudySpec("s", space), (start,), 1, 4, 20))
-    assert [p.params for p in advice.proposals][2:] == [
+    advice = PriorAdvisor().propose(Request(StudySpec("s", space), (start,), 1, 6, 20))
+    moves = [p.params for p in advice.proposals if p.rationale in {move.why for move in MOVES}]
+    assert moves[2:] == [
         {"neuropt.freeze_strategy": "lp_ft", "neuropt.lp_ft_share": 0.3, "lr": 1e-3},
         {"neuropt.freeze_strategy": "lora", "neuropt.lora_rank": 8, "lr": 0.01},
     ]
+
+
+def test_chance_depends_on_seed_and_number() -> None:
+    """The same request gets the same answer from another advisor, and another seed another one."""
+    trials = tuple(_study(9, lambda params: params["optimizer.lr"]))
+    request = Request(SPEC, trials, 9, 8, 20)
+    first = PriorAdvisor().propose(request)
+    assert PriorAdvisor().propose(request) == first
+    other = PriorAdvisor().propose(replace(request, spec=replace(SPEC, seed=1)))
+    assert [p.params for p in other.proposals] != [p.params for p in first.proposals]
+
+
+def test_a_slate_is_as_long_as_asked_for() -> None:
+    """Thirty proposals at once are legal and unlike each other and what was tried."""
+    trials = tuple(_study(5, lambda params: params["optimizer.lr"]))
+    slate = PriorAdvisor().propose(Request(SPEC, trials, 5, 30, 40)).proposals
+    known = [dict(t.params) for t in trials] + [dict(p.params) for p in slate]
+    assert len(slate) == 30
+    assert all(SPACE.check(p.params) == () for p in slate)
+    assert not [1 for i, one in enumerate(known) for other in known[:i] if SPACE.alike(one, other)]
+
+
+def test_it_runs_dry_only_where_the_space_is_used_up() -> None:
+    """Of eight configurations each is proposed once, and then nothing is."""
+    space = SearchSpace(tuple(Categorical(name=n, choices=(1, 2), default=1, has_default=True) for n in "abc"))
+    start = Trial(0, own_configuration(space), Outcome(TrialState.COMPLETE, 1.0))
+    advice = PriorAdvisor().propose(Request(StudySpec("s", space), (start,), 1, 30, 40))
+    assert len({tuple(p.params.values()) for p in advice.proposals}) == 7
+
+
+def test_the_best_of_an_earlier_study_is_a_base_until_it_is_beaten() -> None:
+    """What an earlier study found is built upon until this one knows better; its numbers are no parents here."""
+    good = {**SPACE.defaults(), "neuropt.bn_mode": "frozen", "width": 32}
+    earlier = (Trial(4, Proposal(good, "Then.", "llm"), Outcome(TrialState.COMPLETE, 0.1)),)
+    request = Request(SPEC, (_baseline(),), 1, 6, 20, earlier=earlier)
+    moves = [p for p in PriorAdvisor().propose(request).proposals if p.rationale in {m.why for m in MOVES}]
+    assert all(p.params["width"] == 32 and p.parent is None for p in moves)
+    beaten = (_baseline(0.05),)
+    moves = list(PriorAdvisor().propose(replace(request, trials=beaten)).proposals[:3])
+    assert all(p.params["width"] == 16 and p.parent == 0 for p in moves)
+
+
+def test_an_llms_card_changes_nothing() -> None:
+    """The keyless control does not read what an LLM wrote of the space."""
+    request = Request(SPEC, (_baseline(),), 1, 9, 20)
+    card = SpaceCard("llm", {"optimizer.lr": Belief(1e-5, 2e-5, 1.5e-5)})
+    assert PriorAdvisor().propose(replace(request, card=card)) == PriorAdvisor().propose(request)
+
+
+def test_a_refused_proposal_does_not_come_back() -> None:
+    """What was put aside as hopeless is not proposed again; what was only crowded out may be."""
+    request = Request(SPEC, (_baseline(),), 1, 1, 20)
+    (first,) = PriorAdvisor().propose(request).proposals
+    for rule, again in (("hopeless", False), ("crowded", True)):
+        refused = replace(request, rejected=(Rejection(first, 1, rule, "So."),))
+        assert (PriorAdvisor().propose(refused).proposals[0] == first) is again
+
+
+def test_nothing_speaks_of_an_llm() -> None:
+    """The name says that it is none, and no reason claims otherwise."""
+    assert "not an LLM" in PriorAdvisor.name
+    assert not [t for t in _study(20, lambda params: 2.0) if "LLM" in t.proposal.rationale]
