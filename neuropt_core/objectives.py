@@ -85,8 +85,7 @@ def fronts(points: Sequence[tuple[float, ...]]) -> list[int]:
 def pareto_front(trials: Iterable[Trial], directions: Sequence[Direction]) -> tuple[Trial, ...]:
     """Returns the scored trials that no other one beats in all objectives, in the order of their numbers."""
     scored = [(t, point) for t in trials if (point := losses(t, directions)) is not None]
-    first = fronts([point for _, point in scored])
-    return tuple(t for (t, _), front in zip(scored, first, strict=True) if front == 0)
+    return tuple(t for t, point in scored if not any(_dominates(other, point) for _, other in scored))
 
 
 def order(trials: Iterable[Trial], directions: Sequence[Direction], constraints: Sequence[Constraint]) -> list[Trial]:

@@ -27,6 +27,8 @@ class Scene:
         overrides: Trial number -> the overrides that make its configuration.
         advisor: The advisor's name, in words that say whether it is an LLM.
         spent: What the LLM has cost so far.
+        importance: How much of the differences between scores each parameter explains, adding up to 1; None where
+            too little is known yet. Reckoned from time to time.
     """
 
     spec: StudySpec
@@ -37,6 +39,7 @@ class Scene:
     overrides: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     advisor: str = ""
     spent: Spent = field(default_factory=Spent)
+    importance: Mapping[str, float] | None = None
 
     @property
     def best(self) -> Trial | None:

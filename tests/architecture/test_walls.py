@@ -18,7 +18,7 @@ LEVELS = {
     "errors": 0,
     **dict.fromkeys(("files", "space", "curve", "trial", "card", "objectives", "profile", "redact", "figures"), 1),
     **dict.fromkeys(("spec", "advice", "stopping", "journal", "ticket", "spending", "transcript"), 2),
-    **dict.fromkeys(("llm", "nn", "sinks"), 3),
+    **dict.fromkeys(("llm", "nn", "sinks", "earlier"), 3),
     **dict.fromkeys(("advisors", "runtime"), 4),
     "study": 5,
     "assemble": 6,
