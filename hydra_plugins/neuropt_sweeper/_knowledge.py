@@ -38,11 +38,12 @@ def named(name: str, space: SearchSpace, where: str) -> Parameter:
     return by_role
 
 
-def read_priors(priors: Mapping[str, object], space: SearchSpace, secrets: Sequence[str] = ()) -> dict[str, Belief]:
+def read_priors(priors: object, space: SearchSpace, secrets: Sequence[str] = ()) -> dict[str, Belief]:
     """Returns the user's beliefs by parameter name.
 
     Args:
         priors: ``hydra.sweeper.priors``: name or role -> a value, ``{mode, low, high}``, ``{likely: [...]}`` or words.
+            None for no beliefs.
         space: What is searched.
         secrets: What must not stand in the words, which go to a vendor and to files.
 
@@ -50,6 +51,10 @@ def read_priors(priors: Mapping[str, object], space: SearchSpace, secrets: Seque
         ConfigError: A parameter is unknown or named twice, or a value is outside the space.
     """
     found: dict[str, Belief] = {}
+    if priors is None:
+        return found
+    if not isinstance(priors, Mapping):
+        raise ConfigError(PRIORS, f"must map parameters to {_FORMS}", got=priors)
     for name, said in priors.items():
         parameter = named(str(name), space, PRIORS)
         where = f"{PRIORS}.{name}"

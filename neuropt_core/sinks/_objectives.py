@@ -68,7 +68,7 @@ def against_baseline(scene: Scene, best: Trial, base: Trial) -> str:
     if lacking := broken(spec, best):
         return f"nearest to the constraints, none of the trials keeping them: it {lacking}"
     if lacking := broken(spec, base):
-        return f"which keeps the constraints, while your own configuration {lacking}"
+        return f"within the constraints, while your own configuration {lacking}"
     if not spec.further or best.number == base.number:
         return ""
     pairs = list(zip(losses(best, spec.directions) or (), losses(base, spec.directions) or (), strict=True))
