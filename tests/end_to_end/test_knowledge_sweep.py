@@ -48,7 +48,11 @@ def test_a_study_of_all_that_a_user_may_say(tmp_path: Path) -> None:
     assert "Pareto front" in done.stdout
     with (done.folder / "trials.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert tuple(rows[0][name] for name in ("value", "value_1", "breaks")) == ("1.125", "15.625", "latency_ms <= 10 by 6")
+    assert tuple(rows[0][name] for name in ("value", "value_1", "breaks")) == (
+        "1.125",
+        "15.625",
+        "latency_ms <= 10 by 6",
+    )
     assert rows[1]["optimizer.momentum"] == ""
 
 
