@@ -93,11 +93,11 @@ def make_advisor(
     return WithStandIn(LLMAdvisor(client, terms), prior, source="llm")
 
 
-def importances(spec: StudySpec, trials: Sequence[Trial]) -> Mapping[str, float] | None:
-    """Returns how much of the differences between scores each parameter explains; None without enough scores."""
+def importances(spec: StudySpec, trials: Sequence[Trial]) -> Mapping[str, float]:
+    """Returns the share of each parameter in what made trials good; empty where too few trials tell."""
     from neuropt_core.advisors import importance
 
-    return importance.importances(spec, trials)
+    return importance.importances(spec, trials) or {}
 
 
 @dataclass(frozen=True, slots=True)

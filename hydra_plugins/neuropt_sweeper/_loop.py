@@ -31,7 +31,7 @@ _ALIKE = 3
 """A study whose first trials, this many, all die of the same thing is ended: the rest would too."""
 
 
-Importances = Callable[[StudySpec, tuple[Trial, ...]], Mapping[str, float] | None]
+Importances = Callable[[StudySpec, tuple[Trial, ...]], Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Parts:
     price: Price | None = None
     stop_requested: Callable[[], bool] = field(default=lambda: False)
     enqueue: tuple[Proposal, ...] = ()
-    importances: Importances = field(default=lambda spec, trials: None)
+    importances: Importances = field(default=lambda spec, trials: {})
 
 
 class Loop:
@@ -62,7 +62,7 @@ class Loop:
         self._study = parts.study
         self._running: dict[int, Job] = {}
         self._dry = False
-        self._importance: Mapping[str, float] | None = None
+        self._importance: Mapping[str, float] = {}
 
     def run(self) -> str:
         """Returns why it ended, in words.

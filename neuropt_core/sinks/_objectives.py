@@ -101,7 +101,7 @@ def time_line(scene: Scene) -> str:
 
 
 def importance_line(scene: Scene, top: int = 3) -> str:
-    """Returns the sentence that names what mattered most; "" where that is not known."""
+    """Returns the sentence that names what mattered most to a good score; "" where that is not known."""
     if not scene.importance:
         return ""
     ranked = sorted(scene.importance.items(), key=lambda item: (-item[1], item[0]))[:top]

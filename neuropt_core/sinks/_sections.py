@@ -31,7 +31,7 @@ def further_sections(scene: Scene) -> list[tuple[str, dict[str, Any]]]:
         )
         sections.append((comment, {"score_against_time": [_timed(scene, t) for t in against_time(scene)]}))
     if scene.importance:
-        comment = "How much of the differences between scores each parameter explains, as far as these trials tell."
+        comment = "The share of each parameter in what made trials good (PED-ANOVA), as far as these trials tell."
         ranked = sorted(scene.importance.items(), key=lambda item: (-item[1], item[0]))
         sections.append((comment, {"importance": {str(name): round(float(share), 4) for name, share in ranked}}))
     return sections

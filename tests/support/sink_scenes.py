@@ -57,7 +57,7 @@ class Story:
     trials: list[Trial] = field(default_factory=list)
     space: SearchSpace = SPACE
     more: Mapping[str, Any] = field(default_factory=dict)
-    importance: Mapping[str, float] | None = None
+    importance: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def scene(self) -> Scene:

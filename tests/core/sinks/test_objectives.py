@@ -138,6 +138,6 @@ def test_importance_is_sorted_where_it_is_known(tmp_path: Path) -> None:
     story.run(0.5)
     assert list(yaml.safe_load(results_yaml(story.scene))["importance"]) == ["b", "c", "a", "d"]
     assert "What mattered most: b 60 %, c 25 %, a 10 %." in outcome_lines(story.scene, "done")
-    story.importance = None
+    story.importance = {}
     assert "importance" not in yaml.safe_load(results_yaml(story.scene))
     assert not any("mattered" in line for line in outcome_lines(story.scene, "done"))
