@@ -6,15 +6,16 @@ Not called `build`: a submodule of that name would hide the function `neuropt_co
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuropt_core.advice import Advisor, Request
 from neuropt_core.errors import ConfigError, MissingExtraError
+from neuropt_core.spec import StudySpec
 from neuropt_core.spending import PRICES_OF, Budget, Price, Spent
-from neuropt_core.trial import Proposal
+from neuropt_core.trial import Proposal, Trial
 
 if TYPE_CHECKING:
     from neuropt_core.advisors.gate import Adviser
@@ -125,6 +126,13 @@ def make_advisor(
         _log.warning("A key for %s is set, but the prior advises: %s", settings.provider, error)
         return engine.gate(None)
     return engine.gate(LLMAdvisor(client, terms))
+
+
+def importances(spec: StudySpec, trials: Sequence[Trial]) -> Mapping[str, float]:
+    """Returns the share of each parameter in what made trials good; empty where too few trials tell."""
+    from neuropt_core.advisors import importance
+
+    return importance.importances(spec, trials) or {}
 
 
 @dataclass(frozen=True, slots=True)

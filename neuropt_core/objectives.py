@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -55,7 +56,8 @@ class Constraint:
         return max(0.0, value - self.bound if self.at_most else self.bound - value)
 
     def __str__(self) -> str:
-        return f"{self.metric} {'<=' if self.at_most else '>='} {self.bound!r}"
+        # repr is exact, so that `parse` makes an equal constraint of it; "20" reads better than "20.0".
+        return f"{self.metric} {'<=' if self.at_most else '>='} {repr(self.bound).removesuffix('.0')}"
 
 
 def losses(trial: Trial, directions: Sequence[Direction]) -> tuple[float, ...] | None:
@@ -83,15 +85,15 @@ def fronts(points: Sequence[tuple[float, ...]]) -> list[int]:
 def pareto_front(trials: Iterable[Trial], directions: Sequence[Direction]) -> tuple[Trial, ...]:
     """Returns the scored trials that no other one beats in all objectives, in the order of their numbers."""
     scored = [(t, point) for t in trials if (point := losses(t, directions)) is not None]
-    first = fronts([point for _, point in scored])
-    return tuple(t for (t, _), front in zip(scored, first, strict=True) if front == 0)
+    return tuple(t for t, point in scored if not any(_dominates(other, point) for _, other in scored))
 
 
 def order(trials: Iterable[Trial], directions: Sequence[Direction], constraints: Sequence[Constraint]) -> list[Trial]:
     """Returns the scored trials, best first, the earlier of equals first.
 
     Those that break no constraint come first, then by how far the others break theirs, each in shares of its bound. Of
-    several objectives the fronts decide, and within a front the sum of a trial's ranks: the balanced ones first.
+    several objectives the fronts decide, and within a front a trial's worst rank among all in any objective, then the
+    sum of its ranks: the balanced ones first. (The sum alone is the same for all of a front of two objectives.)
     """
     scored = [(t, point) for t in trials if (point := losses(t, directions)) is not None]
     points = [point for _, point in scored]
@@ -99,8 +101,8 @@ def order(trials: Iterable[Trial], directions: Sequence[Direction], constraints:
         keys: list[tuple[float, ...]] = list(points)
     else:
         columns = [sorted(column) for column in zip(*points, strict=True)]
-        balance = [sum(columns[d].index(x) for d, x in enumerate(point)) for point in points]
-        keys = list(zip(map(float, fronts(points)), map(float, balance), strict=True))
+        ranks = [[bisect_left(columns[d], x) for d, x in enumerate(point)] for point in points]
+        keys = [(front, max(rank), sum(rank)) for front, rank in zip(fronts(points), ranks, strict=True)]
     broken = [sum(c.violation(t) / (abs(c.bound) or 1.0) for c in constraints) for t, _ in scored]
     indexed = sorted(range(len(scored)), key=lambda i: (broken[i], keys[i], scored[i][0].number))
     return [scored[i][0] for i in indexed]

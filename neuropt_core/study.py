@@ -7,6 +7,7 @@ from typing import Any
 
 from neuropt_core.advice import Advice, Consultation, Rejection, Request
 from neuropt_core.card import SpaceCard
+from neuropt_core.earlier import from_journal, to_journal
 from neuropt_core.errors import StudyError
 from neuropt_core.journal import Journal, many_objects
 from neuropt_core.spec import StudySpec
@@ -18,6 +19,8 @@ class Study:
 
     def __init__(self, spec: StudySpec, journal: Journal, earlier: tuple[Trial, ...] = ()) -> None:
         """Begins a study, or goes on with the one in the journal; `earlier` are the trials of a warm start.
+
+        They are kept in the journal; a study that goes on has those with which it began, whatever is handed over.
 
         Raises:
             StudyError: The journal holds a study with another space, direction, seed or fixed overrides.
@@ -35,9 +38,11 @@ class Study:
             kept = StudySpec.from_json(records[0]["spec"])
             _refuse_changes(kept, spec, journal)
             self.spec = replace(spec, name=kept.name, profile=kept.profile)
+            self._earlier = from_journal(records[0].get("earlier", ()))
         else:
             self.spec = spec
-            journal.append({"op": "study", "version": 1, "spec": spec.to_json()})
+            warm = {"earlier": to_journal(earlier)} if earlier else {}
+            journal.append({"op": "study", "version": 1, "spec": spec.to_json(), **warm})
         with many_objects():
             for record in records[1:]:
                 self._replay(record)
@@ -74,6 +79,11 @@ class Study:
     def consulted(self) -> tuple[Consultation, ...]:
         """All exchanges with an LLM, oldest first, without their texts."""
         return tuple(self._consulted)
+
+    @property
+    def earlier(self) -> tuple[Trial, ...]:
+        """The trials of the warm start with which the study began."""
+        return self._earlier
 
     def request(self, *, count: int, n_trials: int) -> Request:
         """Returns all that an advisor may know now."""

@@ -36,6 +36,7 @@ class Ticket:
         attempt: 0 for the first launch, more after the sweeper had to launch the trial again.
         sweeper: Process id of the sweeper, so that a job can tell whether it shares its process.
         rule: When to stop, as it was known at launch; `rule_path` may hold a later one.
+        objectives: How many numbers the task function must return.
     """
 
     folder: Path
@@ -43,6 +44,7 @@ class Ticket:
     attempt: int = 0
     sweeper: int = field(default_factory=os.getpid)
     rule: StopRule = field(default_factory=StopRule)
+    objectives: int = 1
 
     @property
     def path(self) -> Path:
@@ -76,7 +78,13 @@ class Ticket:
 
     def write(self) -> None:
         """Writes the ticket's file, for the job to find."""
-        data = {"number": self.number, "attempt": self.attempt, "sweeper": self.sweeper, "rule": self.rule.to_json()}
+        data = {
+            "number": self.number,
+            "attempt": self.attempt,
+            "sweeper": self.sweeper,
+            "rule": self.rule.to_json(),
+            "objectives": self.objectives,
+        }
         write_whole(self.path, json.dumps(data))
 
     def refresh(self, rule: StopRule) -> None:
@@ -97,7 +105,8 @@ class Ticket:
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             rule = StopRule.from_json(data["rule"])
-            return cls(path.parent, data["number"], data["attempt"], data["sweeper"], rule)
+            objectives = data.get("objectives", 1)
+            return cls(path.parent, data["number"], data["attempt"], data["sweeper"], rule, objectives)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StudyError(str(path), f"cannot be read as a ticket ({error!r})") from None
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from hydra_plugins.neuropt_sweeper._begin import Knowledge
 from hydra_plugins.neuropt_sweeper._compose import Composer, script_command
 from hydra_plugins.neuropt_sweeper._space import Plan
 from neuropt_core.advice import Advisor, Request, own_configuration
@@ -32,6 +33,7 @@ class DryRun:
     n_trials: int
     fixed: tuple[str, ...]
     llm: Mapping[str, Any]
+    knowledge: Knowledge = field(default_factory=Knowledge)
 
     def lines(self) -> list[str]:
         """Returns what is told to people.
@@ -40,22 +42,28 @@ class DryRun:
             ConfigError: Hydra refuses a configuration that would be launched.
         """
         own = own_configuration(self.spec.space)
-        request = Request(self.spec, (Trial(0, own),), 1, min(_SHOWN, max(1, self.n_trials - 1)), self.n_trials)
+        first = self.knowledge.enqueue
+        trials = tuple(Trial(number, proposal) for number, proposal in enumerate((own, *first)))
+        left = max(0, self.n_trials - len(trials))
+        earlier = self.knowledge.earlier
+        request = Request(self.spec, trials, len(trials), max(1, min(_SHOWN, left)), self.n_trials, earlier=earlier)
         found = rehearse(self.advisor, request)
         said = [
             f"Dry run of {self.spec.name}, {self.n_trials} trials: nothing is launched and nobody is asked.",
             f"  Advisor: {self.advisor.name}",
             f"  Trial 0, your own configuration: {self._command(own, 0)}",
         ]
-        if self.n_trials > 1:
+        for number, proposal in enumerate(first, start=1):
+            said.append(f"  Trial {number}: {self._command(proposal, number)}  ({first_sentence(proposal.rationale)})")
+        if left:
             said.append("  Without an answer of the LLM:" if found.prompt else "  Then, before any score is known:")
             said += [
                 f"  Trial {number}: {self._command(proposal, number)}  ({proposal.source}: "
                 f"{first_sentence(proposal.rationale)})"
-                for number, proposal in enumerate(found.proposals, start=1)
+                for number, proposal in enumerate(found.proposals, start=len(trials))
             ]
         if found.prompt:
-            said.append(f"  {found.cost(self.n_trials - 1)}")
+            said.append(f"  {found.cost(left)}")
         if found.refused:
             said.append(f"  The LLM would not be asked at all: {found.refused} (hydra.sweeper.llm.budget)")
         if target := os.environ.get(DRY_RUN_TO):

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
 from hydra_plugins.neuropt_sweeper._batch import Backend, Job, outcome_of
+from hydra_plugins.neuropt_sweeper._begin import check_reported
 from hydra_plugins.neuropt_sweeper._compose import Composer
+from hydra_plugins.neuropt_sweeper._knowledge import queued
 from hydra_plugins.neuropt_sweeper._overrides import override
 from hydra_plugins.neuropt_sweeper._space import Plan
 from hydra_plugins.neuropt_sweeper._watch import Watch
 from neuropt_core.advice import Advisor, Consultation, own_configuration
 from neuropt_core.errors import ConfigError, StudyError
 from neuropt_core.sinks.base import Scene, Sink
+from neuropt_core.spec import StudySpec
 from neuropt_core.spending import Price, spent
 from neuropt_core.study import Study
 from neuropt_core.ticket import VARIABLE, Ticket
@@ -24,8 +27,13 @@ from neuropt_core.trial import Failure, Outcome, Proposal, Trial, TrialState
 _log = logging.getLogger(__name__)
 _ATTEMPTS = 3
 """How often a trial is launched that takes the sweeper with it, or whose sweeper was killed."""
+_WEIGHED_EVERY = 10
+"""Ended trials between two reckonings of the parameters' importance."""
 _ALIKE = 3
 """A study whose first trials, this many, all die of the same thing is ended: the rest would too."""
+
+
+Importances = Callable[[StudySpec, tuple[Trial, ...]], Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,8 @@ class Parts:
     price: Price | None = None
     stop_requested: Callable[[], bool] = field(default=lambda: False)
     watch: Watch | None = None
+    enqueue: tuple[Proposal, ...] = ()
+    importances: Importances = field(default=lambda spec, trials: {})
 
 
 class Loop:
@@ -55,6 +65,7 @@ class Loop:
         self._study = parts.study
         self._running: dict[int, Job] = {}
         self._dry = False
+        self._importance: Mapping[str, float] = {}
 
     def run(self) -> str:
         """Returns why it ended, in words.
@@ -67,6 +78,7 @@ class Loop:
         if self._study.consulted and self._study.consulted[-1].kind == "resumed":
             self._show(self._study.consulted[-1])  # Written by the study itself, before there was a sink.
         self._adopt()
+        check_reported(self._study.spec, self._study.trials)
         while (reason := self._reason_to_stop()) is None:
             self._fill()
             self._collect()
@@ -86,6 +98,7 @@ class Loop:
             overrides={t.number: self._overrides(t) for t in self._study.trials},
             advisor=parts.advisor.name,
             spent=spent(self._study.consulted, parts.price),
+            importance=self._importance,
         )
 
     def cancel(self) -> None:
@@ -95,6 +108,7 @@ class Loop:
 
     def finish(self, reason: str) -> None:
         """Tells the sinks that this process launches no more trials."""
+        self._weigh()
         self._tell_sinks(lambda sink, scene: sink.study_finished(scene, reason))
 
     def _overrides(self, trial: Trial) -> tuple[str, ...]:
@@ -133,6 +147,9 @@ class Loop:
             self._ask([own_configuration(study.spec.space)])
         asked = len(study.trials)
         count = min(parts.backend.capacity - len(self._running), parts.n_trials - asked)
+        if count > 0 and (first := queued(parts.enqueue, study.trials)[:count]):
+            self._ask(first)
+            count -= len(first)
         if count <= 0:
             return
         advice = parts.advisor.propose(study.request(count=count, n_trials=parts.n_trials))
@@ -178,7 +195,8 @@ class Loop:
                 raise
             self._tell(trial.number, Outcome(TrialState.FAIL, failure=Failure("config", str(error))))
             return None
-        ticket = Ticket(folder / "neuropt", trial.number, attempt)
+        objectives = len(self._study.spec.directions)
+        ticket = Ticket(folder / "neuropt", trial.number, attempt, objectives=objectives)
         if ticket.path.exists() and (other := Ticket.read(ticket.path).number) != trial.number:
             raise ConfigError(
                 "hydra.sweep.subdir",
@@ -215,9 +233,19 @@ class Loop:
 
     def _tell(self, number: int, outcome: Outcome) -> None:
         trial = self._study.tell(number, outcome)
+        if len(self._study.finished) % _WEIGHED_EVERY == 0:
+            self._weigh()
         self._tell_sinks(lambda sink, scene: sink.trial_told(scene, trial))
         if number == 0 and outcome.failure is not None and outcome.failure.kind == "no_number":
             raise ConfigError("trial 0", outcome.failure.message, mend="Return the score from the task function.")
+        check_reported(self._study.spec, self._study.trials)
+
+    def _weigh(self) -> None:
+        """Reckons anew how much each parameter matters; seldom, since it takes a while."""
+        try:
+            self._importance = self._parts.importances(self._study.spec, self._study.trials)
+        except Exception as error:  # noqa: BLE001 - it is shown and nothing depends on it
+            _log.warning("The parameters' importance is not known: %s: %s", type(error).__name__, error)
 
     def _reason_to_stop(self) -> str | None:
         finished, parts = self._study.finished, self._parts

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import (
@@ -21,7 +21,7 @@ from hydra.core.override_parser.types import (
 from hydra.errors import HydraException
 
 from neuropt_core.errors import ConfigError
-from neuropt_core.space import Categorical, Float, Int, Parameter, Value
+from neuropt_core.space import Categorical, Float, Int, Parameter, Value, When
 
 _PREFIX = {OverrideType.CHANGE: "", OverrideType.ADD: "+", OverrideType.FORCE_ADD: "++"}
 
@@ -62,12 +62,17 @@ def parse_arguments(arguments: Sequence[str]) -> Arguments:
 def parse_params(params: Iterable[tuple[str, object]]) -> Arguments:
     """Reads `hydra.sweeper.params`: key -> text in Hydra's grammar, or a plain value, which is fixed.
 
+    A mapping ``{space: text, when: {name: values}}`` gives a searched parameter its conditions.
+
     Raises:
         ConfigError: A text cannot be read, or sweeps over what cannot be searched.
     """
     fixed, names, searched = [], set(), []
     for key, value in params:
         where = f"hydra.sweeper.params.{key}"
+        when: tuple[When, ...] = ()
+        if isinstance(value, Mapping):
+            value, when = _conditional({str(name): item for name, item in value.items()}, where)
         if not isinstance(value, (str, bool, int, float, type(None))):
             raise ConfigError(
                 where, "must be text in Hydra's override grammar", got=value, mend="For example choice(16,32)."
@@ -75,11 +80,30 @@ def parse_params(params: Iterable[tuple[str, object]]) -> Arguments:
         text = f"{key}={value}" if isinstance(value, str) else f"{key}={encode(value)}"
         (override,) = _parse([text], where=where)
         if override.is_sweep_override():
-            searched.append(_written(override, where=where))
+            written = _written(override, where=where)
+            searched.append(replace(written, parameter=replace(written.parameter, when=when)))
+        elif when:
+            rule = "is a plain value, and only what is searched can have a condition"
+            raise ConfigError(where, rule, got=value, mend="For example {space: 'interval(0, 1)', when: {...}}.")
         else:
             fixed.append(text)
             names.add(_name(override))
     return Arguments(tuple(fixed), frozenset(names), tuple(searched))
+
+
+def _conditional(given: Mapping[str, object], where: str) -> tuple[object, tuple[When, ...]]:
+    """Takes ``{space: ..., when: {name: value or list of values}}`` apart; the names are looked at later."""
+    conditions = given.get("when")
+    if given.keys() != {"space", "when"} or not isinstance(conditions, Mapping) or not conditions:
+        rule = "must be text in Hydra's override grammar, or {space: that text, when: {parameter: value or list}}"
+        raise ConfigError(where, rule, got=dict(given))
+    when = []
+    for name, values in conditions.items():
+        several = tuple(values) if isinstance(values, (list, tuple)) else (values,)
+        if not several or not all(isinstance(v, (str, bool, int, float, type(None))) for v in several):
+            raise ConfigError(f"{where}.when.{name}", "must be a value or a list of values", got=values)
+        when.append(When(str(name), several))
+    return given["space"], tuple(when)
 
 
 def encode(value: Value) -> str:

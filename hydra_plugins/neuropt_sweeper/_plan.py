@@ -70,6 +70,10 @@ def make_plan(
         said.append("  Bound: " + ", ".join(f"{role} = {key}" for role, key in bound.items()))
     if "optimizer" in bound and all(p.role != "optimizer" for p in roles):
         said.append(f"  Left out: optimizer (the other arguments beside {bound['optimizer']} fit one class only)")
+    fixed = line.fixed_names | params.fixed_names
+    for name in dict.fromkeys(w.parameter.name for w in (*params.searched, *line.searched)):
+        if name not in plan.space and name not in fixed:
+            said.append(f"  Left out: {name} (its condition does not hold in the config, and is not searched)")
     said += [
         f"  {p.name}: its present value {p.default} is not among those searched; trial 0 runs with it all the same"
         for p in plan.space.parameters

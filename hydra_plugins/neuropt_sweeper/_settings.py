@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -19,6 +20,7 @@ from hydra_plugins.neuropt_sweeper.config import (
 )
 from neuropt_core.assemble import ADVISORS
 from neuropt_core.errors import ConfigError
+from neuropt_core.objectives import Constraint, Direction
 
 PRETRAINED = {"auto": None, "true": True, "false": False}
 
@@ -37,15 +39,81 @@ def read_settings(settings: Mapping[str, Any]) -> NeuroptSweeperConf:
     conf.bind = BindConf(**plain.get("bind", {}))
     # YAML reads an unquoted true as a bool, and OmegaConf writes it back with a capital.
     conf.pretrained = str(conf.pretrained).lower()
-    _at_least_one("n_trials", conf.n_trials)
-    _at_least_one("max_parallel", conf.max_parallel)
-    _among("direction", conf.direction, ("minimize", "maximize"))
+    _least("n_trials", conf.n_trials, 1)
+    _least("max_parallel", conf.max_parallel, 1)
+    directions(conf)
+    constraints(conf)
     _among("pretrained", conf.pretrained, tuple(PRETRAINED))
     _among("space", conf.space, ("seed", "standard", "wide"))
     _among("advisor", conf.advisor, ADVISORS)
-    if not 0 <= conf.max_failure_rate <= 1:
-        raise ConfigError("hydra.sweeper.max_failure_rate", "must be between 0 and 1", got=conf.max_failure_rate)
+    _among("surrogate", conf.surrogate, ("auto", "tpe", "gp"))
+    _within("max_failure_rate", conf.max_failure_rate, 0, 1)
+    _least("retries", conf.retries, 0)
+    _least("seeds", conf.seeds, 1)
+    _within("replicates", conf.replicates, 0, 0.5)
+    _check_gate(conf.gate)
+    _check_pruning(conf.pruning)
+    _check_budget(conf.budget)
     return conf
+
+
+def directions(conf: NeuroptSweeperConf) -> tuple[Direction, ...]:
+    """Returns the direction of each objective.
+
+    Raises:
+        ConfigError: There is none, or one is neither ``minimize`` nor ``maximize``.
+    """
+    given = conf.direction if isinstance(conf.direction, (list, tuple)) else [conf.direction]
+    legal: dict[object, Direction] = {"minimize": "minimize", "maximize": "maximize"}
+    if not given or any(not isinstance(word, str) or word not in legal for word in given):
+        rule = "must be minimize or maximize, or a list of these, one for each number that the task function returns"
+        raise ConfigError("hydra.sweeper.direction", rule, got=conf.direction)
+    return tuple(legal[word] for word in given)
+
+
+def constraints(conf: NeuroptSweeperConf) -> tuple[Constraint, ...]:
+    """Returns the bounds on reported metrics.
+
+    Raises:
+        ConfigError: One cannot be read, or is there twice.
+    """
+    found = tuple(Constraint.parse(text) for text in conf.constraints)
+    sides = [(c.metric, c.at_most) for c in found]
+    for constraint, side in zip(found, sides, strict=True):
+        if sides.count(side) > 1:
+            rule = "bounds a metric twice on the same side"
+            raise ConfigError("hydra.sweeper.constraints", rule, got=str(constraint), mend="Leave the wider one out.")
+    return found
+
+
+def _check_gate(gate: GateConf) -> None:
+    if gate.warmup is not None:
+        _least("gate.warmup", gate.warmup, 1)
+    _within("gate.least_share", gate.least_share, 0, 1)
+    _within("gate.most_share", gate.most_share, 0, 1)
+    if gate.least_share > gate.most_share:
+        got = (gate.least_share, gate.most_share)
+        raise ConfigError("hydra.sweeper.gate", "needs least_share <= most_share", got=got)
+    _least("gate.slate", gate.slate, 1)
+    if not 0 <= gate.distance < 1:
+        raise ConfigError("hydra.sweeper.gate.distance", "must be at least 0 and below 1", got=gate.distance)
+
+
+def _check_pruning(pruning: PruningConf) -> None:
+    # YAML reads an unquoted off as false.
+    pruning.mode = "off" if str(pruning.mode).lower() == "false" else pruning.mode
+    _among("pruning.mode", pruning.mode, ("auto", "guard", "off"))
+    if pruning.grace is not None:
+        _least("pruning.grace", pruning.grace, 1)
+    _within("pruning.percentile", pruning.percentile, 0, 100)
+    _within("pruning.chance", pruning.chance, 0, 1)
+
+
+def _check_budget(budget: BudgetConf) -> None:
+    if budget.gpu_hours is not None and not 0 < budget.gpu_hours < math.inf:
+        raise ConfigError("hydra.sweeper.budget.gpu_hours", "must be above 0 and finite", got=budget.gpu_hours)
+    if budget.gpus_per_trial is not None:
+        _least("budget.gpus_per_trial", budget.gpus_per_trial, 1)
 
 
 def _plain(value: Any) -> Any:
@@ -57,9 +125,14 @@ def environment() -> dict[str, str]:
     return dict(os.environ)
 
 
-def _at_least_one(name: str, value: int) -> None:
-    if value < 1:
-        raise ConfigError(f"hydra.sweeper.{name}", "must be at least 1", got=value)
+def _least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise ConfigError(f"hydra.sweeper.{name}", f"must be at least {least}", got=value)
+
+
+def _within(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ConfigError(f"hydra.sweeper.{name}", f"must be between {low} and {high}", got=value)
 
 
 def _among(name: str, value: str, legal: tuple[str, ...]) -> None:

@@ -9,7 +9,7 @@ from hydra_plugins.neuropt_sweeper._overrides import Arguments, Written, overrid
 from hydra_plugins.neuropt_sweeper._roles import leaves, near
 from neuropt_core.errors import ConfigError
 from neuropt_core.profile import ModelProfile
-from neuropt_core.space import Parameter, SearchSpace, Value
+from neuropt_core.space import Parameter, SearchSpace, Value, When
 from neuropt_core.trial import Proposal
 
 _READERS = {
@@ -123,9 +123,13 @@ def write_space(
     for name in [*found, *own]:
         if name in fixed or name in joined:
             continue
-        written = _own(own[name], config, choices) if name in own else found[name]
-        role = found[name].parameter.role if name in found else ""
-        joined[name] = replace(written, parameter=replace(written.parameter, role=role or written.parameter.role))
+        joined[name] = _own(own[name], config, choices, found.get(name)) if name in own else found[name]
+    # The command line narrows a range; the condition stays, since no grammar of the line could repeat it.
+    conditions = {w.parameter.name: w.parameter.when for w in params.searched if w.parameter.when}
+    for name, when in conditions.items():
+        if name in joined:
+            checked = tuple(_condition(name, c, joined, dict(leaves(config))) for c in when)
+            joined[name] = replace(joined[name], parameter=replace(joined[name].parameter, when=checked))
     space = SearchSpace(_reachable(tuple(w.parameter for w in joined.values()), dict(leaves(config))))
     if not len(space):
         raise ConfigError(
@@ -151,8 +155,43 @@ def _in_order(offered: list[Parameter], roles: list[Parameter]) -> list[Paramete
     return [p for p in offered if p not in tuning] + roles + tuning
 
 
-def _own(written: Written, config: Mapping[str, object], choices: Mapping[str, str]) -> Written:
+def _condition(name: str, condition: When, joined: Mapping[str, Written], keys: Mapping[str, object]) -> When:
+    """Returns a condition that the user wrote, its role replaced by the parameter's name.
+
+    Raises:
+        ConfigError: It names nothing known, the parameter itself, or a value that the other parameter cannot have.
+    """
+    where = f"hydra.sweeper.params.{name}.when"
+    roles = {w.parameter.role: other for other, w in joined.items() if w.parameter.role}
+    other = condition.name
+    if other not in joined and other not in keys:
+        if other not in roles:
+            mend = near(other, {**keys, **dict.fromkeys((*joined, *roles))})
+            raise ConfigError(where, "must name another parameter or a key of the config", got=other, mend=mend)
+        other = roles[other]
+    if other == name:
+        raise ConfigError(where, "must name another parameter", got=condition.name)
+    for value in condition.values if other in joined else ():
+        if rule := joined[other].parameter.check(value):
+            mend = near(value, {str(v): None for v in getattr(joined[other].parameter, "choices", ())})
+            mend = mend if mend.startswith("Did you mean") else ""
+            raise ConfigError(f"{where}.{condition.name}", rule, got=value, mend=mend)
+    return When(other, condition.values)
+
+
+def _own(
+    written: Written, config: Mapping[str, object], choices: Mapping[str, str], found: Written | None = None
+) -> Written:
+    """Returns a parameter of the user's with his present value, and what the tool knows of it: role and conditions."""
     parameter, name = written.parameter, written.parameter.name
+    if found is not None:
+        known = found.parameter
+        parameter = replace(parameter, role=known.role or parameter.role, when=parameter.when or known.when)
+        written = replace(written, parameter=parameter)
+        if name not in dict(leaves(config)) and not written.prefix:
+            # A key that neuropt itself adds, e.g. the momentum of an optimizer that is not the present one.
+            kept = replace(parameter, default=known.default, has_default=known.has_default)
+            return Written(kept, found.prefix)
     keys = dict(leaves(config))
     if name in keys:
         value = keys[name]

@@ -13,18 +13,20 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from hydra_plugins.neuropt_sweeper._batch import BatchBackend
+from hydra_plugins.neuropt_sweeper._begin import gather
 from hydra_plugins.neuropt_sweeper._compose import Composer, resume_command, script_command
 from hydra_plugins.neuropt_sweeper._dry import DryRun
 from hydra_plugins.neuropt_sweeper._interrupt import Interrupt
+from hydra_plugins.neuropt_sweeper._knowledge import read_priors
 from hydra_plugins.neuropt_sweeper._loop import Loop, Parts
 from hydra_plugins.neuropt_sweeper._overrides import Arguments, parse_arguments, parse_params
 from hydra_plugins.neuropt_sweeper._plan import Found, make_plan
-from hydra_plugins.neuropt_sweeper._settings import environment, read_settings
+from hydra_plugins.neuropt_sweeper._settings import constraints, directions, environment, read_settings
 from hydra_plugins.neuropt_sweeper._space import Plan
 from hydra_plugins.neuropt_sweeper._watch import Watch
 from hydra_plugins.neuropt_sweeper.config import NeuroptSweeperConf
 from neuropt_core.advice import Advisor
-from neuropt_core.assemble import make_advisor, make_wandb_sink, own_price
+from neuropt_core.assemble import importances, make_advisor, make_wandb_sink, own_price
 from neuropt_core.errors import NeuroptError
 from neuropt_core.journal import Journal
 from neuropt_core.pruning import Pruning
@@ -89,9 +91,10 @@ def _run(
         found = make_plan(conf, composer, task_function, line, params)
         plan = found.plan
         spec = _spec(conf, name, plan, line, found)
-        study = Study(spec, journal)
+        knowledge = gather(conf, spec, composer, lambda p: (*line.fixed, *plan.of(p)), journal)
+        study = Study(spec, journal, knowledge.earlier)
         composer.save()
-        console.say("\n".join(found.said))
+        console.say("\n".join([*found.said, *knowledge.said]))
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=RecordedTask(task_function), config=config
         )
@@ -117,6 +120,8 @@ def _run(
                 fixed=line.fixed,
                 command=script_command(),
                 price=own_price(vars(conf.llm)),
+                enqueue=knowledge.enqueue,
+                importances=importances,
                 stop_requested=lambda: interrupt.requested,
                 # A job of the basic launcher runs alone, in this process: what it was launched with is all there is.
                 watch=Watch(spec, lambda: study.trials, pruning, live=not isinstance(launcher, BasicLauncher)),
@@ -129,8 +134,21 @@ def _run(
 
 def _spec(conf: NeuroptSweeperConf, name: str, plan: Plan, line: Arguments, found: Found) -> StudySpec:
     # The task goes to a vendor, the journal and the transcript; an interpolation may have brought a key into it.
-    task = redact(conf.task, *secrets_of(environment()))
-    return StudySpec(name, plan.space, conf.direction, conf.seed, line.fixed, found.profile, task)
+    secrets = secrets_of(environment())
+    first, *further = directions(conf)
+    return StudySpec(
+        name,
+        plan.space,
+        first,
+        conf.seed,
+        line.fixed,
+        found.profile,
+        redact(conf.task, *secrets),
+        tuple(further),
+        constraints(conf),
+        conf.cost_aware,
+        read_priors(conf.priors, plan.space, secrets),
+    )
 
 
 def _rehearse(
@@ -140,8 +158,9 @@ def _rehearse(
     line, params = parse_arguments(arguments), parse_params(conf.params.items())
     found = make_plan(conf, composer, task_function, line, params)
     spec = _spec(conf, conf.study_name or composer.sweep_dir.name, found.plan, line, found)
-    dry = DryRun(composer, found.plan, spec, advisor, conf.n_trials, line.fixed, vars(conf.llm))
-    ConsoleSink().say("\n".join([*found.said, *dry.lines()]))
+    knowledge = gather(conf, spec, composer, lambda p: (*line.fixed, *found.plan.of(p)))
+    dry = DryRun(composer, found.plan, spec, advisor, conf.n_trials, line.fixed, vars(conf.llm), knowledge)
+    ConsoleSink().say("\n".join([*found.said, *knowledge.said, *dry.lines()]))
     return ()
 
 
@@ -174,9 +193,10 @@ def _capacity(conf: NeuroptSweeperConf, launcher: object, console: ConsoleSink) 
 
 
 def _opening(conf: NeuroptSweeperConf, composer: Composer, advisor: Advisor, study: Study, launcher: str) -> str:
-    told = len(study.finished)
+    told, aim = len(study.finished), " and ".join(study.spec.directions)
     lines = [
-        f"Study {study.spec.name}: {conf.n_trials} trials, {conf.direction} what the task function returns",
+        f"Study {study.spec.name}: {conf.n_trials} trials, {aim} what the task function returns",
+        *([f"  Constraints: {', '.join(map(str, study.spec.constraints))}"] if study.spec.constraints else []),
         f"  Advisor: {advisor.name}",
         f"  Launcher: {launcher}",
         f"  Folder: {composer.sweep_dir}",

@@ -170,7 +170,8 @@ class NeuroptSweeperConf:
     budget: BudgetConf = field(default_factory=BudgetConf)
     pruning: PruningConf = field(default_factory=PruningConf)
     params: dict[str, Any] = field(default_factory=dict)
-    """Parameters in Hydra's grammar, e.g. `batch_size: choice(16,32)` or `lr: tag(log, interval(1e-5, 1e-1))`."""
+    """Parameters in Hydra's grammar, e.g. `batch_size: choice(16,32)` or `lr: tag(log, interval(1e-5, 1e-1))`; with a
+    condition: `optimizer.momentum: {space: 'interval(0.5, 0.99)', when: {optimizer._target_: torch.optim.SGD}}`."""
 
     model: str = "model"
     """The key of the model's node in the config; the node has a _target_."""
@@ -191,7 +192,8 @@ class NeuroptSweeperConf:
     """true says what would be searched, asked and launched first, and what it would cost, and does none of it."""
     task: str = ""
     """Your words for the advisor on the task, the data and the hardware."""
-    priors: dict[str, Any] = field(default_factory=dict)
+    # Any and null, as with `price`: no key can be set on the command line in an empty dict.
+    priors: Any = None
     """What you believe of single parameters: a likely value, {mode, low, high}, {likely: [...]}, or words."""
     enqueue: list[Any] = field(default_factory=list)
     """Configurations to try right after trial 0, e.g. [{optimizer.lr: 3e-4}]; what one leaves out is your own value."""

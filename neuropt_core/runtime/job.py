@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from neuropt_core.curve import Curve
@@ -56,7 +56,7 @@ class RecordedTask:
             # The script caught TrialPruned and went on; the order to stop stands all the same.
             outcome = Outcome(TrialState.PRUNED, reason=f"{stopped} (the script went on)")
         elif outcome is None:
-            outcome = _scored(returned)
+            outcome = _scored(returned, ticket.objectives)
         outcome = _completed(outcome, ticket.curve(), time.monotonic() - began)
         ticket.write_result(outcome)
         if outcome.failure is not None:
@@ -88,28 +88,55 @@ def _failure(error: BaseException) -> Failure:
     )
 
 
-def _scored(returned: Any) -> Outcome:
+def _scored(returned: Any, objectives: int = 1) -> Outcome:
+    """Returns the outcome of a task that returned: COMPLETE only with one finite number for each objective."""
+    parts: Sequence[Any] = (returned,)
+    if objectives > 1:
+        if not isinstance(returned, (tuple, list)) and callable(getattr(returned, "tolist", None)):
+            returned = returned.tolist()  # An array or a tensor of as many numbers.
+        parts = returned if isinstance(returned, (tuple, list)) else ()
+        if len(parts) != objectives:
+            given = f"{len(parts)} " if parts else ""
+            rule = f"return {objectives} numbers, since hydra.sweeper.direction names {objectives} directions"
+            return _no_score("no_number", f"the task function must {rule}, got {given}{_shown(returned)}")
+    values = [_number(part) for part in parts]
+    for place, (value, part) in enumerate(zip(values, parts, strict=True), start=1):
+        which = f" as number {place} of {objectives}" if objectives > 1 else ""
+        if value is None:
+            several = isinstance(part, (tuple, list)) and objectives == 1
+            hint = "; hydra.sweeper.direction takes a list of several directions" if several else ""
+            return _no_score("no_number", f"the task function must return a number{which}, got {_shown(part)}{hint}")
+        if isinstance(value, int) and abs(value) > sys.float_info.max:
+            return _no_score("non_finite", f"the task function returned a number too large{which}")
+        if not math.isfinite(value):
+            message = f"the task function must return a finite number{which}, got {float(value)}"
+            return _no_score("non_finite", message)
+    scores = [float(value) for value in values if value is not None]
+    return Outcome(TrialState.COMPLETE, scores[0], further=tuple(scores[1:]))
+
+
+def _number(returned: Any) -> int | float | None:
+    """Returns the number that a value is, be it a tensor's; None if it is none."""
     value = returned
     if not isinstance(value, (bool, int, float, str)) and callable(getattr(value, "item", None)):
         try:
             value = value.item()
         except (TypeError, ValueError, RuntimeError):
-            value = returned  # An array of many numbers is no score; it is named as it is.
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        got = f"{value!r:.60}"
-        message = f"the task function must return a number, got {got} ({type(value).__name__})"
-        return Outcome(TrialState.FAIL, failure=Failure("no_number", message))
-    if isinstance(value, int) and abs(value) > sys.float_info.max:
-        return Outcome(TrialState.FAIL, failure=Failure("non_finite", "the task function returned a number too large"))
-    if not math.isfinite(value):
-        message = f"the task function must return a finite number, got {float(value)}"
-        return Outcome(TrialState.FAIL, failure=Failure("non_finite", message))
-    return Outcome(TrialState.COMPLETE, float(value))
+            return None  # An array of many numbers is no score.
+    return None if isinstance(value, bool) or not isinstance(value, (int, float)) else value
+
+
+def _shown(returned: Any) -> str:
+    return f"{f'{returned!r:.60}'} ({type(returned).__name__})"
+
+
+def _no_score(kind: str, message: str) -> Outcome:
+    return Outcome(TrialState.FAIL, failure=Failure(kind, message))
 
 
 def _completed(outcome: Outcome, curve: Curve, seconds: float) -> Outcome:
     failure = None if outcome.failure is None else _discreet(outcome.failure)
-    return Outcome(outcome.state, outcome.value, curve, failure, round(seconds, 3), outcome.reason)
+    return Outcome(outcome.state, outcome.value, curve, failure, round(seconds, 3), outcome.reason, outcome.further)
 
 
 def _discreet(failure: Failure) -> Failure:

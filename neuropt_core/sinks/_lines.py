@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from neuropt_core.pruning import saved_steps
+from neuropt_core.sinks._objectives import broken, difference, front, front_line, importance_line, score, time_line
 from neuropt_core.sinks.base import Scene
 from neuropt_core.sinks.results import CSV_NAME, YAML_NAME
 from neuropt_core.sinks.text import (
@@ -33,8 +34,12 @@ def trial_parts(scene: Scene, trial: Trial) -> list[Part]:
         parts.append((f"pruned ({reason(trial)})", "warn"))
     elif trial.value is not None:
         best = scene.best is not None and scene.best.number == trial.number
-        parts.append((number(trial.value), "best" if best else "score"))
-        parts.append((standing(scene, trial), "best" if best else ""))
+        lacking = broken(scene.spec, trial)
+        good = best and not lacking
+        parts.append((score(trial), "best" if good else "score"))
+        parts.append((standing(scene, trial), "best" if good else ""))
+        if lacking:
+            parts.append((lacking, "warn"))
     if trial.outcome is not None:
         parts.append((duration(trial.outcome.seconds), "dim"))
     if trial.number != 0:
@@ -53,12 +58,14 @@ def standing(scene: Scene, trial: Trial) -> str:
         return ""
     if trial.number == 0:
         return "your own configuration"
-    against = [] if base is None or base.value is None else [f"{_signed(trial.value - base.value)} vs trial 0"]
+    against = [] if base is None or base.value is None else [f"{difference(trial, base)} vs trial 0"]
     if best.number != trial.number and best.number != 0:
-        against.append(f"{_signed(trial.value - best.value)} vs best of trial {best.number}")
+        against.append(f"{difference(trial, best)} vs best of trial {best.number}")
     if best.number != trial.number:
-        return ", ".join(against)
-    return f"best ({against[0]})" if against else "best"
+        on_front = ["on the Pareto front"] if scene.spec.further and trial in front(scene) else []
+        return ", ".join([*on_front, *against])
+    word = "best" if scene.spec.feasible(trial) else "nearest to the constraints"
+    return f"{word} ({against[0]})" if against else word
 
 
 def changes(scene: Scene, trial: Trial) -> str:
@@ -81,12 +88,14 @@ def outcome_lines(scene: Scene, why: str) -> list[str]:
     if best is None or best.value is None:
         lines.append("No trial has a score.")
     elif found.better and base is not None and base.value is not None:
-        lines.append(f"Best: trial {best.number} with {number(best.value)}, {found.words} ({number(base.value)}).")
+        lines.append(f"Best: trial {best.number} with {score(best)}, {found.words} ({score(base)}).")
     elif found.difference is not None:
-        lines.append(f"Nothing beat your own configuration: trial 0 with {number(best.value)} is the best.")
+        lacking = broken(scene.spec, best)
+        also = f" It {lacking}, and no trial keeps the constraints." if lacking else ""
+        lines.append(f"Nothing beat your own configuration: trial 0 with {score(best)} is the best.{also}")
     else:
-        lines.append(f"Best: trial {best.number} with {number(best.value)}; it {found.words}.")
-    return lines
+        lines.append(f"Best: trial {best.number} with {score(best)}; it {found.words}.")
+    return [*lines, *filter(None, (front_line(scene), time_line(scene), importance_line(scene)))]
 
 
 def table_rows(scene: Scene, top: int = 3) -> list[tuple[str, ...]]:
@@ -97,12 +106,11 @@ def table_rows(scene: Scene, top: int = 3) -> list[tuple[str, ...]]:
         shown.append(base)
     rows: list[tuple[str, ...]] = [("trial", "score", "vs trial 0", "source", "changed")]
     for trial in shown:
-        score = "-" if trial.value is None else number(trial.value)
-        against = "-"
-        if trial.number != 0 and base is not None and base.value is not None and trial.value is not None:
-            against = _signed(trial.value - base.value)
+        against = "-" if trial.number == 0 or base is None else difference(trial, base)
         what = "your own configuration" if trial.number == 0 else changes(scene, trial)
-        rows.append((str(trial.number), score, against, source(trial), what))
+        if lacking := broken(scene.spec, trial):
+            what += f"; {lacking}"
+        rows.append((str(trial.number), score(trial), against, source(trial), what))
     return rows
 
 
@@ -112,10 +120,6 @@ def where_lines(scene: Scene) -> list[str]:
     if scene.best is not None:
         lines.append(f"Run the best once: {one_line(scene.reproduce(scene.best))}")
     return lines
-
-
-def _signed(difference: float) -> str:
-    return f"{difference:+.4g}"
 
 
 def _short(value: Value) -> str:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from neuropt_core.sinks._objectives import broken, front
 from neuropt_core.sinks.base import Scene
 from neuropt_core.sinks.text import changed, compare, literal, plain, reason, unmarked
 from neuropt_core.space import Value
@@ -25,7 +26,8 @@ def study_run(scene: Scene, project: str, entity: str | None) -> Message:
     spec = scene.spec
     config = {
         "study": spec.name,
-        "direction": spec.direction,
+        "direction": list(spec.directions) if spec.further else spec.direction,
+        **({"constraints": [str(c) for c in spec.constraints]} if spec.constraints else {}),
         "advisor": scene.advisor,
         "n_trials": scene.n_trials,
         "seed": spec.seed,
@@ -54,7 +56,9 @@ def trial_message(scene: Scene, trial: Trial, project: str, entity: str | None) 
     outcome = trial.outcome
     summary: dict[str, Any] = {"state": trial.state.value, "seconds": 0.0 if outcome is None else outcome.seconds}
     if trial.value is not None:
-        summary["score"] = trial.value
+        summary |= _scores("score", trial)
+    if lacking := broken(scene.spec, trial):
+        summary["breaks"] = lacking.removeprefix("breaks ")
     if reason(trial):
         summary["reason"] = reason(trial)
     return {
@@ -123,9 +127,9 @@ def progress_message(scene: Scene, trial: Trial) -> Message:
     if trial.outcome is not None:
         values["seconds"] = trial.outcome.seconds
     if trial.value is not None:
-        values["score"] = trial.value
+        values |= _scores("score", trial)
     if scene.best is not None:
-        values["best"] = scene.best.value
+        values |= _scores("best", scene.best)
     return {"op": "log", "values": values}
 
 
@@ -134,15 +138,31 @@ def finish_message(scene: Scene, why: str) -> Message:
     best, base, found = scene.best, scene.baseline, compare(scene)
     summary: dict[str, Any] = {"ended": plain(why), "comparison": found.words}
     if best is not None:
-        summary |= {"best": best.value, "best_trial": best.number}
+        summary |= _scores("best", best) | {"best_trial": best.number}
     if base is not None and base.value is not None:
-        summary["baseline"] = base.value
-    columns = ["trial", "state", "score", "seconds", "source", "stands_in_for", "changed", "reason", "rationale"]
+        summary |= _scores("baseline", base)
+    if scene.spec.further:
+        summary["pareto_front"] = [t.number for t in front(scene)]
+    if scene.importance:
+        summary["importance"] = {plain(name): share for name, share in scene.importance.items()}
+    further = [f"score_{place}" for place in range(1, len(scene.spec.directions))]
+    columns = [
+        "trial",
+        "state",
+        "score",
+        *further,
+        "seconds",
+        "source",
+        "stands_in_for",
+        "changed",
+        "reason",
+        "rationale",
+    ]
     rows = [
         [
             trial.number,
             trial.state.value,
-            trial.value,
+            *(trial.values or [None] * (1 + len(further))),
             None if trial.outcome is None else trial.outcome.seconds,
             trial.proposal.source,
             trial.proposal.stands_in_for,
@@ -153,6 +173,11 @@ def finish_message(scene: Scene, why: str) -> Message:
         for trial in scene.trials
     ]
     return {"op": "finish", "summary": summary, "table": {"columns": columns, "rows": rows}}
+
+
+def _scores(name: str, trial: Trial) -> dict[str, float]:
+    """Returns a trial's scores: ``score`` the first, ``score_1`` the second of several and so on."""
+    return {name if not place else f"{name}_{place}": value for place, value in enumerate(trial.values)}
 
 
 def _place(scene: Scene, project: str, entity: str | None) -> Message:

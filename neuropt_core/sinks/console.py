@@ -23,8 +23,9 @@ from rich.text import Text
 from neuropt_core.advice import Consultation
 from neuropt_core.sinks._last_row import LastRow
 from neuropt_core.sinks._lines import Part, outcome_lines, table_rows, trial_parts, where_lines
+from neuropt_core.sinks._objectives import score
 from neuropt_core.sinks.base import Scene
-from neuropt_core.sinks.text import duration, number, one_line, plain
+from neuropt_core.sinks.text import duration, one_line, plain
 from neuropt_core.trial import Trial
 
 _STYLES = {"head": "bold", "best": "bold green", "score": "bold", "bad": "red", "warn": "yellow", "dim": "dim", "": ""}
@@ -68,7 +69,7 @@ class ConsoleSink:
             best = scene.best
             text = f"Resuming study {scene.spec.name}: {self._done_before} of {scene.n_trials} trials done"
             if best is not None and best.value is not None:
-                text += f", best {number(best.value)} (trial {best.number})"
+                text += f", best {score(best)} (trial {best.number})"
             self.say(text)
         if self._rich and self._row is None:
             self._row = LastRow(self._stream.fileno(), self._bar, self._console.encoding)
@@ -150,7 +151,7 @@ class ConsoleSink:
         done, elapsed = _done(scene), self._clock() - self._began
         parts = [f"{done}/{scene.n_trials}"]
         if scene.best is not None and scene.best.value is not None:
-            parts.append(f"best {number(scene.best.value)} (trial {scene.best.number})")
+            parts.append(f"best {score(scene.best)} (trial {scene.best.number})")
         running = [str(trial.number) for trial in scene.trials if trial.outcome is None]
         if running:
             parts.append(f"running {', '.join(running[:4])}{' ...' if len(running) > 4 else ''}")

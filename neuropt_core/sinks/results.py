@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import yaml
 
 from neuropt_core.advice import Consultation
 from neuropt_core.files import write_whole
+from neuropt_core.sinks._sections import breaks_what, further_sections, scalar, scalars, values
 from neuropt_core.sinks.base import Scene
 from neuropt_core.sinks.text import compare, one_line, plain, reason
 from neuropt_core.space import Value
@@ -70,8 +71,8 @@ def results_yaml(scene: Scene, status: str = "running") -> str:
     best = scene.best
     head = {
         "name": "neuropt",
-        "best_params": {} if best is None else _scalars(best.params),
-        "best_value": None if best is None else _scalar(best.value),
+        "best_params": {} if best is None else scalars(best.params),
+        "best_value": values(best),
     }
     sections: list[tuple[str, dict[str, Any]]] = [
         ("neuropt rewrites this file after every trial. One line a trial: trials.csv.", head),
@@ -82,6 +83,7 @@ def results_yaml(scene: Scene, status: str = "running") -> str:
             "# difference may be chance.",
             {"comparison": _comparison(scene)},
         ),
+        *further_sections(scene),
         ("Trials without a score, and why.", {"failures": _without_score(scene, TrialState.FAIL)}),
         ("Trials that were stopped early, and why.", {"pruned": _without_score(scene, TrialState.PRUNED)}),
     ]
@@ -92,25 +94,32 @@ def trials_csv(scene: Scene) -> str:
     """Returns the text of `trials.csv`: one line a trial, one column a parameter.
 
     Text that a spreadsheet would take for a formula gets an apostrophe in front; numbers stay numbers. A parameter that
-    is not active in a trial leaves its cell empty. A parameter named like one of the fixed columns is shown as
-    ``params.<name>``.
+    is not active in a trial leaves its cell empty. Of several objectives ``value`` is the first, ``value_1`` the second
+    and so on; ``breaks`` stands where there are constraints, and tells which a trial breaks. A parameter named like one
+    of the fixed columns is shown as ``params.<name>``.
     """
     names = scene.spec.space.names
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    fixed = (*_LEADING, "rationale")
+    further = [f"value_{place}" for place in range(1, len(scene.spec.directions))]
+    breaks = ["breaks"] if scene.spec.constraints else []
+    fixed = (*_LEADING, *further, *breaks, "rationale")
     titles = [f"params.{name}" if name in fixed else name for name in names]
-    writer.writerow([_cell(title) for title in (*_LEADING, *titles, "rationale")])
+    behind = _LEADING.index("value") + 1
+    writer.writerow(
+        [_cell(t) for t in (*_LEADING[:behind], *further, *_LEADING[behind:], *breaks, *titles, "rationale")]
+    )
     for trial in scene.trials:
         outcome, proposal = trial.outcome, trial.proposal
         leading = (
             trial.number,
             trial.state.value,
-            "" if trial.value is None else trial.value,
+            *(trial.values or [""] * (1 + len(further))),
             "" if outcome is None else round(outcome.seconds, 3),
             proposal.source,
             proposal.stands_in_for,
             reason(trial),
+            *(breaks_what(scene, trial) for _ in breaks),
         )
         params = [trial.params.get(name, "") for name in names]
         writer.writerow([_cell(value) for value in (*leading, *params, proposal.rationale)])
@@ -120,15 +129,16 @@ def trials_csv(scene: Scene) -> str:
 def _study(scene: Scene, status: str) -> dict[str, Any]:
     states = [trial.state for trial in scene.trials]
     return {
-        "name": _scalar(scene.spec.name),
+        "name": scalar(scene.spec.name),
         "status": status,
-        "direction": scene.spec.direction,
-        "advisor": _scalar(scene.advisor),
-        "seed": _scalar(scene.spec.seed),
+        "direction": list(scene.spec.directions) if scene.spec.further else scene.spec.direction,
+        **({"constraints": [str(c) for c in scene.spec.constraints]} if scene.spec.constraints else {}),
+        "advisor": scalar(scene.advisor),
+        "seed": scalar(scene.spec.seed),
         "proposed_by": _proposed_by(scene),
         "trials": {
             "done": sum(state is not TrialState.RUNNING for state in states),
-            "of": _scalar(scene.n_trials),
+            "of": scalar(scene.n_trials),
             **{state.value.lower(): states.count(state) for state in TrialState},
         },
         **({"llm": _spending(scene.spent)} if scene.spent.calls else {}),
@@ -146,10 +156,11 @@ def _best(scene: Scene, best: Trial | None) -> dict[str, Any] | None:
         return None
     return {
         "number": best.number,
-        "value": _scalar(best.value),
+        "value": values(best),
+        **({"breaks": breaks_what(scene, best)} if breaks_what(scene, best) else {}),
         "command": scene.reproduce(best),
         "overrides": [str(override) for override in scene.overrides.get(best.number, ())],
-        "params": _scalars(best.params),
+        "params": scalars(best.params),
         "source": str(best.proposal.source),
         "stands_in_for": str(best.proposal.stands_in_for),
         "rationale": plain(best.proposal.rationale).strip(),
@@ -160,10 +171,10 @@ def _comparison(scene: Scene) -> dict[str, Any]:
     found, base, best = compare(scene), scene.baseline, scene.best
     return {
         "result": found.words,
-        "baseline_value": None if base is None else _scalar(base.value),
-        "best_value": None if best is None else _scalar(best.value),
-        "difference": _scalar(found.difference),
-        "relative": _scalar(found.relative),
+        "baseline_value": values(base),
+        "best_value": values(best),
+        "difference": scalar(found.difference),
+        "relative": scalar(found.relative),
     }
 
 
@@ -181,18 +192,6 @@ def _proposed_by(scene: Scene) -> dict[str, int]:
     marks = [(t.proposal.source, t.proposal.stands_in_for) for t in scene.trials]
     names = [f"{source} standing in for {absent}" if absent else source for source, absent in marks]
     return {name: names.count(name) for name in dict.fromkeys(names)}
-
-
-def _scalars(params: Mapping[str, Value]) -> dict[str, Value]:
-    return {str(name): _scalar(value) for name, value in params.items()}
-
-
-def _scalar(value: Value) -> Value:
-    # Subclasses (NumPy's float64 is a float, an enum may be a str) would be tagged as Python objects or refused.
-    kinds: tuple[Callable[[Any], Value], ...] = (int, float, str)
-    if value is None or isinstance(value, bool):
-        return value
-    return next(kind(value) for kind in kinds if isinstance(value, kind))  # type: ignore[arg-type]
 
 
 class _Dumper(yaml.SafeDumper):
@@ -221,4 +220,4 @@ def _cell(value: Value) -> str:
     if isinstance(value, str):
         text = one_line(value)
         return f"'{text}" if text.startswith(_FORMULA) else text
-    return repr(_scalar(value))
+    return repr(scalar(value))

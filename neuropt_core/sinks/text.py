@@ -6,6 +6,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from neuropt_core.sinks._objectives import against_baseline
 from neuropt_core.sinks.base import Scene
 from neuropt_core.space import Value
 from neuropt_core.trial import Trial
@@ -123,6 +124,8 @@ def compare(scene: Scene) -> Comparison:
         return Comparison(f"cannot be compared: trial 0, your own configuration, {state}")
     difference = best.value - base.value
     relative = difference / abs(base.value) if base.value else None
+    if words := against_baseline(scene, best, base):
+        return Comparison(words, difference, relative, better=best.number != base.number)
     if best.number == base.number:
         others = sum(t.value is not None for t in scene.trials) - 1
         why = f": trial 0 is the best of {others + 1}" if others else ", since no other trial has a score"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 
 import pytest
+from neuropt_core.advisors.stand_in import WithStandIn
 
 from neuropt_core.advisors.chance import RandomAdvisor
 from neuropt_core.advisors.prior import PriorAdvisor
-from neuropt_core.advisors.stand_in import WithStandIn
 from neuropt_core.assemble import make_advisor, make_wandb_sink, own_price
 from neuropt_core.errors import ConfigError, MissingExtraError
 

@@ -20,7 +20,7 @@ from neuropt_core.trial import Outcome, TrialState
 
 def test_the_job_reads_what_the_sweeper_wrote(tmp_path: Path) -> None:
     """A ticket found by its environment variable equals the one that was written."""
-    ticket = Ticket(tmp_path / "a b", 7, attempt=2, rule=StopRule(non_finite=False))
+    ticket = Ticket(tmp_path / "a b", 7, attempt=2, rule=StopRule(non_finite=False), objectives=3)
     ticket.write()
     assert Ticket.current({VARIABLE: str(ticket.path)}) == ticket
     assert Ticket.current({}) is None

@@ -120,7 +120,7 @@ def test_trials_that_all_die_alike_end_the_sweep(tmp_path: Path) -> None:
     ("arguments", "sentence"),
     [
         (["hydra.sweeper.n_trials=-3"], "hydra.sweeper.n_trials: must be at least 1, got -3"),
-        (["hydra.sweeper.direction=up"], "hydra.sweeper.direction: must be one of minimize, maximize, got 'up'"),
+        (["hydra.sweeper.direction=up"], "hydra.sweeper.direction: must be minimize or maximize, or a list of these"),
         (["hydra.sweeper.bind.lr=optimizer.rate"], "must be a key of the config, got 'optimizer.rate'"),
         (["widht=choice(1,2)"], "Did you mean width"),
         (["hydra.sweeper.advisor=llm"], "ANTHROPIC_API_KEY"),

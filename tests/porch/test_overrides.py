@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from hydra_plugins.neuropt_sweeper._overrides import encode, override, parse_arguments, parse_params
 from neuropt_core.errors import ConfigError
-from neuropt_core.space import Categorical, Float, Int
+from neuropt_core.space import Categorical, Float, Int, When
 
 scalars = st.one_of(
     st.none(),
@@ -125,3 +125,32 @@ def test_params_take_the_same_grammar_and_plain_values() -> None:
     assert parsed.fixed == ("b=3", "c=x", "d=null")
     with pytest.raises(ConfigError, match=r"hydra\.sweeper\.params\.e"):
         parse_params([("e", [1, 2])])
+
+
+def test_a_mapping_in_params_is_a_space_with_its_conditions() -> None:
+    """Under `when` stands a value or a list of values for each parameter that it depends on."""
+    when = {"kind": "sgd", "layers": [1, 2], "wide": True}
+    (written,) = parse_params([("+m", {"space": "interval(0, 1)", "when": when})]).searched
+    conditions = (When("kind", ("sgd",)), When("layers", (1, 2)), When("wide", (True,)))
+    assert written.parameter == Float(name="m", low=0.0, high=1.0, when=conditions)
+    assert written.prefix == "+"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"space": "interval(0,1)"},
+        {"space": "interval(0,1)", "when": {}},
+        {"space": "interval(0,1)", "when": "kind=sgd"},
+        {"space": "interval(0,1)", "when": {"kind": []}},
+        {"space": "interval(0,1)", "when": {"kind": {"a": 1}}},
+        {"space": "interval(0,1)", "when": {"kind": "sgd"}, "log": True},
+        {"space": [0, 1], "when": {"kind": "sgd"}},
+        {"space": "0.5", "when": {"kind": "sgd"}},
+        {},
+    ],
+)
+def test_a_mapping_that_is_no_condition_is_refused(value: object) -> None:
+    """A missing or strange part, and a condition on what is not searched, are named."""
+    with pytest.raises(ConfigError, match=r"hydra\.sweeper\.params\.m"):
+        parse_params([("m", value)])

@@ -174,3 +174,66 @@ def test_hydras_own_keys_are_suggested_to_who_means_one() -> None:
     line = parse_arguments(["model._targt_=choice(a,b)"])
     with pytest.raises(ConfigError, match=r"Did you mean model\._target_"):
         write_space(config=config, choices={}, profile=None, roles=[], arguments=line, params=empty)
+
+
+OPTIMIZER = {"_target_": "torch.optim.AdamW", "lr": 1e-3}
+SGD = "torch.optim.SGD"
+
+
+def _momentum(**when: object) -> dict[str, object]:
+    return {"optimizer.momentum": {"space": "interval(0.5, 0.9)", "when": when or {"optimizer._target_": SGD}}}
+
+
+def test_a_condition_of_the_users_holds_in_the_space() -> None:
+    """By name or by role it is the other parameter's; what the tool knows of the key, prefix and default, is kept."""
+    for when in ({"optimizer._target_": SGD}, {"optimizer": [SGD]}):
+        momentum = {"optimizer.momentum": {"space": "interval(0.5, 0.9)", "when": when}}
+        plan = _plan((), momentum, optimizer=OPTIMIZER, lr=0)
+        found = plan.space["optimizer.momentum"]
+        assert found.when == (When("optimizer._target_", (SGD,)),)
+        assert (found.default, found.role, plan.prefixes["optimizer.momentum"]) == (0.9, "momentum", "++")
+        assert "optimizer.momentum" not in plan.space.defaults()
+
+
+def test_a_narrower_range_keeps_the_condition() -> None:
+    """The command line replaces the range alone: without its condition AdamW would be given a momentum."""
+    for params in (_momentum(), None):
+        plan = _plan(("optimizer.momentum=interval(0.8,0.9)",), params, optimizer=OPTIMIZER, lr=0)
+        found = plan.space["optimizer.momentum"]
+        assert isinstance(found, Float)
+        assert (found.low, found.when) == (0.8, (When("optimizer._target_", (SGD,)),))
+
+
+def test_a_condition_on_what_is_not_searched_is_settled() -> None:
+    """Where the config fulfils it the parameter is always active, elsewhere it is not searched."""
+    held = _plan((), {"width": {"space": "choice(32,64)", "when": {"data.name": "mnist"}}}, data={"name": "mnist"})
+    assert held.space["width"].when == ()
+    broken = _plan((), {"width": {"space": "choice(32,64)", "when": {"data.name": "other"}}}, data={"name": "mnist"})
+    assert "width" not in broken.space
+
+
+@pytest.mark.parametrize(
+    ("when", "says"),
+    [
+        ({"optimizer._targt_": SGD}, "Did you mean optimizer._target_"),
+        ({"optimizer._target_": "torch.optim.SDG"}, "got 'torch.optim.SDG'. Did you mean torch.optim.SGD"),
+        ({"optimizer.lr": 5.0}, "must satisfy"),
+        ({"optimizer.momentum": 0.5}, "must name another parameter"),
+        ({"momentum": 0.5}, "must name another parameter"),
+    ],
+)
+def test_a_condition_that_can_never_hold_is_refused(when: dict[str, object], says: str) -> None:
+    """A name that nothing has and a value that the other parameter cannot take are told with their neighbours."""
+    with pytest.raises(ConfigError) as caught:
+        _plan((), _momentum(**when), optimizer=OPTIMIZER, lr=1e-3)
+    assert says in str(caught.value)
+
+
+def test_conditions_in_a_circle_are_refused() -> None:
+    """Two parameters that each wait for the other could never be active."""
+    params = {
+        "width": {"space": "choice(32,64)", "when": {"lr": 1e-3}},
+        "lr": {"space": "choice(0.001,0.1)", "when": {"width": 32}},
+    }
+    with pytest.raises(ConfigError, match="in a circle"):
+        _plan((), params)

@@ -34,6 +34,12 @@ def ended(value: float | str, *, seconds: float = 12.0, curve: Curve | None = No
     return Outcome(TrialState.FAIL, None, kept, Failure("exception", value, "Traceback ..."), seconds)
 
 
+def scored(*values: float, seconds: float = 12.0, **metrics: float) -> Outcome:
+    """Returns a COMPLETE outcome with several scores and, as the last point of its curve, some metrics."""
+    curve = Curve((Point(0, metrics, 0.0),)) if metrics else Curve()
+    return Outcome(TrialState.COMPLETE, values[0], curve, seconds=seconds, further=values[1:])
+
+
 def falling(*losses: float, first: int = 0) -> Curve:
     """Returns a curve with one val_loss a step."""
     return Curve(tuple(Point(first + i, {"val_loss": loss}, 0.5 * i) for i, loss in enumerate(losses)))
@@ -50,18 +56,21 @@ class Story:
     command: str = "python train.py"
     trials: list[Trial] = field(default_factory=list)
     space: SearchSpace = SPACE
+    more: Mapping[str, Any] = field(default_factory=dict)
+    importance: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def scene(self) -> Scene:
         """The study as it stands."""
         return Scene(
-            spec=StudySpec(self.name, self.space, self.direction),
+            spec=StudySpec(self.name, self.space, self.direction, **self.more),
             trials=tuple(self.trials),
             n_trials=self.n_trials,
             folder=self.folder,
             command=self.command,
             overrides={t.number: tuple(f"{k}={v}" for k, v in t.params.items()) for t in self.trials},
             advisor="prior (rules of thumb, then TPE; not an LLM)",
+            importance=self.importance,
         )
 
     def ask(

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 from llm_server import LLMServer, Step, any_legal_reply
+from neuropt_core.advisors.stand_in import WithStandIn
 
 from neuropt_core.advice import Advice, Consultation, Request
 from neuropt_core.advisors.chance import RandomAdvisor
 from neuropt_core.advisors.llm import LLMAdvisor, Terms
-from neuropt_core.advisors.stand_in import WithStandIn
 from neuropt_core.assemble import rehearse
 from neuropt_core.errors import LLMFatal, LLMTransient, StudyError
 from neuropt_core.journal import Journal

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from neuropt_core.advisors.stand_in import WithStandIn
+
 from neuropt_core.advice import Advice, Rejection, Request, own_configuration
 from neuropt_core.advisors.chance import RandomAdvisor
 from neuropt_core.advisors.moves import MOVES
 from neuropt_core.advisors.prior import PriorAdvisor
-from neuropt_core.advisors.stand_in import WithStandIn
 from neuropt_core.card import Belief, SpaceCard
 from neuropt_core.space import Categorical, Float, Int, SearchSpace, When
 from neuropt_core.spec import StudySpec

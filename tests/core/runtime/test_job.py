@@ -6,6 +6,7 @@ import contextlib
 import gc
 import sys
 import weakref
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,48 @@ def test_what_is_no_score_fails_and_says_what_it_was(ticket: Ticket, value: Any,
     failure = _run(lambda cfg: value, ticket).failure
     assert failure is not None
     assert failure.kind == kind
+
+
+def _two(ticket: Ticket) -> Ticket:
+    several = replace(ticket, objectives=2)
+    several.write()
+    return several
+
+
+@pytest.mark.parametrize("value", [(0.5, 3), [np.float32(0.5), np.array(3)], np.array([0.5, 3.0])])
+def test_several_objectives_take_as_many_numbers(ticket: Ticket, value: Any) -> None:
+    """A tuple, a list or an array of as many numbers as there are directions is the score."""
+    outcome = _run(lambda cfg: value, _two(ticket))
+    assert (outcome.state, outcome.value, outcome.further) == (TrialState.COMPLETE, 0.5, (3.0,))
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "says"),
+    [
+        (0.5, "no_number", "must return 2 numbers, since hydra.sweeper.direction names 2 directions, got 0.5 (float)"),
+        ((1.0, 2.0, 3.0), "no_number", "names 2 directions, got 3 (1.0, 2.0, 3.0) (tuple)"),
+        ({"a": 1.0, "b": 2.0}, "no_number", "(dict)"),
+        ("ab", "no_number", "'ab' (str)"),
+        ((1.0, "x"), "no_number", "must return a number as number 2 of 2, got 'x' (str)"),
+        ((1.0, [2.0]), "no_number", "as number 2 of 2, got [2.0] (list)"),
+        ((float("nan"), 1.0), "non_finite", "must return a finite number as number 1 of 2, got nan"),
+        ((1.0, 10**400), "non_finite", "a number too large as number 2 of 2"),
+    ],
+)
+def test_of_several_objectives_none_may_be_missing(ticket: Ticket, value: Any, kind: str, says: str) -> None:
+    """Too few, too many or one that is no finite number fails, and the sentence says which."""
+    failure = _run(lambda cfg: value, _two(ticket)).failure
+    assert failure is not None
+    assert failure.kind == kind
+    assert says in failure.message
+
+
+def test_a_single_objective_refuses_a_tuple_and_names_the_setting(ticket: Ticket) -> None:
+    """Who returns several numbers without having named as many directions learns of the setting."""
+    failure = _run(lambda cfg: (0.5, 3.0), ticket).failure
+    assert failure is not None
+    assert failure.kind == "no_number"
+    assert "(0.5, 3.0) (tuple); hydra.sweeper.direction takes a list" in failure.message
 
 
 @pytest.mark.parametrize(
