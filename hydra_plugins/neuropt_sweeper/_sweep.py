@@ -15,7 +15,9 @@ from omegaconf import DictConfig
 from hydra_plugins.neuropt_sweeper._batch import BatchBackend
 from hydra_plugins.neuropt_sweeper._compose import Composer, resume_command, script_command
 from hydra_plugins.neuropt_sweeper._dry import DryRun
+from hydra_plugins.neuropt_sweeper._failures import how_all_died
 from hydra_plugins.neuropt_sweeper._interrupt import Interrupt
+from hydra_plugins.neuropt_sweeper._limits import read_rules
 from hydra_plugins.neuropt_sweeper._loop import Loop, Parts
 from hydra_plugins.neuropt_sweeper._overrides import Arguments, parse_arguments, parse_params
 from hydra_plugins.neuropt_sweeper._plan import Found, make_plan
@@ -72,6 +74,7 @@ def _run(
     arguments: list[str],
 ) -> Sequence[Trial]:
     conf, environ = read_settings(settings), environment()
+    rules = read_rules(conf, config.hydra.launcher)
     composer = Composer(hydra_context, config)
     console = ConsoleSink(log_path=None if conf.dry_run else composer.sweep_dir / "neuropt.log")
     interrupt = Interrupt(console.say)
@@ -114,6 +117,8 @@ def _run(
                 fixed=line.fixed,
                 command=script_command(),
                 price=own_price(vars(conf.llm)),
+                rules=rules,
+                say=console.say,
                 stop_requested=lambda: interrupt.requested,
             )
             _end(parts, console)
@@ -157,7 +162,8 @@ def _end(parts: Parts, console: ConsoleSink) -> None:
         raise SystemExit(130)
     if parts.study.best is None:
         results = parts.composer.sweep_dir / "results.yaml"
-        raise SweepError(f"neuropt: no trial got a score: {reason.removesuffix('.')}. See {results}.")
+        shown = f"\n{details}" if (details := how_all_died(loop.ended)) else ""
+        raise SweepError(f"neuropt: no trial got a score: {reason.removesuffix('.')}. See {results}.{shown}")
 
 
 def _capacity(conf: NeuroptSweeperConf, launcher: object, console: ConsoleSink) -> int:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from neuropt_core.advice import Consultation
+from neuropt_core.budget import Limits, Used
+from neuropt_core.recommend import Recommendation, recommendation
 from neuropt_core.spec import StudySpec
 from neuropt_core.spending import Spent
 from neuropt_core.trial import Trial
@@ -27,6 +29,9 @@ class Scene:
         overrides: Trial number -> the overrides that make its configuration.
         advisor: The advisor's name, in words that say whether it is an LLM.
         spent: What the LLM has cost so far.
+        limits: What the study may use, beside its number of trials.
+        used: What it has used of that so far.
+        retries: Trial number -> how often it was launched again since a machine was at fault.
     """
 
     spec: StudySpec
@@ -37,11 +42,19 @@ class Scene:
     overrides: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     advisor: str = ""
     spent: Spent = field(default_factory=Spent)
+    limits: Limits = field(default_factory=Limits)
+    used: Used = field(default_factory=Used)
+    retries: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def best(self) -> Trial | None:
         """The trial with the best score; None before the first."""
         return next(iter(self.spec.ranked(self.trials)), None)
+
+    @property
+    def recommended(self) -> Recommendation | None:
+        """The configuration to take, as far as noise lets it be told; None before the first score."""
+        return recommendation(self.spec, self.trials)
 
     @property
     def baseline(self) -> Trial | None:

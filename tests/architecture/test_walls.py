@@ -17,7 +17,9 @@ FILES = sorted([*(ROOT / "neuropt_core").rglob("*.py"), *(ROOT / "hydra_plugins"
 LEVELS = {
     "errors": 0,
     **dict.fromkeys(("files", "space", "curve", "trial", "card", "objectives", "profile", "redact", "figures"), 1),
-    **dict.fromkeys(("spec", "advice", "stopping", "journal", "ticket", "spending", "transcript"), 2),
+    **dict.fromkeys(
+        ("spec", "advice", "stopping", "journal", "ticket", "spending", "transcript", "recommend", "budget"), 2
+    ),
     **dict.fromkeys(("llm", "nn", "sinks"), 3),
     **dict.fromkeys(("advisors", "runtime"), 4),
     "study": 5,
