@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from neuropt_core.objectives import order
 from neuropt_core.spec import StudySpec
@@ -98,7 +98,7 @@ def standings(spec: StudySpec, trials: Sequence[Trial]) -> tuple[Standing, ...]:
     n runs (Gelman et al., Bayesian Data Analysis, 3rd ed., section 2.5, eqs. 2.11-2.12). s is `noise`; m and t^2 are
     the mean and the variance of the better half of the configurations' means, not freed from noise, which would make
     t^2 zero, and all configurations equal, whenever chance alone could explain their spread. It shrinks what was run
-    once towards the others, so that luck does not win.
+    once towards the others, so that luck does not win. The worse half is not of that prior and keeps its means.
 
     With several objectives, or without noise, the order is that of `StudySpec.ranked`. Configurations of which a run
     breaks a constraint come last.
@@ -108,10 +108,10 @@ def standings(spec: StudySpec, trials: Sequence[Trial]) -> tuple[Standing, ...]:
         runs = tuple(t for t in group if t.value is not None)
         failed = sum(t.state in (TrialState.FAIL, TrialState.PRUNED) and t.teaches for t in group)
         if runs:
-            scale = max(abs(t.value) for t in runs if t.value is not None) or 1.0
-            mean = scale * _mean([t.value for t in runs if t.value is not None], scale)
-            running = sum(t.outcome is None for t in group)
-            found.append(Standing(runs, runs[0].value if len(runs) == 1 else mean, None, failed, running))  # type: ignore[arg-type]
+            values = [t.value for t in runs if t.value is not None]
+            scale = max(map(abs, values)) or 1.0
+            mean = values[0] if min(values) == max(values) else scale * _mean(values, scale)
+            found.append(Standing(runs, mean, None, failed, sum(t.outcome is None for t in group)))
     spread = noise(trials)
     ranks = {t.number: i for i, t in enumerate(order([s.trial for s in found], spec.directions, spec.constraints))}
     if spec.further or spread is None:
@@ -154,24 +154,24 @@ def recommendation(spec: StudySpec, trials: Sequence[Trial]) -> Recommendation |
 
 
 def _tied(spec: StudySpec, one: Standing, best: Standing) -> bool:
-    return all(map(spec.feasible, one.runs)) and abs(one.mean - best.mean) <= one.error(best)
+    behind = one.mean - best.mean if spec.direction == "minimize" else best.mean - one.mean
+    return all(map(spec.feasible, one.runs)) and behind <= one.error(best)
 
 
 def _shrunk(found: Sequence[Standing], spread: float) -> list[Standing]:
     """Returns the configurations, given best first, with their posterior means."""
-    better = [s.mean for s in found[: max(2, math.ceil(len(found) / 2))]]
+    half = max(2, math.ceil(len(found) / 2))
+    better = [s.mean for s in found[:half]]
     scale = max((abs(s.mean) for s in found), default=0.0) or 1.0
     middle, own = _mean(better, scale), (spread / scale) ** 2
     between = math.fsum((v / scale - middle) ** 2 for v in better) / max(1, len(better) - 1)
     shrunk = []
-    for s in found:
-        n, mean = len(s.runs), s.mean / scale
-        if between and own:
+    for place, s in enumerate(found):
+        n, mean, sd = len(s.runs), s.mean, spread / math.sqrt(len(s.runs))
+        if place < half and between and own:
             weight = n / own + 1 / between
-            mean, variance = (middle / between + n * mean / own) / weight, 1 / weight
-            shrunk.append(Standing(s.runs, scale * mean, scale * math.sqrt(variance), s.failed, s.running))
-        else:
-            shrunk.append(Standing(s.runs, s.mean, spread / math.sqrt(n), s.failed, s.running))
+            mean, sd = scale * (middle / between + n * mean / scale / own) / weight, scale / math.sqrt(weight)
+        shrunk.append(replace(s, mean=mean, sd=sd))
     return shrunk
 
 

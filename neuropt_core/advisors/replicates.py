@@ -85,7 +85,7 @@ def _next(request: Request) -> Proposal | None:
     near = [
         s
         for s in field[:_RIVALS]
-        if s is incumbent or spread is None or abs(s.mean - incumbent.mean) <= _CLOSE * s.error(incumbent)
+        if s is incumbent or not spread or abs(s.mean - incumbent.mean) <= _CLOSE * s.error(incumbent)
     ]
     if len(near) == 1 and _runs(incumbent) > 1:
         return None

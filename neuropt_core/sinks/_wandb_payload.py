@@ -77,6 +77,8 @@ def trial_config(trial: Trial) -> dict[str, Any]:
     about: dict[str, Any] = {"trial": trial.number, "source": proposal.source}
     if proposal.stands_in_for:
         about["stands_in_for"] = proposal.stands_in_for
+    if proposal.source == "replicate":
+        about |= {"repeats": proposal.parent, "seed": proposal.seed}
     if proposal.predicted is not None:
         about["predicted"] = {
             "p10": proposal.predicted.p10,
@@ -137,6 +139,10 @@ def finish_message(scene: Scene, why: str) -> Message:
         summary |= {"best": best.value, "best_trial": best.number}
     if base is not None and base.value is not None:
         summary["baseline"] = base.value
+    if (advised := scene.recommended) is not None:
+        summary |= {"recommended_trial": advised.trial.number, "recommendation": plain(advised.words)}
+    if scene.retries:
+        summary["retries"] = sum(scene.retries.values())
     columns = ["trial", "state", "score", "seconds", "source", "stands_in_for", "changed", "reason", "rationale"]
     rows = [
         [
