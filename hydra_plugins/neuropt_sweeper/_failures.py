@@ -78,4 +78,10 @@ def _mark(trial: Trial) -> tuple[str, str]:
 
 
 def _last_lines(failure: Failure) -> list[str]:
-    return [f"  {line}" for line in failure.traceback.splitlines()[-_LINES:]]
+    """Returns the end of the traceback; before it the user's own last frame, if libraries have pushed it out."""
+    lines = failure.traceback.splitlines()
+    end = max(0, len(lines) - _LINES)
+    frames = [i for i, line in enumerate(lines) if line.lstrip().startswith('File "')]
+    own = [i for i in frames if "-packages" not in lines[i]]
+    shown = [*lines[own[-1] : own[-1] + 2], "..."] if own and own[-1] < end else []
+    return [f"  {line}" for line in (*shown, *lines[end:])]

@@ -12,7 +12,7 @@ from neuropt_core.errors import ConfigError
 from neuropt_core.redact import redact, secrets_of
 from neuropt_core.trial import Failure
 
-_TRACEBACK_LINES, _LINE = 30, 2000
+_TRACEBACK_LINES, _LINE = 60, 2000
 _OUT_OF_MEMORY = (
     "CUDA out of memory",
     "CUDA error: out of memory",
