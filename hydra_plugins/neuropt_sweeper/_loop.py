@@ -90,7 +90,7 @@ class Loop:
             spent=spent(self._study.consulted, parts.price),
             limits=parts.rules.limits,
             used=self._used(),
-            retries={number: len(outcomes) for number, outcomes in self._study.retried.items()},
+            retries=self._study.relaunched,
         )
 
     @property

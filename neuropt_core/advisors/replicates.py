@@ -54,10 +54,14 @@ def owed(trials: Sequence[Trial], seeds: int, count: int) -> tuple[Proposal, ...
         count: How many may be launched now.
     """
     found: list[Proposal] = []
+    repeats: dict[int | None, list[Trial]] = {}
+    for trial in trials:
+        if trial.proposal.source == "replicate":
+            repeats.setdefault(trial.proposal.parent, []).append(trial)
     for trial in trials:
         if trial.proposal.source == "replicate" or (trial.outcome is not None and trial.value is None):
             continue
-        runs = [t for t in trials if t.proposal.source == "replicate" and t.proposal.parent == trial.number]
+        runs = repeats.get(trial.number, [])
         if any(t.outcome is not None and t.value is None for t in runs):
             continue
         found += [
