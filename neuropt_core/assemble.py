@@ -18,7 +18,7 @@ from neuropt_core.spending import PRICES_OF, Budget, Price, Spent
 from neuropt_core.trial import Proposal, Trial
 
 if TYPE_CHECKING:
-    from neuropt_core.advisors.gate import Adviser
+    from neuropt_core.advisors.engine import Engine
     from neuropt_core.advisors.llm import Terms
     from neuropt_core.llm.settings import LLMSettings
     from neuropt_core.sinks.wandb import WandbSink
@@ -36,39 +36,6 @@ DRY_RUN_TO = "NEUROPT_DRY_RUN_TO"
 
 MODES = ("live", "record", "replay")
 _HERE = "hydra.sweeper.llm"
-
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """How the search and the gate work, as plain settings.
-
-    Attributes:
-        gate_settings: The settings under ``hydra.sweeper.gate``.
-        surrogate: ``hydra.sweeper.surrogate``.
-        replicates: ``hydra.sweeper.replicates``.
-    """
-
-    gate_settings: Mapping[str, Any] = field(default_factory=dict)
-    surrogate: str = "auto"
-    replicates: float = 0.0
-
-    def gate(self, adviser: Adviser | None) -> Advisor:
-        """Returns the study's advisor around an LLM; with None the search alone.
-
-        Raises:
-            ConfigError: A setting is wrong.
-        """
-        from neuropt_core.advisors.gate import Gate, GateSettings
-        from neuropt_core.advisors.prior import PriorAdvisor
-        from neuropt_core.advisors.search import Search
-        from neuropt_core.advisors.surrogate import SurrogateAdvisor
-        from neuropt_core.advisors.trust import Share
-
-        given = dict(self.gate_settings)
-        share = Share(given.pop("least_share", 0.1), given.pop("most_share", 0.5))
-        settings = GateSettings(share=share, **given)
-        search = Search(PriorAdvisor(), SurrogateAdvisor(self.surrogate), settings.distance)
-        return Gate(adviser, search, settings)
 
 
 def make_advisor(
@@ -97,6 +64,8 @@ def make_advisor(
 
     if kind == "random":
         return RandomAdvisor()
+    from neuropt_core.advisors.engine import Engine
+
     engine = engine or Engine()
     if kind == "prior":
         return engine.gate(None)

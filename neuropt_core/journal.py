@@ -33,7 +33,8 @@ def many_objects() -> Iterator[None]:
 class Journal:
     """One JSON line per event, flushed and fsynced before `append` returns. Has one writer at a time.
 
-    Records carry an ``op``: ``study`` (space, direction, seed ...), ``consult``, ``ask``, ``launch`` or ``tell``.
+    Records carry an ``op``: ``study`` (space, direction, seed ...), ``session`` (a sweeper begins), ``card``,
+    ``consult``, ``reject``, ``ask``, ``launch``, ``retry`` or ``tell``, and the ``time`` in seconds since 1970.
     """
 
     def __init__(self, path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from neuropt_core.advice import Advice, Consultation, Rejection, Request
@@ -17,18 +20,34 @@ from neuropt_core.trial import Outcome, Proposal, Trial
 class Study:
     """Ask, tell, best. Every change is in the journal before it is acted upon."""
 
-    def __init__(self, spec: StudySpec, journal: Journal, earlier: tuple[Trial, ...] = ()) -> None:
-        """Begins a study, or goes on with the one in the journal; `earlier` are the trials of a warm start.
+    def __init__(
+        self,
+        spec: StudySpec,
+        journal: Journal,
+        earlier: tuple[Trial, ...] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Begins a study, or goes on with the one in the journal.
+
+        Args:
+            spec: What defines it.
+            journal: Where it is kept.
+            earlier: The trials of the study from which the user starts warm.
+            clock: Seconds since some moment that all sessions share, for the budgets; nothing else depends on it.
 
         They are kept in the journal; a study that goes on has those with which it began, whatever is handed over.
 
         Raises:
             StudyError: The journal holds a study with another space, direction, seed or fixed overrides.
         """
-        self._journal = journal
+        self._journal, self._clock = journal, clock
         self._trials: dict[int, Trial] = {}
         self._in_order: tuple[Trial, ...] | None = None
         self._attempts: dict[int, int] = {}
+        self._retried: dict[int, tuple[Outcome, ...]] = {}
+        self._settled: dict[int, int] = {}
+        self._seconds = 0.0
+        self._last: float | None = None
         self._consulted: list[Consultation] = []
         self._rejected: list[Rejection] = []
         self._card: SpaceCard | None = None
@@ -46,6 +65,7 @@ class Study:
         with many_objects():
             for record in records[1:]:
                 self._replay(record)
+        self._record({"op": "session"})
         last = self._consulted[-1] if self._consulted else None
         number, place = len(self._trials), len(self._consulted)
         # Whoever begins again has perhaps mended the key: what failed before says nothing about the next call. And of
@@ -85,6 +105,28 @@ class Study:
         """The trials of the warm start with which the study began."""
         return self._earlier
 
+    @property
+    def seconds(self) -> float:
+        """How long sweepers have worked on the study, in seconds of the wall clock, without the pauses between them.
+
+        Of a sweeper that was killed, what came after its last record is not known and not counted.
+        """
+        return self._seconds + (0.0 if self._last is None else max(0.0, self._clock() - self._last))
+
+    @property
+    def retried(self) -> Mapping[int, tuple[Outcome, ...]]:
+        """Trial number -> what came of its attempts that were not told, since a machine was at fault."""
+        return MappingProxyType(self._retried)
+
+    @property
+    def relaunched(self) -> Mapping[int, int]:
+        """Trial number -> how often it was launched again for that reason; trials that never were are left out."""
+        counts = {
+            number: len(outcomes) - (self._trials[number].outcome is None and not self.in_flight(number))
+            for number, outcomes in self._retried.items()
+        }
+        return {number: count for number, count in counts.items() if count}
+
     def request(self, *, count: int, n_trials: int) -> Request:
         """Returns all that an advisor may know now."""
         return Request(
@@ -114,9 +156,14 @@ class Study:
         """Numbers a proposal and journals it; only then may it be launched.
 
         Raises:
-            StudyError: The proposal is not legal in the space (the user's own configuration always is).
+            StudyError: The proposal is not legal in the space (the user's own configuration always is), or it is a
+                replicate of nothing.
         """
-        if proposal.source != "default":
+        if proposal.source == "replicate":
+            repeated = self._trials.get(-1 if proposal.parent is None else proposal.parent)
+            if repeated is None or repeated.params != proposal.params:
+                raise StudyError(f"trial {len(self._trials)}", "must repeat a trial", got=proposal.parent)
+        elif proposal.source != "default":
             violations = self.spec.space.check(proposal.params)
             if violations:
                 raise StudyError(f"trial {len(self._trials)}", "; ".join(map(str, violations)))
@@ -134,25 +181,52 @@ class Study:
         """How often a trial was launched."""
         return self._attempts.get(number, -1) + 1
 
+    def retry(self, number: int, outcome: Outcome) -> None:
+        """Keeps what came of the last attempt at a trial that is to be launched again; the trial goes on running.
+
+        Raises:
+            StudyError: There is no such trial, or it was told before.
+        """
+        self._open(number)
+        self._record(
+            {"op": "retry", "number": number, "attempt": self._attempts.get(number, 0), "outcome": outcome.to_json()}
+        )
+
+    def in_flight(self, number: int) -> bool:
+        """Whether the last launch of a trial has neither been told nor given up for another attempt."""
+        return number in self._attempts and self._settled.get(number) != self._attempts[number]
+
+    def crashes(self, number: int) -> int:
+        """How many launches of a trial have no end: each but the last took the sweeper with it, or was cut off."""
+        return self.attempts(number) - len(self._retried.get(number, ()))
+
     def tell(self, number: int, outcome: Outcome) -> Trial:
         """Keeps the outcome of a trial.
 
         Raises:
             StudyError: There is no such trial, or it was told before.
         """
-        trial = self._trials.get(number)
-        if trial is None or trial.outcome is not None:
-            raise StudyError(f"trial {number}", "was never asked" if trial is None else "was told before")
+        self._open(number)
         self._record({"op": "tell", "number": number, "outcome": outcome.to_json()})
         return self._trials[number]
 
+    def _open(self, number: int) -> None:
+        trial = self._trials.get(number)
+        if trial is None or trial.outcome is not None:
+            raise StudyError(f"trial {number}", "was never asked" if trial is None else "was told before")
+
     def _record(self, record: dict[str, Any]) -> None:
+        record = {**record, "time": round(self._clock(), 3)}
         self._journal.append(record)
         self._replay(record)
 
     def _replay(self, record: dict[str, Any]) -> None:
-        number = record.get("number", -1)
+        number, now = record.get("number", -1), record.get("time")  # Older journals tell no time.
         self._in_order = None
+        if now is not None:
+            paused = self._last is None or record["op"] == "session"
+            self._seconds += 0.0 if paused else max(0.0, now - self._last)
+            self._last = now
         if record["op"] == "ask":
             self._trials[number] = Trial(number, Proposal.from_json(record["proposal"]))
         elif record["op"] == "consult":
@@ -163,6 +237,9 @@ class Study:
             self._card = SpaceCard.from_json(record["card"])
         elif record["op"] == "launch":
             self._attempts[number] = record["attempt"]
+        elif record["op"] == "retry":
+            self._retried[number] = (*self._retried.get(number, ()), Outcome.from_json(record["outcome"]))
+            self._settled[number] = record["attempt"]
         elif record["op"] == "tell":
             self._trials[number] = replace(self._trials[number], outcome=Outcome.from_json(record["outcome"]))
 

@@ -57,6 +57,7 @@ class Proposal:
         parent: The number of the trial that this one builds on, if it builds on one.
         hypothesis: What the proposer believes, to be tested by this trial; from an LLM untrusted text, as `falsifier`.
         falsifier: Which result would speak against the hypothesis.
+        seed: The job's own seed where it is not the user's: a configuration that is run again gets another one.
     """
 
     params: Mapping[str, Value]
@@ -68,6 +69,7 @@ class Proposal:
     parent: int | None = None
     hypothesis: str = ""
     falsifier: str = ""
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         if self.source not in SOURCES:
@@ -91,6 +93,7 @@ class Proposal:
             "parent": self.parent,
             "hypothesis": self.hypothesis,
             "falsifier": self.falsifier,
+            **({} if self.seed is None else {"seed": self.seed}),
         }
 
     @classmethod
@@ -104,14 +107,16 @@ class Proposal:
             predicted=None if predicted is None else Predicted(*predicted),
             **{
                 name: data[name]
-                for name in ("stands_in_for", "intent", "parent", "hypothesis", "falsifier")
+                for name in ("stands_in_for", "intent", "parent", "hypothesis", "falsifier", "seed")
                 if name in data
             },
         )
 
 
 INFRASTRUCTURE = ("preempted", "node_lost", "import_error")
-"""The kinds of failure that say nothing of a configuration: such a trial is launched again, and no advisor learns."""
+"""The kinds of failure that say nothing of a configuration: such a trial is launched again, and no advisor learns.
+
+``node_lost`` is a machine that failed, or on which the job never began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,20 +124,28 @@ class Failure:
     """Why a trial has no score.
 
     Attributes:
-        kind: ``exception``, ``config``, ``non_finite``, ``no_number``, ``out_of_memory``, ``lost`` (killed, or never
-            begun), ``timeout``, or one of `INFRASTRUCTURE`.
+        kind: ``exception``, ``config``, ``non_finite``, ``no_number``, ``out_of_memory``, ``lost`` (killed),
+            ``timeout``, or one of `INFRASTRUCTURE`.
         message: One line for the reader.
         traceback: The last lines of the traceback, if there was one.
+        place: The type of the exception and the innermost frame of its traceback; "" if there was none. Two failures
+            of the same place are alike, though their messages may hold changing numbers.
     """
 
     kind: str
     message: str
     traceback: str = ""
+    place: str = ""
 
     @property
     def says_nothing(self) -> bool:
         """Whether the machine is at fault, so that nothing is learnt of the configuration."""
         return self.kind in INFRASTRUCTURE
+
+    def to_json(self) -> dict[str, str]:
+        """Returns plain data from which ``Failure(**data)`` makes an equal failure."""
+        kept = {"kind": self.kind, "message": self.message, "traceback": self.traceback}
+        return kept | ({"place": self.place} if self.place else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +190,7 @@ class Outcome:
             "state": self.state.value,
             "value": self.value,
             "curve": self.curve.to_json(),
-            "failure": None if f is None else {"kind": f.kind, "message": f.message, "traceback": f.traceback},
+            "failure": None if f is None else f.to_json(),
             "seconds": self.seconds,
             "reason": self.reason,
             **({"further": list(self.further)} if self.further else {}),

@@ -101,7 +101,9 @@ class BatchBackend:
 
 
 def outcome_of(ticket: Ticket, error: str = "") -> Outcome:
-    """Returns what a job that has ended left on disk; a job that left nothing was killed.
+    """Returns what a job that has ended left on disk; a job that began and left nothing was killed.
+
+    Of one that did not even begin, its launcher or the machine is at fault.
 
     Raises:
         OSError: It left nothing and the disk is full: then the trial is not at fault, and is launched again later.
@@ -111,10 +113,11 @@ def outcome_of(ticket: Ticket, error: str = "") -> Outcome:
         return outcome
     if shutil.disk_usage(ticket.folder).free < _LEAST_FREE:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(ticket.folder))
-    message = "the job left no result: it was killed, or its launcher could not start it"
+    began = ticket.started_path.exists()
+    message = "the job left no result: it was killed" if began else "the job did not begin"
     if error:
         message += f" ({error})"
-    return Outcome(TrialState.FAIL, curve=ticket.curve(), failure=Failure("lost", message))
+    return Outcome(TrialState.FAIL, curve=ticket.curve(), failure=Failure("lost" if began else "node_lost", message))
 
 
 def _consecutive(jobs: list[Job]) -> Iterator[list[Job]]:

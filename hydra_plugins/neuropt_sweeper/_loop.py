@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from hydra_plugins.neuropt_sweeper._batch import Backend, Job, outcome_of
+from hydra_plugins.neuropt_sweeper._batch import Job, outcome_of
 from hydra_plugins.neuropt_sweeper._begin import check_reported
-from hydra_plugins.neuropt_sweeper._compose import Composer
+from hydra_plugins.neuropt_sweeper._failures import all_alike, how_to_mend, is_the_users, settled
 from hydra_plugins.neuropt_sweeper._knowledge import queued
 from hydra_plugins.neuropt_sweeper._overrides import override
-from hydra_plugins.neuropt_sweeper._space import Plan
-from hydra_plugins.neuropt_sweeper._watch import Watch
-from neuropt_core.advice import Advisor, Consultation, own_configuration
+from hydra_plugins.neuropt_sweeper._parts import Parts
+from neuropt_core.advice import Consultation, own_configuration
+from neuropt_core.advisors.replicates import owed, replicates
+from neuropt_core.budget import Used, has_stalled
 from neuropt_core.errors import ConfigError, StudyError
 from neuropt_core.sinks.base import Scene, Sink
-from neuropt_core.spec import StudySpec
-from neuropt_core.spending import Price, spent
-from neuropt_core.study import Study
+from neuropt_core.spending import spent
 from neuropt_core.ticket import VARIABLE, Ticket
 from neuropt_core.trial import Failure, Outcome, Proposal, Trial, TrialState
 
@@ -29,32 +28,6 @@ _ATTEMPTS = 3
 """How often a trial is launched that takes the sweeper with it, or whose sweeper was killed."""
 _WEIGHED_EVERY = 10
 """Ended trials between two reckonings of the parameters' importance."""
-_ALIKE = 3
-"""A study whose first trials, this many, all die of the same thing is ended: the rest would too."""
-
-
-Importances = Callable[[StudySpec, tuple[Trial, ...]], Mapping[str, float]]
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a loop works with; see each type."""
-
-    study: Study
-    advisor: Advisor
-    backend: Backend
-    composer: Composer
-    plan: Plan
-    sinks: Sequence[Sink]
-    n_trials: int
-    max_failures: float
-    fixed: tuple[str, ...] = ()
-    command: str = "python train.py"
-    price: Price | None = None
-    stop_requested: Callable[[], bool] = field(default=lambda: False)
-    watch: Watch | None = None
-    enqueue: tuple[Proposal, ...] = ()
-    importances: Importances = field(default=lambda spec, trials: {})
 
 
 class Loop:
@@ -64,6 +37,7 @@ class Loop:
         self._parts = parts
         self._study = parts.study
         self._running: dict[int, Job] = {}
+        self._ended: list[int] = []
         self._dry = False
         self._importance: Mapping[str, float] = {}
 
@@ -99,7 +73,15 @@ class Loop:
             advisor=parts.advisor.name,
             spent=spent(self._study.consulted, parts.price),
             importance=self._importance,
+            limits=parts.rules.limits,
+            used=self._used(),
+            retries=self._study.relaunched,
         )
+
+    @property
+    def ended(self) -> tuple[Trial, ...]:
+        """The trials that ended while this process watched, in the order in which they did."""
+        return tuple(self._study.trials[number] for number in self._ended)
 
     def cancel(self) -> None:
         """Ends the jobs that run on this machine; the same command launches their trials again."""
@@ -123,7 +105,7 @@ class Loop:
             ticket = self._ticket(trial, max(attempts - 1, 0))
             if ticket is None:  # Hydra refuses the configuration by now, and that was told.
                 continue
-            if attempts:
+            if self._study.in_flight(trial.number):
                 while ticket.is_running():  # It outlived the sweeper that launched it; it must not run twice.
                     time.sleep(1)
                 if host := ticket.may_run_on():
@@ -133,42 +115,56 @@ class Loop:
                         mend=f"Run the same command when it has ended, or delete {ticket.started_path} if it is dead.",
                     )
                 # Under the basic launcher a job that kills its process kills the sweeper: it must not do so for ever.
-                if ticket.result() is not None or attempts >= _ATTEMPTS:
-                    self._tell(trial.number, outcome_of(ticket))
+                if ticket.result() is not None or self._study.crashes(trial.number) >= _ATTEMPTS:
+                    self._end(Job(trial, ticket, ()), outcome_of(ticket))
                     continue
-            self._launch(trial)
+            if self._reason_to_stop() is None:
+                self._launch(trial)
         while self._running:
             self._collect()
 
     def _fill(self) -> None:
         """Asks for as many trials as there are free workers, the user's own configuration first of all."""
         study, parts = self._study, self._parts
+        known = len(study.trials)
         if not study.trials:
             self._ask([own_configuration(study.spec.space)])
-        asked = len(study.trials)
-        count = min(parts.backend.capacity - len(self._running), parts.n_trials - asked)
-        if count > 0 and (first := queued(parts.enqueue, study.trials)[:count]):
-            self._ask(first)
-            count -= len(first)
-        if count <= 0:
-            return
-        advice = parts.advisor.propose(study.request(count=count, n_trials=parts.n_trials))
-        for consultation in advice.consultations:
-            # The transcript comes first: what the journal has and it lacks could never be replayed.
-            self._show(consultation)
-            study.consult(consultation)
-        study.note(advice)
-        if parts.stop_requested():  # Resumed, the study asks anew; what was said and paid for is kept.
-            return
-        self._ask(list(advice.proposals))
-        self._dry = not advice.proposals and not self._running
+        # What the user listed comes right after trial 0.
+        self._ask(list(queued(parts.enqueue, study.trials)[: max(0, self._free())]))
+        self._repeat()
+        if (free := self._free()) > 0:
+            # Each proposal is to be run `seeds` times, and the runs behind it are filled in below.
+            count = -(-free // parts.rules.seeds)
+            advice = parts.advisor.propose(study.request(count=count, n_trials=parts.n_trials))
+            for consultation in advice.consultations:
+                # The transcript comes first: what the journal has and it lacks could never be replayed.
+                self._show(consultation)
+                study.consult(consultation)
+            study.note(advice)
+            if parts.stop_requested():  # Resumed, the study asks anew; what was said and paid for is kept.
+                return
+            self._ask(list(advice.proposals))
+            self._repeat()
+        self._dry = len(study.trials) == known and not self._running
+
+    def _free(self) -> int:
+        left = self._parts.n_trials - len(self._study.trials)
+        return min(self._parts.backend.capacity - len(self._running), left)
+
+    def _repeat(self) -> None:
+        """Asks for the runs that configurations are owed, each by `seeds` or the best ones by the reserve."""
+        study, parts = self._study, self._parts
+        if parts.rules.seeds > 1:
+            self._ask(list(owed(study.trials, parts.rules.seeds, self._free())))
+        elif (free := self._free()) > 0:
+            self._ask(list(replicates(study.request(count=free, n_trials=parts.n_trials), parts.rules.replicates)))
 
     def _show(self, consultation: Consultation) -> None:
         self._tell_sinks(lambda sink, scene: sink.consulted(scene, consultation))
 
     def _ask(self, proposals: list[Proposal]) -> None:
         for proposal in proposals:
-            trial = self._study.ask(proposal)
+            trial = self._study.ask(self._parts.plan.seeded(proposal, self._study.trials))
             self._tell_sinks(lambda sink, scene, t=trial: sink.trial_asked(scene, t))  # type: ignore[misc]
             self._launch(trial)
 
@@ -211,33 +207,41 @@ class Loop:
             ended = self._parts.backend.poll()
         for job, outcome in ended:
             del self._running[job.trial.number]
-            self._tell(job.trial.number, outcome)
-            if job.trial.number == 0 and outcome.state is TrialState.COMPLETE:
-                self._check_readers(job.ticket)
+            self._end(job, outcome)
 
-    def _check_readers(self, ticket: Ticket) -> None:
-        """Looks whether trial 0 read what is searched: hours of varying what nothing reads teach nothing.
+    def _end(self, job: Job, outcome: Outcome) -> None:
+        """Tells what came of a trial, or launches it again if a machine was at fault.
 
         Raises:
-            ConfigError: It did not call `neuropt_core.build`, though the space counts on it.
+            ConfigError: Trial 0 shows that no trial can run; it is launched again by the next sweeper.
         """
-        unread = self._parts.plan.unread(ticket.called())
-        if "build" in unread:
-            raise ConfigError(
-                "trial 0",
-                f"did not call neuropt_core.build, so nothing reads {', '.join(unread['build'])}",
-                mend="Build the model with it (README, step 2), or set hydra.sweeper.introspect=false.",
-            )
-        for helper, names in unread.items():
-            _log.warning("Trial 0 did not call tuning.%s, so nothing reads %s.", helper, ", ".join(names))
+        study, number, failure = self._study, job.trial.number, outcome.failure
+        tries = len(study.retried.get(number, ())) + 1
+        if failure is not None and failure.says_nothing and tries <= self._parts.rules.retries:
+            study.retry(number, outcome)
+            if self._reason_to_stop() is None:
+                self._parts.say(
+                    f"Trial {number} is launched again ({tries}/{self._parts.rules.retries}): {failure.message}"
+                )
+                self._launch(job.trial)
+            return
+        if failure is not None:
+            failure = settled(failure, tries, job.trial, study.trials) if failure.says_nothing else failure
+            outcome = replace(outcome, failure=failure)
+            if is_the_users(number, failure):
+                study.retry(number, outcome)  # It stays open, so that it is the baseline once this is mended.
+                raise ConfigError("trial 0", failure.message, mend=how_to_mend(failure))
+        self._tell(number, outcome)
+        if number == 0 and outcome.state is TrialState.COMPLETE:
+            for warning in self._parts.plan.unread_warnings(job.ticket.called()):
+                _log.warning(warning)
 
     def _tell(self, number: int, outcome: Outcome) -> None:
         trial = self._study.tell(number, outcome)
+        self._ended.append(number)
         if len(self._study.finished) % _WEIGHED_EVERY == 0:
             self._weigh()
         self._tell_sinks(lambda sink, scene: sink.trial_told(scene, trial))
-        if number == 0 and outcome.failure is not None and outcome.failure.kind == "no_number":
-            raise ConfigError("trial 0", outcome.failure.message, mend="Return the score from the task function.")
         check_reported(self._study.spec, self._study.trials)
 
     def _weigh(self) -> None:
@@ -247,19 +251,26 @@ class Loop:
         except Exception as error:  # noqa: BLE001 - it is shown and nothing depends on it
             _log.warning("The parameters' importance is not known: %s: %s", type(error).__name__, error)
 
+    def _used(self) -> Used:
+        return self._parts.rules.limits.used(self._study.seconds, self._study.trials, self._study.retried)
+
     def _reason_to_stop(self) -> str | None:
         finished, parts = self._study.finished, self._parts
         failed = [t for t in finished if t.state is TrialState.FAIL]
         if len(finished) >= parts.n_trials:
             return f"all {parts.n_trials} trials are done"
-        alike = {t.outcome.ended_because for t in finished if t.outcome is not None}
-        if len(finished) == _ALIKE and len(alike) == 1 and all(alike):
-            return f"the first {_ALIKE} trials all ended alike: {alike.pop()}"
+        if self._study.best is None and (alike := all_alike(self.ended)):
+            return alike
         if len(failed) > parts.max_failures:
             return f"{len(failed)} trials failed, more than hydra.sweeper.max_failure_rate allows"
         if parts.stop_requested():
             return "it was interrupted"
-        return "the advisor has nothing more to propose" if self._dry else None
+        if reached := parts.rules.limits.reached(self._used()):
+            return reached
+        stalled = parts.rules.limits.stalled and has_stalled(
+            self._study.spec, finished, parts.n_trials, parts.rules.warmup
+        )
+        return stalled or ("the advisor has nothing more to propose" if self._dry else None)
 
     def _tell_sinks(self, event: Callable[[Sink, Scene], None]) -> None:
         scene = self.scene()

@@ -11,6 +11,7 @@ from hydra_plugins.neuropt_sweeper._compose import Composer
 from hydra_plugins.neuropt_sweeper._introspect import introspect
 from hydra_plugins.neuropt_sweeper._overrides import Arguments
 from hydra_plugins.neuropt_sweeper._roles import bind, leaves, role_parameters
+from hydra_plugins.neuropt_sweeper._seed import find_seed
 from hydra_plugins.neuropt_sweeper._settings import PRETRAINED
 from hydra_plugins.neuropt_sweeper._space import Plan, write_space
 from hydra_plugins.neuropt_sweeper.config import NeuroptSweeperConf
@@ -65,9 +66,13 @@ def make_plan(
         unbound=[role for role in ("lr", "wd") if helped and wished[role] == "auto"],
     )
     plan = write_space(config=config, choices=choices, profile=profile, roles=roles, arguments=line, params=params)
+    seed, seed_said = find_seed(config, raw, conf.seed_key, plan.space.names)
+    plan = replace(plan, seed=seed)
     said.append(profile.summary(plan.shown) if profile is not None else f"  Search space: {list(plan.shown)}")
     if bound:
         said.append("  Bound: " + ", ".join(f"{role} = {key}" for role, key in bound.items()))
+    if seed_said and (conf.seeds > 1 or conf.replicates):
+        said.append(f"  {seed_said}")
     if "optimizer" in bound and all(p.role != "optimizer" for p in roles):
         said.append(f"  Left out: optimizer (the other arguments beside {bound['optimizer']} fit one class only)")
     fixed = line.fixed_names | params.fixed_names

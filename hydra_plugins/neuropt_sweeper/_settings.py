@@ -18,6 +18,9 @@ from hydra_plugins.neuropt_sweeper.config import (
     PruningConf,
     WandbConf,
 )
+from neuropt_core.advisors.engine import Engine
+from neuropt_core.advisors.gate import GateSettings
+from neuropt_core.advisors.trust import Share
 from neuropt_core.assemble import ADVISORS
 from neuropt_core.errors import ConfigError
 from neuropt_core.objectives import Constraint, Direction
@@ -138,3 +141,11 @@ def _within(name: str, value: float, low: float, high: float) -> None:
 def _among(name: str, value: str, legal: tuple[str, ...]) -> None:
     if value not in legal:
         raise ConfigError(f"hydra.sweeper.{name}", f"must be one of {', '.join(legal)}", got=value)
+
+
+def engine_of(conf: NeuroptSweeperConf) -> Engine:
+    """Returns how the search and the gate are to work."""
+    gate = vars(conf.gate)
+    share = Share(gate["least_share"], gate["most_share"])
+    rest = {name: value for name, value in gate.items() if name not in ("least_share", "most_share")}
+    return Engine(GateSettings(share=share, **rest), conf.surrogate)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hydra_plugins.neuropt_sweeper._overrides import Arguments, Written, override
 from hydra_plugins.neuropt_sweeper._roles import leaves, near
+from hydra_plugins.neuropt_sweeper._seed import SeedKey
 from neuropt_core.errors import ConfigError
 from neuropt_core.profile import ModelProfile
 from neuropt_core.space import Parameter, SearchSpace, Value, When
-from neuropt_core.trial import Proposal
+from neuropt_core.trial import Proposal, Trial
 
 _READERS = {
     "lr": ("param_groups",),
@@ -54,12 +55,14 @@ class Plan:
         constants: Overrides that every trial but the baseline shares, after the user's own: introspection's findings.
         baseline: Those of the baseline: the same where the user's config sets something under ``neuropt``, which is
             to mean the same in trial 0 as in the others.
+        seed: Where the job's own seed stands; None where there is none to change.
     """
 
     space: SearchSpace
     prefixes: Mapping[str, str]
     constants: tuple[str, ...] = ()
     baseline: tuple[str, ...] = ()
+    seed: SeedKey | None = None
 
     def overrides(self, params: Mapping[str, Value]) -> tuple[str, ...]:
         """Returns the overrides that set `params`, in the space's order."""
@@ -68,9 +71,18 @@ class Plan:
 
     def of(self, proposal: Proposal) -> tuple[str, ...]:
         """Returns the overrides that make a proposal's configuration, after those of the command line."""
-        if proposal.source == "default":
-            return self.baseline
-        return (*self.overrides(proposal.params), *self.constants)
+        seed = () if proposal.seed is None or self.seed is None else (override(self.seed.key, proposal.seed),)
+        # Trial 0 runs as the user's config stands, and so does its replicate.
+        if proposal.source == "default" or (proposal.source == "replicate" and proposal.parent == 0):
+            return (*self.baseline, *seed)
+        return (*self.overrides(proposal.params), *self.constants, *seed)
+
+    def seeded(self, proposal: Proposal, trials: Sequence[Trial]) -> Proposal:
+        """Returns a replicate with the seed that its place among the runs of its configuration gives it."""
+        if proposal.source != "replicate" or self.seed is None:
+            return proposal
+        before = sum(t.proposal.source == "replicate" and t.proposal.parent == proposal.parent for t in trials)
+        return replace(proposal, seed=self.seed.of(before + 1))
 
     def unread(self, called: Collection[str]) -> dict[str, tuple[str, ...]]:
         """Returns helper -> parameters that nothing reads, since the job did not call that helper."""
@@ -86,6 +98,21 @@ class Plan:
                 if stuck:
                     missing["step"] = (*missing.get("step", ()), *stuck)
         return missing
+
+    def unread_warnings(self, called: Collection[str]) -> list[str]:
+        """Returns what to say if trial 0 did not read what is searched: varying what nothing reads teaches nothing.
+
+        Raises:
+            ConfigError: It did not call `neuropt_core.build`, though the space counts on it.
+        """
+        unread = self.unread(called)
+        if "build" in unread:
+            raise ConfigError(
+                "trial 0",
+                f"did not call neuropt_core.build, so nothing reads {', '.join(unread['build'])}",
+                mend="Build the model with it (README, step 2), or set hydra.sweeper.introspect=false.",
+            )
+        return [f"Trial 0 did not call tuning.{h}, so nothing reads {', '.join(n)}." for h, n in unread.items()]
 
     @property
     def shown(self) -> tuple[str, ...]:

@@ -16,10 +16,13 @@ from hydra_plugins.neuropt_sweeper._batch import BatchBackend
 from hydra_plugins.neuropt_sweeper._begin import gather
 from hydra_plugins.neuropt_sweeper._compose import Composer, resume_command, script_command
 from hydra_plugins.neuropt_sweeper._dry import DryRun
+from hydra_plugins.neuropt_sweeper._failures import how_all_died
 from hydra_plugins.neuropt_sweeper._interrupt import Interrupt
 from hydra_plugins.neuropt_sweeper._knowledge import read_priors
-from hydra_plugins.neuropt_sweeper._loop import Loop, Parts
+from hydra_plugins.neuropt_sweeper._limits import read_rules
+from hydra_plugins.neuropt_sweeper._loop import Loop
 from hydra_plugins.neuropt_sweeper._overrides import Arguments, parse_arguments, parse_params
+from hydra_plugins.neuropt_sweeper._parts import Parts
 from hydra_plugins.neuropt_sweeper._plan import Found, make_plan
 from hydra_plugins.neuropt_sweeper._settings import constraints, directions, environment, read_settings
 from hydra_plugins.neuropt_sweeper._space import Plan
@@ -77,10 +80,11 @@ def _run(
 ) -> Sequence[Trial]:
     conf, environ = read_settings(settings), environment()
     pruning = Pruning(**vars(conf.pruning))  # A wrong setting must show before anything is launched.
+    rules = read_rules(conf, config.hydra.launcher)
     composer = Composer(hydra_context, config)
     console = ConsoleSink(log_path=None if conf.dry_run else composer.sweep_dir / "neuropt.log")
     interrupt = Interrupt(console.say)
-    advisor = make_advisor(conf.advisor, vars(conf.llm), environ, lambda: interrupt.requested)
+    advisor = make_advisor(conf.advisor, vars(conf.llm), environ, lambda: interrupt.requested, engine_of(conf))
     name = conf.study_name or composer.sweep_dir.name
     if conf.dry_run:
         return _rehearse(conf, composer, task_function, arguments, advisor)
@@ -122,6 +126,8 @@ def _run(
                 price=own_price(vars(conf.llm)),
                 enqueue=knowledge.enqueue,
                 importances=importances,
+                rules=rules,
+                say=console.say,
                 stop_requested=lambda: interrupt.requested,
                 # A job of the basic launcher runs alone, in this process: what it was launched with is all there is.
                 watch=Watch(spec, lambda: study.trials, pruning, live=not isinstance(launcher, BasicLauncher)),
@@ -181,7 +187,8 @@ def _end(parts: Parts, console: ConsoleSink) -> None:
         raise SystemExit(130)
     if parts.study.best is None:
         results = parts.composer.sweep_dir / "results.yaml"
-        raise SweepError(f"neuropt: no trial got a score: {reason.removesuffix('.')}. See {results}.")
+        shown = f"\n{details}" if (details := how_all_died(loop.ended)) else ""
+        raise SweepError(f"neuropt: no trial got a score: {reason.removesuffix('.')}. See {results}.{shown}")
 
 
 def _capacity(conf: NeuroptSweeperConf, launcher: object, console: ConsoleSink) -> int:

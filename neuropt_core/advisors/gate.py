@@ -9,7 +9,7 @@ one that never says anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -54,24 +54,15 @@ class Gate:
         adviser: The LLM; None for the search alone.
         search: What needs no LLM.
         settings: The knobs.
-        reserve: What is due before all else, e.g. repetitions of the best with other seeds.
     """
 
-    def __init__(
-        self,
-        adviser: Adviser | None,
-        search: Search,
-        settings: GateSettings | None = None,
-        reserve: Callable[[Request], tuple[Proposal, ...]] = lambda request: (),
-    ) -> None:
+    def __init__(self, adviser: Adviser | None, search: Search, settings: GateSettings | None = None) -> None:
         self.adviser, self.search, self._settings = adviser, search, settings or GateSettings()
-        self._reserve = reserve
         self.name = search.name if adviser is None else adviser.name
 
     def propose(self, request: Request) -> Advice:
         """Returns `request.count` proposals, unless nothing is left to try."""
-        advice = Advice(self._reserve(request)[: request.count])
-        places = request.count - len(advice.proposals)
+        advice, places = Advice(()), request.count
         theirs = self._places(request, places)
         if self.adviser is not None and theirs:
             advice = self._advised(self.adviser, request, advice, theirs)
@@ -83,10 +74,6 @@ class Gate:
         found = self.search.propose(request.after(advice.proposals, missing)).proposals
         marked = tuple(replace(p, stands_in_for="llm") if i < silent else p for i, p in enumerate(found))
         return replace(advice, proposals=advice.proposals + marked)
-
-    def first_advice(self, request: Request) -> Advice:
-        """Returns what would be proposed first if an adviser said nothing; nobody is asked."""
-        return self.search.propose(request)
 
     def _places(self, request: Request, places: int) -> int:
         """Returns how many of the free places are the adviser's."""

@@ -11,17 +11,16 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from neuropt_core.curve import Curve
 from neuropt_core.errors import NeuroptError, TrialPruned
 from neuropt_core.redact import redact, secrets_of
+from neuropt_core.runtime.failures import failure_of
 from neuropt_core.ticket import Ticket
 from neuropt_core.trial import Failure, Outcome, TrialState
-
-_TRACEBACK_LINES, _LINE = 30, 2000
 
 
 class JobFailed(NeuroptError):
@@ -71,21 +70,7 @@ def _run(task: Callable[[Any], Any], cfg: Any) -> tuple[Any, Outcome | None]:
     except TrialPruned as stop:
         return None, Outcome(TrialState.PRUNED, reason=stop.where)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever ends a job is data; the sweep goes on
-        return None, Outcome(TrialState.FAIL, failure=_failure(error))
-
-
-def _failure(error: BaseException) -> Failure:
-    # torch's class is known by name, so that a job without torch does not import it.
-    out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    lines = traceback.format_exception(error)
-    text = "".join(lines).strip().splitlines()[-_TRACEBACK_LINES:]
-    # Some exceptions print whole tensors. Secrets go before the short cut, which could halve a key.
-    first = " ".join(redact(str(error)[:10_000], *secrets_of(os.environ)).split())[:300]
-    return Failure(
-        kind="out_of_memory" if out_of_memory else "exception",
-        message=f"{type(error).__name__}: {first}" if first else type(error).__name__,
-        traceback="\n".join(line if len(line) <= _LINE else f"{line[:_LINE]}…" for line in text),
-    )
+        return None, Outcome(TrialState.FAIL, failure=failure_of(error))
 
 
 def _scored(returned: Any, objectives: int = 1) -> Outcome:
@@ -142,7 +127,7 @@ def _completed(outcome: Outcome, curve: Curve, seconds: float) -> Outcome:
 def _discreet(failure: Failure) -> Failure:
     # What an exception says goes to files, the terminal and W&B; libraries put keys and URLs with passwords into it.
     secrets = secrets_of(os.environ)
-    return Failure(failure.kind, redact(failure.message, *secrets), redact(failure.traceback, *secrets))
+    return replace(failure, message=redact(failure.message, *secrets), traceback=redact(failure.traceback, *secrets))
 
 
 def _leave_interrupts_to_the_sweeper() -> None:

@@ -84,9 +84,14 @@ def outcome_lines(scene: Scene, why: str) -> list[str]:
     saved, of = saved_steps(scene.trials)
     if saved:
         lines.append(f"Pruning saved about {100 * saved / of:.0f} % of the epochs.")
-    found, best, base = compare(scene), scene.best, scene.baseline
+    if scene.retries:
+        lines.append(f"Launched again since a machine was at fault: {sum(scene.retries.values())} times.")
+    found, best, base, advised = compare(scene), scene.best, scene.baseline, scene.recommended
     if best is None or best.value is None:
         lines.append("No trial has a score.")
+    elif advised is not None and advised.noise is not None:
+        lines.append(f"Recommended: {advised.words}.")
+        lines.append(f"It {'' if found.difference is None else 'is '}{found.words}.")
     elif found.better and base is not None and base.value is not None:
         lines.append(f"Best: trial {best.number} with {score(best)}, {found.words} ({score(base)}).")
     elif found.difference is not None:
@@ -117,8 +122,8 @@ def table_rows(scene: Scene, top: int = 3) -> list[tuple[str, ...]]:
 def where_lines(scene: Scene) -> list[str]:
     """Returns the last lines: where the results lie, and the command that runs the best trial once."""
     lines = [f"Results: {one_line(str(scene.folder / YAML_NAME))} and {CSV_NAME}"]
-    if scene.best is not None:
-        lines.append(f"Run the best once: {one_line(scene.reproduce(scene.best))}")
+    if scene.recommended is not None:
+        lines.append(f"Run the best once: {one_line(scene.reproduce(scene.recommended.trial))}")
     return lines
 
 

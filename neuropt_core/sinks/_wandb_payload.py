@@ -81,6 +81,8 @@ def trial_config(trial: Trial) -> dict[str, Any]:
     about: dict[str, Any] = {"trial": trial.number, "source": proposal.source}
     if proposal.stands_in_for:
         about["stands_in_for"] = proposal.stands_in_for
+    if proposal.source == "replicate":
+        about |= {"repeats": proposal.parent, "seed": proposal.seed}
     if proposal.predicted is not None:
         about["predicted"] = {
             "p10": proposal.predicted.p10,
@@ -141,6 +143,10 @@ def finish_message(scene: Scene, why: str) -> Message:
         summary |= _scores("best", best) | {"best_trial": best.number}
     if base is not None and base.value is not None:
         summary |= _scores("baseline", base)
+    if (advised := scene.recommended) is not None:
+        summary |= {"recommended_trial": advised.trial.number, "recommendation": plain(advised.words)}
+    if scene.retries:
+        summary["retries"] = sum(scene.retries.values())
     if scene.spec.further:
         summary["pareto_front"] = [t.number for t in front(scene)]
     if scene.importance:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from neuropt_core.advice import Consultation
+from neuropt_core.budget import Limits, Used
+from neuropt_core.recommend import Recommendation, recommendation
 from neuropt_core.spec import StudySpec
 from neuropt_core.spending import Spent
 from neuropt_core.trial import Trial
@@ -28,6 +30,9 @@ class Scene:
         advisor: The advisor's name, in words that say whether it is an LLM.
         spent: What the LLM has cost so far.
         importance: The share of each parameter in what made trials good, the greatest first; empty while not known.
+        limits: What the study may use, beside its number of trials.
+        used: What it has used of that so far.
+        retries: Trial number -> how often it was launched again since a machine was at fault.
     """
 
     spec: StudySpec
@@ -39,11 +44,19 @@ class Scene:
     advisor: str = ""
     spent: Spent = field(default_factory=Spent)
     importance: Mapping[str, float] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    used: Used = field(default_factory=Used)
+    retries: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def best(self) -> Trial | None:
         """The trial with the best score; None before the first."""
         return next(iter(self.spec.ranked(self.trials)), None)
+
+    @property
+    def recommended(self) -> Recommendation | None:
+        """The configuration to take, as far as noise lets it be told; None before the first score."""
+        return recommendation(self.spec, self.trials)
 
     @property
     def baseline(self) -> Trial | None:

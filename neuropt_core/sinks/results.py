@@ -23,7 +23,10 @@ from neuropt_core.trial import Trial, TrialState
 YAML_NAME = "results.yaml"
 CSV_NAME = "trials.csv"
 
-_LEADING = ("number", "state", "value", "seconds", "source", "stands_in_for", "failure")
+_LEADING = ("number", "state", "value", "seconds", "source", "stands_in_for", "failure", "repeats", "seed", "retries")
+_AGAINST = "The best trial against trial 0, which is your own configuration."
+_ONCE = "Each was run once, so a small\n# difference may be chance."
+_REPEATED = "The values are\n# posterior means of the recommended configuration and your own, over their runs."
 _FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 """What makes a spreadsheet take a cell for a formula; the last four are the full-width forms of = + - @."""
 
@@ -78,11 +81,8 @@ def results_yaml(scene: Scene, status: str = "running") -> str:
         ("neuropt rewrites this file after every trial. One line a trial: trials.csv.", head),
         ("The study.", {"study": _study(scene, status)}),
         ("The best trial. `command` runs its configuration once, outside a sweep.", {"best": _best(scene, best)}),
-        (
-            "The best trial against trial 0, which is your own configuration. Each was run once, so a small\n"
-            "# difference may be chance.",
-            {"comparison": _comparison(scene)},
-        ),
+        ("What to take, as far as noise lets it be told.", {"recommended": _recommended(scene)}),
+        (f"{_AGAINST} {_REPEATED if _noisy(scene) else _ONCE}", {"comparison": _comparison(scene)}),
         *further_sections(scene),
         ("Trials without a score, and why.", {"failures": _without_score(scene, TrialState.FAIL)}),
         ("Trials that were stopped early, and why.", {"pruned": _without_score(scene, TrialState.PRUNED)}),
@@ -120,6 +120,9 @@ def trials_csv(scene: Scene) -> str:
             proposal.stands_in_for,
             reason(trial),
             *(breaks_what(scene, trial) for _ in breaks),
+            "" if proposal.source != "replicate" or proposal.parent is None else proposal.parent,
+            "" if proposal.seed is None else proposal.seed,
+            scene.retries.get(trial.number, 0),
         )
         params = [trial.params.get(name, "") for name in names]
         writer.writerow([_cell(value) for value in (*leading, *params, proposal.rationale)])
@@ -141,7 +144,40 @@ def _study(scene: Scene, status: str) -> dict[str, Any]:
             "of": scalar(scene.n_trials),
             **{state.value.lower(): states.count(state) for state in TrialState},
         },
+        **({"retries": sum(scene.retries.values())} if scene.retries else {}),
+        **({"budget": budget} if (budget := _budget(scene)) else {}),
         **({"llm": _spending(scene.spent)} if scene.spent.calls else {}),
+    }
+
+
+def _budget(scene: Scene) -> dict[str, Any]:
+    """Returns what was used of each limit that is set."""
+    limits, used = scene.limits, scene.used
+    wall = {"seconds": round(used.seconds, 1), "of": limits.wall_clock}
+    hours = {"hours": round(used.gpu_hours, 4), "of": limits.gpu_hours, "gpus_per_trial": limits.gpus}
+    return {
+        **({} if limits.wall_clock is None else {"wall_clock": wall}),
+        **({} if limits.gpu_hours is None else {"gpu_hours": hours}),
+    }
+
+
+def _noisy(scene: Scene) -> bool:
+    return scene.recommended is not None and scene.recommended.noise is not None
+
+
+def _recommended(scene: Scene) -> dict[str, Any] | None:
+    found = scene.recommended
+    if found is None:
+        return None
+    return {
+        "number": found.trial.number,
+        "words": plain(found.words),
+        "mean": scalar(found.mean),
+        "standard_error": scalar(found.sd),
+        "runs": found.n,
+        "ties": [trial.number for trial in found.ties],
+        "noise": scalar(found.noise),
+        "command": scene.reproduce(found.trial),
     }
 
 
@@ -168,11 +204,11 @@ def _best(scene: Scene, best: Trial | None) -> dict[str, Any] | None:
 
 
 def _comparison(scene: Scene) -> dict[str, Any]:
-    found, base, best = compare(scene), scene.baseline, scene.best
+    found = compare(scene)
     return {
         "result": found.words,
-        "baseline_value": values(base),
-        "best_value": values(best),
+        "baseline_value": values(scene.baseline) if scene.spec.further else scalar(found.baseline),
+        "best_value": values(scene.best) if scene.spec.further else scalar(found.best),
         "difference": scalar(found.difference),
         "relative": scalar(found.relative),
     }

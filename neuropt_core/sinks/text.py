@@ -6,6 +6,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from neuropt_core.recommend import Standing, configurations, standings
 from neuropt_core.sinks._objectives import against_baseline
 from neuropt_core.sinks.base import Scene
 from neuropt_core.space import Value
@@ -80,8 +81,10 @@ def changed(scene: Scene, trial: Trial) -> dict[str, Value]:
 
 
 def source(trial: Trial) -> str:
-    """Returns who proposed a trial, and for whom it stood in."""
+    """Returns who proposed a trial, and for whom it stood in; of a replicate, which trial it runs again."""
     proposal = trial.proposal
+    if proposal.source == "replicate":
+        return f"replicate of trial {proposal.parent}"
     return (
         f"{proposal.source} (standing in for {proposal.stands_in_for})" if proposal.stands_in_for else proposal.source
     )
@@ -99,41 +102,57 @@ def reason(trial: Trial) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The best trial against trial 0.
+    """The best trial against trial 0; where a configuration was run twice, the recommended one by posterior means.
 
     Attributes:
         words: One honest sentence, without a full stop.
         difference: Best score minus trial 0's; None unless both have a score.
         relative: `difference` as a fraction of trial 0's absolute score; None if that is 0.
-        better: Whether another trial than trial 0 has the best score.
+        better: Whether another trial than trial 0 has the best score, by more than noise if that is known.
+        best: The best score.
+        baseline: Trial 0's.
     """
 
     words: str
     difference: float | None = None
     relative: float | None = None
     better: bool = False
+    best: float | None = None
+    baseline: float | None = None
 
 
 def compare(scene: Scene) -> Comparison:
-    """Compares the best trial with trial 0, the user's own configuration."""
-    best, base = scene.best, scene.baseline
-    if best is None or best.value is None:
+    """Compares the best trial with trial 0, the user's own configuration; a lead within the noise is a tie."""
+    best, base, found = scene.best, scene.baseline, scene.recommended
+    if best is None or best.value is None or found is None:
         return Comparison("no trial has a score yet")
     if base is None or base.value is None:
         state = "has not ended" if base is None or base.outcome is None else "has no score"
-        return Comparison(f"cannot be compared: trial 0, your own configuration, {state}")
-    difference = best.value - base.value
-    relative = difference / abs(base.value) if base.value else None
+        return Comparison(f"cannot be compared: trial 0, your own configuration, {state}", best=best.value)
+    chosen, score, against, error = best.number, best.value, base.value, 0.0
+    if found.noise is not None:
+        own, top = _standing(scene, base), _standing(scene, found.trial)
+        chosen, score, against, error = top.trial.number, top.mean, own.mean, top.error(own)
+    difference = score - against
+    relative = difference / abs(against) if against else None
+    values = (difference, relative)
     if words := against_baseline(scene, best, base):
-        return Comparison(words, difference, relative, better=best.number != base.number)
-    if best.number == base.number:
-        others = sum(t.value is not None for t in scene.trials) - 1
+        return Comparison(words, *values, better=best.number != base.number, best=score, baseline=against)
+    if chosen == base.number:
+        others = len(configurations(t for t in scene.trials if t.value is not None)) - 1
         why = f": trial 0 is the best of {others + 1}" if others else ", since no other trial has a score"
-        return Comparison(f"not better than your own configuration{why}", difference, relative)
+        return Comparison(f"not better than your own configuration{why}", *values, best=score, baseline=against)
+    gain = difference if scene.spec.direction == "maximize" else -difference
+    if found.noise is not None and gain <= error:
+        why = f"{number(score)} against {number(against)}, within the noise"
+        return Comparison(f"a tie with your own configuration: {why}", *values, best=score, baseline=against)
     percent = "" if relative is None else f" ({100 * abs(relative):.3g} %)"
-    return Comparison(
-        f"better by {number(abs(difference))}{percent} than your own configuration", difference, relative, better=True
-    )
+    words = f"better by {number(abs(difference))}{percent} than your own configuration"
+    return Comparison(words, *values, better=True, best=score, baseline=against)
+
+
+def _standing(scene: Scene, trial: Trial) -> Standing:
+    return next(s for s in standings(scene.spec, scene.trials) if any(t.number == trial.number for t in s.runs))
 
 
 def _same(one: Value, other: Value) -> bool:

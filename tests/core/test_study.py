@@ -169,3 +169,58 @@ def test_nothing_is_recorded_when_the_disk_is_full(journal: Journal) -> None:
     with pytest.raises(OSError, match="No space left"):
         study.ask(_proposal())
     assert study.trials == ()
+
+
+def _clocked(journal: Journal, *times: float) -> Study:
+    ticks = iter(times)
+    return Study(SPEC, journal, clock=lambda: next(ticks))
+
+
+def test_the_clock_stands_still_between_sessions(tmp_path: Path, journal: Journal) -> None:
+    """Time counts from the first record of a sweeper to its last, and to now; pauses and jumps back cost nothing."""
+    study = _clocked(journal, 100.0, 110.0, 105.0, 108.0, 109.0)
+    study.ask(_proposal())  # 10 s after the beginning
+    study.launch(0)  # by a clock that was set back
+    study.tell(0, _outcome(1.0))  # 3 s later
+    assert study.seconds == 14.0
+    journal.close()
+    reopened = Journal(tmp_path / "journal.jsonl")
+    again = _clocked(reopened, 5000.0, 5002.0)
+    assert again.seconds == 15.0
+    reopened.close()
+
+
+def test_a_retry_is_kept_and_its_trial_stays_open(tmp_path: Path, journal: Journal) -> None:
+    """A replay knows each attempt that was given up, whether one is in flight, and how many took the sweeper along."""
+    study = Study(SPEC, journal)
+    study.ask(_proposal())
+    assert not study.in_flight(0)
+    study.launch(0)
+    assert study.in_flight(0)
+    lost = Outcome(TrialState.FAIL, failure=Failure("node_lost", "gone", place="x"), seconds=3.0)
+    study.retry(0, lost)
+    assert study.relaunched == {}
+    assert (study.in_flight(0), study.attempts(0), study.crashes(0)) == (False, 1, 0)
+    study.launch(0)
+    study.launch(0)
+    journal.close()
+    reopened = Journal(tmp_path / "journal.jsonl")
+    again = Study(SPEC, reopened)
+    assert (again.in_flight(0), again.attempts(0), again.crashes(0)) == (True, 3, 2)
+    assert again.retried == {0: (lost,)}
+    assert again.relaunched == {0: 1}
+    assert again.trials[0].state is TrialState.RUNNING
+    again.tell(0, _outcome(1.0))
+    with pytest.raises(StudyError, match="told before"):
+        again.retry(0, lost)
+    reopened.close()
+
+
+def test_a_replicate_repeats_a_trial_exactly(journal: Journal) -> None:
+    """It may lie outside the space, as trial 0 may, but it must be the very configuration of the trial it names."""
+    study = Study(SPEC, journal)
+    study.ask(Proposal({"lr": 1.0}, "Yours.", "default"))
+    assert study.ask(Proposal({"lr": 1.0}, "Again.", "replicate", parent=0, seed=5)).proposal.seed == 5
+    for wrong in (Proposal({"lr": 0.9}, "Again.", "replicate", parent=0), Proposal({"lr": 1.0}, "Again.", "replicate")):
+        with pytest.raises(StudyError, match="must repeat a trial"):
+            study.ask(wrong)

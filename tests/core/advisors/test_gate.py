@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from spaces import MIXED, study
 
 from neuropt_core.advice import Advice, Consultation, Request
-from neuropt_core.advisors.chance import RandomAdvisor, draw
+from neuropt_core.advisors.chance import RandomAdvisor
 from neuropt_core.advisors.gate import Gate, GateSettings
 from neuropt_core.advisors.prior import PriorAdvisor
 from neuropt_core.advisors.search import Search
@@ -144,17 +144,6 @@ def test_one_place_an_intent() -> None:
     assert adviser.asked[0].count == 6
     assert adviser.asked[0].least == 2
     assert [r.rule for r in advice.rejected].count("crowded") == 4
-
-
-def test_what_is_reserved_comes_first() -> None:
-    """What the reserve proposes takes its places before anybody is asked."""
-    adviser = Says(_near_best)
-    kept = Proposal(draw(MIXED, 0, 3), "Again.", "replicate", parent=0)
-    gate = Gate(adviser, _search(), GateSettings(share=Share(1.0, 1.0)), reserve=lambda request: (kept,))
-    trials = study(_search(), _loss, 12)
-    advice = gate.propose(Request(StudySpec("s", MIXED), trials, 12, 1, 40))
-    assert advice.proposals == (kept,)
-    assert adviser.asked == []
 
 
 def test_workers_share_a_batch() -> None:

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from sink_scenes import Story, ended
 from terminal import Screen, terminal
 
 from neuropt_core.advice import Consultation
+from neuropt_core.sinks._lines import outcome_lines, where_lines
 from neuropt_core.sinks.console import ConsoleSink
 
 EVIL = "Look\x1b]0;owned\x07 [bold red]here[/] \x1b[2J\u202e:smile: [link=http://x]y[/link]. More."
@@ -99,6 +101,21 @@ def test_the_summary_tells_the_winner(story: Story) -> None:
 def test_the_summary_is_honest(story: Story, values: tuple[float | str, ...], words: str) -> None:
     """When nothing beat trial 0, or nothing can be said, the summary says so."""
     assert any(line.startswith(words) for line in shown(story, *values, finish="all done"))
+
+
+def test_the_summary_recommends_what_noise_allows(story: Story) -> None:
+    """With repeated runs the end names the recommended configuration, its error and its ties, and its command."""
+    story.run(0.50)
+    story.run(0.30, params={"optimizer": "sgd"})
+    story.run(0.34, params={"optimizer": "sgd"}, source="replicate", parent=1)
+    story.run(0.29, params={"optimizer": "-1"})
+    scene = replace(story.scene, retries={2: 2})
+    first, last = outcome_lines(scene, "it is over"), where_lines(scene)
+    assert first[1] == "Launched again since a machine was at fault: 2 times."
+    assert first[2].startswith("Recommended: trial 1, run 2 times, mean 0.3")
+    assert "a tie with trial 3" in first[2]
+    assert first[3].startswith("It is better by 0.1")
+    assert "optimizer=sgd" in last[-1]
 
 
 def test_a_reason_that_is_a_sentence_has_one_full_stop(story: Story) -> None:

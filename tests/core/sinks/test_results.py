@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sink_scenes import BASE, Story, ended
 
+from neuropt_core.budget import Limits, Used
 from neuropt_core.sinks.results import ResultsSink, results_yaml, trials_csv
 from neuropt_core.space import Categorical, Float, SearchSpace
 from neuropt_core.trial import TrialState
@@ -93,8 +96,8 @@ def test_the_best_trial_is_told_whole(story: Story) -> None:
 def test_the_comparison_is_honest(tmp_path: Path, direction, values, words, difference) -> None:
     """The comparison with trial 0 never claims an improvement that is not there, whatever the direction or sign."""
     story = Story(tmp_path, direction=direction)
-    for value in values:
-        story.run(value)
+    for number, value in enumerate(values):
+        story.run(value, params={"optimizer.lr": 1e-3 / (number + 1)})
     comparison = yaml.safe_load(results_yaml(story.scene))["comparison"]
     assert comparison["result"].startswith(words)
     assert comparison["difference"] == (None if difference is None else pytest.approx(difference))
@@ -145,7 +148,8 @@ def test_any_text_and_number_round_trips(rationale: str, choice: str, value: flo
     assert loaded["best"]["params"]["x"] == choice
     assert loaded["best"]["params"]["y"] == value
     assert loaded["best_value"] == value
-    assert list(loaded) == ["name", "best_params", "best_value", "study", "best", "comparison", "failures", "pruned"]
+    names = ["name", "best_params", "best_value", "study", "best", "recommended", "comparison", "failures", "pruned"]
+    assert list(loaded) == names
 
 
 def test_a_rationale_cannot_write_keys(story: Story) -> None:
@@ -181,6 +185,7 @@ def test_one_line_a_trial(story: Story) -> None:
     assert len(lines) == 2
     assert lines[0].split(",") == [
         *("number", "state", "value", "seconds", "source", "stands_in_for", "failure"),
+        *("repeats", "seed", "retries"),
         *("optimizer", "optimizer.lr", "neuropt.freeze", "rationale"),
     ]
     assert lines[1].endswith("one two three")
@@ -215,3 +220,35 @@ def test_a_resumed_study_shows_its_trials_at_once(story: Story) -> None:
     ResultsSink(story.folder).study_started(story.scene)
     assert read(story)["best_value"] == 0.4
     assert rows(story)[0]["state"] == TrialState.COMPLETE.value
+
+
+def test_what_is_recommended_says_how_sure_it_is(story: Story) -> None:
+    """The lucky single run is the best, and what was run twice is recommended, with its error, ties and command."""
+    story.run(0.5)
+    story.run(0.30, params={"optimizer": "sgd"})
+    story.run(0.34, params={"optimizer": "sgd"}, source="replicate", parent=1, seed=7)
+    story.run(0.29, params={"optimizer": "-1"})
+    loaded = yaml.safe_load(results_yaml(story.scene))
+    assert loaded["best"]["number"] == 3
+    found = loaded["recommended"]
+    assert (found["number"], found["runs"], found["ties"]) == (1, 2, [3])
+    assert found["noise"] == pytest.approx(0.0283, abs=1e-4)
+    assert 0 < found["standard_error"] < found["noise"]
+    assert "optimizer=sgd" in found["command"]
+    assert loaded["comparison"]["best_value"] == found["mean"]
+    row = list(csv.DictReader(io.StringIO(trials_csv(story.scene))))[2]
+    assert (row["source"], row["repeats"], row["seed"], row["retries"]) == ("replicate", "1", "7", "0")
+
+
+def test_retries_and_budgets_are_counted(story: Story) -> None:
+    """The study's part says how often a trial was launched again, and what was used of each limit that is set."""
+    story.run(0.5)
+    plain_study = yaml.safe_load(results_yaml(story.scene))["study"]
+    assert "retries" not in plain_study
+    assert "budget" not in plain_study
+    limits = Limits(wall_clock=60.0, gpu_hours=2.0, gpus=4)
+    scene = replace(story.scene, retries={0: 2, 3: 1}, limits=limits, used=Used(12.34, 0.5))
+    study = yaml.safe_load(results_yaml(scene))["study"]
+    assert study["retries"] == 3
+    assert study["budget"]["wall_clock"] == {"seconds": 12.3, "of": 60.0}
+    assert study["budget"]["gpu_hours"] == {"hours": 0.5, "of": 2.0, "gpus_per_trial": 4}

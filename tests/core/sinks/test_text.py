@@ -12,6 +12,7 @@ from sink_scenes import Story
 
 from neuropt_core.sinks.text import (
     changed,
+    compare,
     duration,
     first_sentence,
     literal,
@@ -106,3 +107,24 @@ def test_markdown_fetches_nothing() -> None:
     text = "![x](http://evil/?a) <img src=x> [a](b) \\[c](d) weight_decay=0.1"
     marked = r"!\[x\](http://evil/?a) \<img src=x\> \[a\](b) \\\[c\](d) weight_decay=0.1"
     assert unmarked(text) == marked
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ((0.50, 0.52, 0.51, 0.49), "a tie with your own configuration: "),
+        ((0.50, 0.52, 0.31, 0.30), "better by 0.2"),
+        ((0.50, 0.52, 0.81, 0.80), "not better than your own configuration: trial 0 is the best of 2"),
+    ],
+)
+def test_a_lead_within_the_noise_is_a_tie(tmp_path: Path, values: tuple[float, ...], words: str) -> None:
+    """Once a configuration was run twice, leads are judged by posterior means and their errors."""
+    story = Story(tmp_path)
+    story.run(values[0])
+    story.run(values[1], source="replicate", parent=0)
+    story.run(values[2], params={"optimizer": "sgd"})
+    again = story.run(values[3], params={"optimizer": "sgd"}, source="replicate", parent=2)
+    found = compare(story.scene)
+    assert found.words.startswith(words)
+    assert found.better is words.startswith("better")
+    assert source(again) == "replicate of trial 2"

@@ -16,6 +16,7 @@ from neuropt_core.sinks._wandb_payload import (
     run_id,
     steps,
     study_run,
+    trial_config,
     trial_message,
 )
 from neuropt_core.trial import Predicted
@@ -127,3 +128,14 @@ def test_the_study_run_tells_the_space_and_no_overrides(story: Story) -> None:
     assert run["job_type"] == "controller"
     assert run["config"]["neuropt"]["direction"] == "minimize"
     assert "canary" not in str(run)
+
+
+def test_replicates_and_the_recommendation_are_told(tmp_path: Path) -> None:
+    """A replicate's run names the trial that it repeats and its seed; the study's run says what to take."""
+    story = Story(tmp_path)
+    story.run(0.5)
+    again = story.run(0.6, source="replicate", parent=0, seed=7)
+    assert trial_config(again)["neuropt"] | {"repeats": 0, "seed": 7} == trial_config(again)["neuropt"]
+    summary = finish_message(story.scene, "over")["summary"]
+    assert summary["recommended_trial"] == 0
+    assert summary["recommendation"].startswith("trial 0, run 2 times")

@@ -1,0 +1,71 @@
+"""The budgets, retries and repeated runs that `hydra.sweeper` asks for, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hydra_plugins.neuropt_sweeper.config import NeuroptSweeperConf
+from neuropt_core.budget import Limits
+from neuropt_core.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How long a study goes on, and how often it runs the same.
+
+    Attributes:
+        limits: What it may use, beside its number of trials.
+        warmup: Trials before the search proper; None leaves it to the number of trials.
+        retries: How often a trial is launched again whose machine failed.
+        seeds: How many runs each proposal gets.
+        replicates: The share of the trials kept for running the best again.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    warmup: int | None = None
+    retries: int = 2
+    seeds: int = 1
+    replicates: float = 0.0
+
+
+def read_rules(conf: NeuroptSweeperConf, launcher: Mapping[str, object]) -> Rules:
+    """Returns the rules that the settings make.
+
+    Args:
+        conf: The sweeper's settings.
+        launcher: The node ``hydra.launcher``; what it lacks is not known.
+
+    Raises:
+        ConfigError: A setting is outside its range.
+    """
+    budget = conf.budget
+    _whole("retries", conf.retries, 0)
+    _whole("seeds", conf.seeds, 1)
+    share = conf.replicates
+    if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 0.5:
+        raise ConfigError("hydra.sweeper.replicates", "must be between 0 and 0.5", got=share)
+    gpus = gpus_of(launcher) if budget.gpus_per_trial is None else budget.gpus_per_trial
+    limits = Limits.parse(budget.wall_clock, budget.gpu_hours, gpus, budget.stalled)
+    return Rules(limits, conf.gate.warmup, conf.retries, conf.seeds, float(share))
+
+
+def gpus_of(launcher: Mapping[str, object]) -> int:
+    """Returns how many GPUs a launcher gives each job, 1 where it does not say.
+
+    submitit's names: ``gpus_per_node`` times ``nodes``, or ``gpus_per_task`` times ``tasks_per_node`` times ``nodes``.
+    """
+    nodes, tasks = _count(launcher.get("nodes")) or 1, _count(launcher.get("tasks_per_node")) or 1
+    per_node, per_task = _count(launcher.get("gpus_per_node")), _count(launcher.get("gpus_per_task"))
+    if per_node is not None:
+        return per_node * nodes
+    return 1 if per_task is None else per_task * tasks * nodes
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _whole(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigError(f"hydra.sweeper.{name}", f"must be a whole number, at least {least}", got=value)

@@ -1,0 +1,45 @@
+"""The parts of a sweep, put together once and handed to the loop."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hydra_plugins.neuropt_sweeper._batch import Backend
+from hydra_plugins.neuropt_sweeper._compose import Composer
+from hydra_plugins.neuropt_sweeper._limits import Rules
+from hydra_plugins.neuropt_sweeper._space import Plan
+from hydra_plugins.neuropt_sweeper._watch import Watch
+from neuropt_core.advice import Advisor
+from neuropt_core.sinks.base import Sink
+from neuropt_core.spec import StudySpec
+from neuropt_core.spending import Price
+from neuropt_core.study import Study
+from neuropt_core.trial import Proposal, Trial
+
+_log = logging.getLogger(__name__)
+Importances = Callable[[StudySpec, tuple[Trial, ...]], Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a loop works with; see each type."""
+
+    study: Study
+    advisor: Advisor
+    backend: Backend
+    composer: Composer
+    plan: Plan
+    sinks: Sequence[Sink]
+    n_trials: int
+    max_failures: float
+    fixed: tuple[str, ...] = ()
+    command: str = "python train.py"
+    price: Price | None = None
+    rules: Rules = field(default_factory=Rules)
+    say: Callable[[str], None] = _log.info
+    stop_requested: Callable[[], bool] = field(default=lambda: False)
+    watch: Watch | None = None
+    enqueue: tuple[Proposal, ...] = ()
+    importances: Importances = field(default=lambda spec, trials: {})

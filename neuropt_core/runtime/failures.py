@@ -1,0 +1,91 @@
+"""What an exception that ended a job says: which kind of failure it is, in words without secrets."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Iterator
+
+from omegaconf.errors import OmegaConfBaseException
+
+from neuropt_core.errors import ConfigError
+from neuropt_core.redact import redact, secrets_of
+from neuropt_core.trial import Failure
+
+_TRACEBACK_LINES, _LINE = 60, 2000
+_OUT_OF_MEMORY = (
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "HIP out of memory",
+    "MPS backend out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+)
+"""How torch words it where it raises a plain RuntimeError: allocators without a class of their own, CUDA's libraries,
+and versions before 1.13."""
+_BROKEN_MACHINE = ("uncorrectable ECC error", "all CUDA-capable devices are busy or unavailable", "GPU is lost")
+"""How CUDA words it where the device is at fault, whatever was to run on it."""
+_NON_FINITE = ("returned nan values in its", "contains NaN", "contains infinity")
+"""torch's anomaly detection, and scikit-learn's check of the predictions that are to be scored."""
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Returns what an exception that ended a job amounts to.
+
+    Hydra wraps what is raised while it instantiates a node, hence the kind and the place come from the first cause.
+
+    What a scheduler does to a job (its time is up, it is preempted) reaches a process as a signal and not as an
+    exception. Nothing catches those yet, so ``timeout`` and ``preempted`` never come from here: a handler that raises
+    an exception of ours would be told apart in `_kind`.
+    """
+    causes = list(_causes(error))
+    kinds = [kind for cause in causes if (kind := _kind(cause))]
+    lines = traceback.format_exception(error)
+    text = "".join(lines).strip().splitlines()[-_TRACEBACK_LINES:]
+    # Some exceptions print whole tensors. Secrets go before the short cut, which could halve a key.
+    first = " ".join(redact(str(error)[:10_000], *secrets_of(os.environ)).split())[:300]
+    return Failure(
+        kind=kinds[-1] if kinds else "exception",
+        message=f"{type(error).__name__}: {first}" if first else type(error).__name__,
+        traceback="\n".join(line if len(line) <= _LINE else f"{line[:_LINE]}…" for line in text),
+        place=_place(causes[-1]),
+    )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        yield cause
+        seen.add(id(cause))
+        cause = cause.__cause__
+
+
+def _kind(error: BaseException) -> str:
+    """Returns the kind of one exception, "" if it is none that is known."""
+    text = str(error)[:10_000]
+    # torch's classes are known by name, so that a job without torch does not import it.
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if isinstance(error, MemoryError) or "OutOfMemoryError" in names:
+        return "out_of_memory"
+    if isinstance(error, ImportError):
+        return "import_error"
+    if isinstance(error, (ConfigError, OmegaConfBaseException)):
+        return "config"
+    if isinstance(error, FloatingPointError):
+        return "non_finite"
+    if isinstance(error, RuntimeError) and any(words in text for words in _OUT_OF_MEMORY):
+        return "out_of_memory"
+    if isinstance(error, RuntimeError) and any(words in text for words in _BROKEN_MACHINE):
+        return "node_lost"
+    if isinstance(error, (RuntimeError, ValueError)) and any(words in text for words in _NON_FINITE):
+        return "non_finite"
+    return ""
+
+
+def _place(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    kind = f"{type(error).__module__}.{type(error).__qualname__}"
+    return f"{kind} at {frames[-1].filename}:{frames[-1].lineno}" if frames else kind

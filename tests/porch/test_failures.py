@@ -1,0 +1,87 @@
+"""What becomes of trials that fail."""
+
+from __future__ import annotations
+
+import pytest
+from histories import failed, pruned, scored, trial
+
+from hydra_plugins.neuropt_sweeper._failures import all_alike, how_all_died, how_to_mend, is_the_users, settled
+from neuropt_core.trial import Failure, Outcome, Trial, TrialState
+
+
+def _died(number: int, kind: str, message: str, place: str = "") -> Trial:
+    outcome = Outcome(TrialState.FAIL, failure=Failure(kind, message, "Traceback", place))
+    return trial(number, {"x": 1.0}, outcome)
+
+
+@pytest.mark.parametrize(
+    ("kind", "places", "count", "alike"),
+    [
+        ("exception", ["a", "a", "a"], 3, True),
+        ("exception", ["a", "a"], 2, False),
+        ("exception", ["a", "b", "a"], 3, False),
+        ("lost", ["", "", ""], 3, True),
+        ("out_of_memory", ["a"] * 5, 5, False),
+        ("out_of_memory", ["a"] * 6, 6, True),
+    ],
+)
+def test_alike_is_what_died_in_one_place(kind: str, places: list[str], count: int, alike: bool) -> None:
+    """Three of one place end a study, in whatever words; what a smaller model may avoid gets six."""
+    messages = "killed" if not places[0] else "{} rows"
+    ended = [_died(n, kind, messages.format(n), place) for n, place in enumerate(places)]
+    assert len(ended) == count
+    assert bool(all_alike(ended)) is alike
+    assert bool(how_all_died(ended)) is alike
+
+
+def test_a_score_or_another_end_among_them_is_not_alike() -> None:
+    """A study in which anything else happened goes on; pruned trials of one reason are alike only after six."""
+    dead = [_died(n, "exception", "x", "a") for n in range(4)]
+    assert all_alike([*dead, trial(4, {"x": 1.0}, scored(0.5))]) == ""
+    assert all_alike([*dead, trial(4, {"x": 1.0}, pruned("nan"))]) == ""
+    assert all_alike([]) == ""
+    assert all_alike([trial(n, {"x": 1.0}, pruned("nan")) for n in range(5)]) == ""
+    assert "the first 6 trials all ended alike: nan" in all_alike(
+        [trial(n, {"x": 1.0}, pruned("nan")) for n in range(6)]
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "users"),
+    [
+        (0, "import_error", True),
+        (0, "config", True),
+        (0, "no_number", True),
+        (0, "exception", False),
+        (0, "out_of_memory", False),
+        (0, "preempted", False),
+        (1, "import_error", False),
+    ],
+)
+def test_only_trial_0_tells_of_the_users_own(number: int, kind: str, users: bool) -> None:
+    """Its imports, its config and its return value are the same in all trials; what else it dies of is data."""
+    assert is_the_users(number, Failure(kind, "x")) is users
+
+
+def test_an_import_that_one_choice_needs_is_that_choices_fault() -> None:
+    """It becomes an exception, from which advisors learn; where other trials made the choice, a machine is at fault."""
+    failure = Failure("import_error", "No module named 'timm'")
+    bad = trial(2, {"model": "vit", "x": 1.0})
+    others = [trial(0, {"model": "cnn", "x": 2.0}, scored(0.5)), trial(1, {"model": "vit", "x": 3.0}, failed())]
+    told = settled(failure, 3, bad, others)
+    assert (told.kind, told.message) == ("exception", "No module named 'timm' (after 3 attempts)")
+    scored_too = [*others, trial(3, {"model": "vit", "x": 4.0}, scored(0.4))]
+    assert settled(failure, 3, bad, scored_too).kind == "import_error"
+    assert settled(failure, 3, bad, others[1:]).kind == "import_error"
+    assert settled(Failure("preempted", "x"), 1, bad, others) == Failure("preempted", "x")
+
+
+def test_the_users_own_frame_is_shown_though_libraries_go_deep() -> None:
+    """The last lines alone would show a library; the line of the script that called it comes before them."""
+    frames = ['  File "/home/me/train.py", line 3, in main', "    cfg.key"]
+    frames += [line for n in range(9) for line in (f'  File "/x/site-packages/lib.py", line {n}', f"    deep{n}()")]
+    shown = how_to_mend(Failure("config", "KeyError", "\n".join([*frames, "KeyError: key"])))
+    assert "cfg.key" in shown
+    assert "deep8()" in shown
+    assert "deep3()" not in shown
+    assert "cfg.key" in how_to_mend(Failure("config", "KeyError", "\n".join([*frames[:2], "KeyError: key"])))
