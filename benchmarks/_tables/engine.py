@@ -11,4 +11,4 @@ from neuropt_core.advisors.surrogate import SurrogateAdvisor
 
 def engine(adviser: Adviser | None) -> Advisor:
     """Returns the study's advisor around a simulated LLM; without one the keyless search."""
-    return Gate(adviser, Search(PriorAdvisor(), SurrogateAdvisor()))
+    return Gate(adviser, Search(PriorAdvisor(), SurrogateAdvisor("tpe")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
@@ -18,12 +18,12 @@ from hydra_plugins.neuropt_sweeper.config import (
     PruningConf,
     WandbConf,
 )
-from neuropt_core.advisors.engine import Engine
-from neuropt_core.advisors.gate import GateSettings
-from neuropt_core.advisors.trust import Share
 from neuropt_core.assemble import ADVISORS
 from neuropt_core.errors import ConfigError
 from neuropt_core.objectives import Constraint, Direction
+
+if TYPE_CHECKING:
+    from neuropt_core.advisors.engine import Engine
 
 PRETRAINED = {"auto": None, "true": True, "false": False}
 
@@ -145,6 +145,10 @@ def _among(name: str, value: str, legal: tuple[str, ...]) -> None:
 
 def engine_of(conf: NeuroptSweeperConf) -> Engine:
     """Returns how the search and the gate are to work."""
+    from neuropt_core.advisors.engine import Engine
+    from neuropt_core.advisors.gate import GateSettings
+    from neuropt_core.advisors.trust import Share
+
     gate = vars(conf.gate)
     share = Share(gate["least_share"], gate["most_share"])
     rest = {name: value for name, value in gate.items() if name not in ("least_share", "most_share")}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
@@ -24,7 +24,7 @@ from hydra_plugins.neuropt_sweeper._loop import Loop
 from hydra_plugins.neuropt_sweeper._overrides import Arguments, parse_arguments, parse_params
 from hydra_plugins.neuropt_sweeper._parts import Parts
 from hydra_plugins.neuropt_sweeper._plan import Found, make_plan
-from hydra_plugins.neuropt_sweeper._settings import constraints, directions, environment, read_settings
+from hydra_plugins.neuropt_sweeper._settings import constraints, directions, engine_of, environment, read_settings
 from hydra_plugins.neuropt_sweeper._space import Plan
 from hydra_plugins.neuropt_sweeper._watch import Watch
 from hydra_plugins.neuropt_sweeper.config import NeuroptSweeperConf
@@ -35,9 +35,11 @@ from neuropt_core.journal import Journal
 from neuropt_core.pruning import Pruning
 from neuropt_core.redact import redact, secrets_of
 from neuropt_core.runtime.job import RecordedTask
+from neuropt_core.sinks.base import Sink
 from neuropt_core.sinks.console import ConsoleSink
 from neuropt_core.sinks.results import ResultsSink
 from neuropt_core.sinks.transcript import TranscriptSink
+from neuropt_core.sinks.wandb import WandbSink
 from neuropt_core.spec import StudySpec
 from neuropt_core.study import Study
 from neuropt_core.trial import Trial
@@ -105,20 +107,13 @@ def _run(
         capacity = _capacity(conf, launcher, console)
         console.say(_opening(conf, composer, advisor, study, f"{type(launcher).__name__}, {capacity} at a time"))
         with interrupt:
-            # Where jobs run in this process, Ctrl-C must reach the training code itself.
-            around = nullcontext if isinstance(launcher, BasicLauncher) else interrupt.sparing_children
             parts = Parts(
                 study=study,
                 advisor=advisor,
-                backend=BatchBackend(launcher, capacity, around),
+                backend=BatchBackend(launcher, capacity, _around(launcher, interrupt)),
                 composer=composer,
                 plan=plan,
-                sinks=[
-                    TranscriptSink(composer.sweep_dir),
-                    ResultsSink(composer.sweep_dir),
-                    console,
-                    *([wandb] if wandb else []),
-                ],
+                sinks=_sinks(composer, console, wandb),
                 n_trials=conf.n_trials,
                 max_failures=conf.max_failure_rate * conf.n_trials,
                 fixed=line.fixed,
@@ -136,6 +131,16 @@ def _run(
     finally:
         journal.close()
     return study.trials
+
+
+def _around(launcher: object, interrupt: Interrupt) -> Callable[[], AbstractContextManager[None]]:
+    # Where jobs run in this process, Ctrl-C must reach the training code itself.
+    return nullcontext if isinstance(launcher, BasicLauncher) else interrupt.sparing_children
+
+
+def _sinks(composer: Composer, console: ConsoleSink, wandb: WandbSink | None) -> list[Sink]:
+    files: list[Sink] = [TranscriptSink(composer.sweep_dir), ResultsSink(composer.sweep_dir)]
+    return [*files, console, *([] if wandb is None else [wandb])]
 
 
 def _spec(conf: NeuroptSweeperConf, name: str, plan: Plan, line: Arguments, found: Found) -> StudySpec:

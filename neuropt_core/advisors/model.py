@@ -90,10 +90,12 @@ class Model:
         sd = np.sqrt(np.maximum(1.0 - (spread**2).sum(axis=0), 1e-6))
         return Judgement(cross @ self._weights, sd, self._best)
 
-    def quantile(self, normal_score: float) -> float:
-        """Returns the score that stands where a normal score does among those of the trials."""
-        share = statistics.NormalDist().cdf(normal_score)
-        return float(np.quantile(self.losses, share))
+    def quantiles(self, normal_scores: Array) -> Array:
+        """Returns the scores that stand where normal scores, ``(n,)``, do among those of the trials."""
+        normal = statistics.NormalDist()
+        shares = np.array([normal.cdf(float(z)) for z in normal_scores])
+        found: Array = np.interp(shares * (len(self.losses) - 1), np.arange(len(self.losses)), self.losses)
+        return found
 
 
 def _most_telling(losses: Sequence[float], most: int) -> list[int]:

@@ -24,7 +24,7 @@ class Sizes:
     """How many trials come before the judge, trial 0 among them, and how many candidates of each kind it is shown."""
 
     warmup: int = 4
-    prior: int = 60
+    prior: int = 40
     surrogate: int = 1
     fillers: int = 60
 
@@ -49,7 +49,8 @@ class Search:
         proposals: tuple[Proposal, ...] = ()
         for _ in range(request.count):
             so_far = request.after(proposals, 1)
-            found = self._warm(so_far) if so_far.number < self._sizes.warmup else None
+            # Whoever starts warm knows already what the first trials would tell.
+            found = self._warm(so_far) if so_far.number < self._sizes.warmup and not so_far.earlier else None
             found = found or self._judged(so_far)
             if found is None:
                 break

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuropt_core.advice import Request
+from neuropt_core.advisors._evidence import evidence
+from neuropt_core.advisors._tried import key_of
 from neuropt_core.advisors.likeness import Array, Ruler
-from neuropt_core.advisors.model import Judgement, Model
+from neuropt_core.advisors.model import Model
+from neuropt_core.advisors.warm_start import WarmStart, shift
 from neuropt_core.space import Value
 from neuropt_core.trial import Predicted, Trial, TrialState
 
@@ -84,29 +87,34 @@ class Judge:
         judged = self._model.judge(candidates)
         failing = self._failing(candidates)
         worth = judged.improvement * (1 - failing) / self._cost(candidates)
-        return [self._verdict(judged, i, float(worth[i]), float(failing[i])) for i in range(len(candidates))]
+        ends = [self._model.quantiles(judged.mean + z * judged.sd) for z in (-_DECILE, 0.0, _DECILE)]
+        ranks = 1 + np.searchsorted(self._model.losses, ends[1])
+        return [
+            Verdict(
+                float(worth[i]),
+                self._hopeless(float(judged.mean[i] - judged.sd[i]), float(failing[i])),
+                self._predicted([float(end[i]) for end in ends]),
+                int(ranks[i]),
+            )
+            for i in range(len(candidates))
+        ]
 
     def spread(self, one: Params, others: Sequence[Params]) -> float:
         """Returns how far a configuration is from the nearest of `others`, 1 without any."""
         return self.ruler.nearest(one, others)[1]
 
-    def _verdict(self, judged: Judgement, place: int, worth: float, failing: float) -> Verdict:
-        mean, sd = float(judged.mean[place]), float(judged.sd[place])
-        hopeless = ""
+    def _hopeless(self, optimistic: float, failing: float) -> str:
         if failing > 0.5:
-            hopeless = f"trials like it failed: {failing:.0%} likely to fail"
-        elif mean - sd > 0:
-            hopeless = f"even an optimistic guess (mean - sd) is worse than the median of {len(self._told)} results"
-        model, sign = self._model, 1.0 if self.request.spec.direction == "minimize" else -1.0
-        rank = 1 + int((model.losses < model.quantile(mean)).sum())
-        if not self._plain:
-            return Verdict(worth, hopeless, None, rank)
-        ends = sorted(sign * model.quantile(mean + z * sd) for z in (-_DECILE, 0.0, _DECILE))
-        return Verdict(worth, hopeless, Predicted(*ends), rank)
+            return f"trials like it failed: {failing:.0%} likely to fail"
+        if optimistic > 0:
+            return f"even an optimistic guess (mean - sd) is worse than the median of {len(self._told)} results"
+        return ""
 
-    @property
-    def _plain(self) -> bool:
-        return plain(self.request)
+    def _predicted(self, losses: Sequence[float]) -> Predicted | None:
+        if not plain(self.request):
+            return None
+        sign = 1.0 if self.request.spec.direction == "minimize" else -1.0
+        return Predicted(*sorted(sign * loss for loss in losses))
 
     @functools.cached_property
     def _model(self) -> Model:
@@ -117,8 +125,8 @@ class Judge:
             return model
         # Those that run are taken for what the model expects of them, so that the next one looks elsewhere ("kriging
         # believer": Ginsbourger, Le Riche and Carraro 2010, section 3.2).
-        believed = [model.quantile(float(mean)) for mean in model.judge(running).mean]
-        return Model(self.ruler, [*configurations, *running], [*losses, *believed])
+        believed = model.quantiles(model.judge(running).mean)
+        return Model(self.ruler, [*configurations, *running], [*losses, *map(float, believed)])
 
     def _failing(self, candidates: Sequence[Params]) -> Array:
         """Returns the chance of each candidate to fail: the same process over the failures, 0 where there are few."""
@@ -143,9 +151,10 @@ class Judge:
             return np.ones(len(candidates))
         seconds = [t.outcome.seconds for t in timed if t.outcome is not None]
         model = Model(self.ruler, [t.params for t in timed], seconds)
-        expected = [model.quantile(float(mean)) for mean in model.judge(candidates).mean]
+        expected = model.quantiles(model.judge(candidates).mean)
         left = max(0.0, 1 - self.request.number / self.request.n_trials)
-        return np.array([(max(e, 1e-9) / (max(seconds) or 1.0)) ** left for e in expected])
+        found: Array = (np.maximum(expected, 1e-9) / (max(seconds) or 1.0)) ** left
+        return found
 
 
 def plain(request: Request) -> bool:
@@ -164,19 +173,29 @@ def results(request: Request) -> list[tuple[Params, float]]:
     if not scored:
         return []
     sign = 1.0 if request.spec.direction == "minimize" else -1.0
-    losses = {
-        t.number: sign * t.value if plain(request) else float(i) for i, t in enumerate(scored) if t.value is not None
-    }
+    alone = plain(request)
+    losses = {t.number: sign * t.values[0] if alone else float(place) for place, t in enumerate(scored)}
     ordered = sorted(losses.values())
     for trial in request.trials:
         if trial.number not in losses and trial.teaches:
             losses[trial.number] = _quantile(ordered, _BAD if trial.state is TrialState.FAIL else _STOPPED)
-    found: dict[tuple[tuple[str, str], ...], list[tuple[Trial, float]]] = {}
+    found: dict[object, list[tuple[Trial, float]]] = {}
     for trial in request.trials:
         if trial.number in losses:
-            key = tuple((name, repr(value)) for name, value in sorted(trial.params.items()))
-            found.setdefault(key, []).append((trial, losses[trial.number]))
-    return [(same[0][0].params, math.fsum(loss for _, loss in same) / len(same)) for same in found.values()]
+            found.setdefault(key_of(trial.params), []).append((trial, losses[trial.number]))
+    own = [(same[0][0].params, math.fsum(loss for _, loss in same) / len(same)) for same in found.values()]
+    return own + (_earlier(request, sign) if alone else [])
+
+
+def _earlier(request: Request, sign: float) -> list[tuple[Params, float]]:
+    """Returns the results of the study from which the user starts warm, shifted; none while the shift is not known."""
+    if not request.earlier:
+        return []
+    spec, warm = request.spec, WarmStart.of(request.spec, request.earlier)
+    own = [evidence([t], ()) for t in request.trials if t.value is not None and not spec.space.check(t.params)]
+    baseline = request.trials[0].values if request.trials[0].number == 0 else ()
+    by = shift((pair for e in own for pair in warm.differences(e, spec.space)), warm.baseline, baseline)
+    return [] if by is None else [(e.params, sign * (e.values[0] + by[0])) for e in warm.entries if e.values]
 
 
 def _quantile(ordered: Sequence[float], share: float) -> float:

@@ -133,3 +133,12 @@ def test_few_results_say_nothing() -> None:
     judge = Judge(_request(told([ONE, {**ONE, "lr": 0.1}], [1.0, 2.0])))
     assert not judge.ready
     assert [v.hopeless for v in judge.verdicts([ONE, {**ONE, "lr": 0.9}])] == ["", ""]
+
+
+def test_an_earlier_study_counts_once_its_scores_can_be_compared() -> None:
+    """Its results are shifted by what the baselines differ, and left out while this study's baseline is unknown."""
+    tried: list[dict[str, Value]] = [ONE, {**ONE, "lr": 0.1}, {**ONE, "width": 500}]
+    earlier = told(tried, [1.0, 3.0, 0.5])
+    request = replace(_request(told([ONE], [11.0])), earlier=earlier)
+    assert results(request) == [(ONE, 11.0), (ONE, 11.0), (tried[1], 13.0), (tried[2], 10.5)]
+    assert results(replace(request, trials=())) == []
