@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
+from neuropt_core.card import SpaceCard
 from neuropt_core.space import SearchSpace
 from neuropt_core.spec import StudySpec
 from neuropt_core.trial import Proposal, Trial
@@ -138,6 +139,32 @@ def lessons(consulted: Iterable[Consultation]) -> dict[int, Lesson]:
 
 
 @dataclass(frozen=True, slots=True)
+class Rejection:
+    """A legal proposal that was not tried, and why; journaled, shown to people, and held against its proposer.
+
+    Attributes:
+        proposal: What was proposed.
+        number: The first trial that was asked for then.
+        rule: ``duplicate``, ``hopeless`` (the veto) or ``crowded`` (another of the same slate was taken first).
+        why: In words, with the numbers behind it.
+    """
+
+    proposal: Proposal
+    number: int
+    rule: str
+    why: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain data from which `from_json` makes an equal rejection."""
+        return {"proposal": self.proposal.to_json(), "number": self.number, "rule": self.rule, "why": self.why}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Rejection:
+        """Makes the rejection that `to_json` described."""
+        return cls(Proposal.from_json(data["proposal"]), data["number"], data["rule"], data["why"])
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """Everything an advisor may know.
 
@@ -148,6 +175,10 @@ class Request:
         count: How many proposals are wanted, at least 1.
         n_trials: The study's total budget.
         consulted: The exchanges with an LLM so far, oldest first, without their texts.
+        least: With how few proposals the asker can do: of a slate of `count` only some are taken; 0 means `count`.
+        rejected: The proposals that were not tried, oldest first.
+        card: What an LLM wrote of the space when the study began, if it was asked and answered.
+        earlier: Trials of the study from which the user starts warm, in its numbers; evidence, but not this study's.
     """
 
     spec: StudySpec
@@ -156,6 +187,10 @@ class Request:
     count: int
     n_trials: int
     consulted: tuple[Consultation, ...] = ()
+    least: int = 0
+    rejected: tuple[Rejection, ...] = ()
+    card: SpaceCard | None = None
+    earlier: tuple[Trial, ...] = ()
 
     @property
     def space(self) -> SearchSpace:
@@ -175,10 +210,19 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """Proposals, at most `Request.count` of them, and the consultations that led to them."""
+    """Proposals, at most `Request.count` of them, and how they came about.
+
+    Attributes:
+        proposals: The most wanted first.
+        consultations: The exchanges with an LLM that led to them.
+        rejected: What was proposed and put aside.
+        card: The space card, if it was written now.
+    """
 
     proposals: tuple[Proposal, ...]
     consultations: tuple[Consultation, ...] = ()
+    rejected: tuple[Rejection, ...] = ()
+    card: SpaceCard | None = None
 
 
 def own_configuration(space: SearchSpace) -> Proposal:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from neuropt_core.advice import Consultation, Request
+from neuropt_core.advice import Advice, Consultation, Rejection, Request
+from neuropt_core.card import SpaceCard
 from neuropt_core.errors import StudyError
 from neuropt_core.journal import Journal
 from neuropt_core.spec import StudySpec
@@ -15,8 +16,8 @@ from neuropt_core.trial import Outcome, Proposal, Trial
 class Study:
     """Ask, tell, best. Every change is in the journal before it is acted upon."""
 
-    def __init__(self, spec: StudySpec, journal: Journal) -> None:
-        """Begins a study, or goes on with the one in the journal.
+    def __init__(self, spec: StudySpec, journal: Journal, earlier: tuple[Trial, ...] = ()) -> None:
+        """Begins a study, or goes on with the one in the journal; `earlier` are the trials of a warm start.
 
         Raises:
             StudyError: The journal holds a study with another space, direction, seed or fixed overrides.
@@ -25,6 +26,9 @@ class Study:
         self._trials: dict[int, Trial] = {}
         self._attempts: dict[int, int] = {}
         self._consulted: list[Consultation] = []
+        self._rejected: list[Rejection] = []
+        self._card: SpaceCard | None = None
+        self._earlier = earlier
         records = journal.records()
         if records:
             kept = StudySpec.from_json(records[0]["spec"])
@@ -69,7 +73,24 @@ class Study:
 
     def request(self, *, count: int, n_trials: int) -> Request:
         """Returns all that an advisor may know now."""
-        return Request(self.spec, self.trials, len(self._trials), count, n_trials, self.consulted)
+        return Request(
+            self.spec,
+            self.trials,
+            len(self._trials),
+            count,
+            n_trials,
+            self.consulted,
+            rejected=tuple(self._rejected),
+            card=self._card,
+            earlier=self._earlier,
+        )
+
+    def note(self, advice: Advice) -> None:
+        """Keeps what an advice holds beside its proposals and consultations: rejections, and a space card."""
+        if advice.card is not None:
+            self._record({"op": "card", "card": advice.card.to_json()})
+        for rejection in advice.rejected:
+            self._record({"op": "reject", **rejection.to_json()})
 
     def consult(self, consultation: Consultation) -> None:
         """Keeps what came of an exchange with an LLM; its texts are the transcript's."""
@@ -121,6 +142,10 @@ class Study:
             self._trials[number] = Trial(number, Proposal.from_json(record["proposal"]))
         elif record["op"] == "consult":
             self._consulted.append(Consultation.from_json(record))  # Without the texts, as after a resume.
+        elif record["op"] == "reject":
+            self._rejected.append(Rejection.from_json(record))
+        elif record["op"] == "card":
+            self._card = SpaceCard.from_json(record["card"])
         elif record["op"] == "launch":
             self._attempts[number] = record["attempt"]
         elif record["op"] == "tell":
@@ -129,7 +154,7 @@ class Study:
 
 def _refuse_changes(kept: StudySpec, new: StudySpec, journal: Journal) -> None:
     old, now = kept.to_json(), new.to_json()
-    changed = [key for key in ("space", "direction", "seed", "fixed") if old[key] != now[key]]
+    changed = [key for key in ("space", "direction", "further", "constraints", "seed", "fixed") if old[key] != now[key]]
     if not changed:
         return
     details = []

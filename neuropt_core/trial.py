@@ -13,8 +13,9 @@ from neuropt_core.curve import Curve
 from neuropt_core.errors import ConfigError
 from neuropt_core.space import Value
 
-SOURCES = ("default", "prior", "surrogate", "random", "llm")
-"""Who can have proposed a trial: the user's own configuration, a rule of thumb, Optuna, chance, or an LLM."""
+SOURCES = ("default", "prior", "surrogate", "random", "llm", "user", "filler", "replicate")
+"""Who can have proposed a trial: the user's own configuration, a rule of thumb, Optuna, chance, an LLM, the user's list
+of what to try first, an even spread over the space (Sobol), or doubt: a configuration again, with another seed."""
 
 INTENTS = ("exploit", "repair", "explore", "ablate")
 """What a trial is for: more of what works, mending what a curve shows, something new, or taking one change away."""
@@ -109,12 +110,17 @@ class Proposal:
         )
 
 
+INFRASTRUCTURE = ("preempted", "node_lost", "import_error")
+"""The kinds of failure that say nothing of a configuration: such a trial is launched again, and no advisor learns."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why a trial has no score.
 
     Attributes:
-        kind: ``exception``, ``non_finite``, ``no_number``, ``out_of_memory`` or ``lost``.
+        kind: ``exception``, ``config``, ``non_finite``, ``no_number``, ``out_of_memory``, ``lost`` (killed, or never
+            begun), ``timeout``, or one of `INFRASTRUCTURE`.
         message: One line for the reader.
         traceback: The last lines of the traceback, if there was one.
     """
@@ -122,6 +128,11 @@ class Failure:
     kind: str
     message: str
     traceback: str = ""
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether the machine is at fault, so that nothing is learnt of the configuration."""
+        return self.kind in INFRASTRUCTURE
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +150,8 @@ class Outcome:
     seconds: float = 0.0
     reason: str = ""
     """Why a pruned trial was stopped."""
+    further: tuple[float, ...] = ()
+    """The scores of the objectives after the first."""
 
     @property
     def ended_because(self) -> str:
@@ -146,7 +159,7 @@ class Outcome:
         return self.reason if self.failure is None else self.failure.message
 
     def __post_init__(self) -> None:
-        scored = self.value is not None and math.isfinite(self.value)
+        scored = self.value is not None and all(map(math.isfinite, (self.value, *self.further)))
         legal = {
             TrialState.COMPLETE: scored and self.failure is None,
             TrialState.PRUNED: self.value is None and self.failure is None and bool(self.reason),
@@ -167,6 +180,7 @@ class Outcome:
             "failure": None if f is None else {"kind": f.kind, "message": f.message, "traceback": f.traceback},
             "seconds": self.seconds,
             "reason": self.reason,
+            **({"further": list(self.further)} if self.further else {}),
         }
 
     @classmethod
@@ -180,6 +194,7 @@ class Outcome:
             failure=None if failure is None else Failure(**failure),
             seconds=data["seconds"],
             reason=data.get("reason", ""),
+            further=tuple(data.get("further", ())),
         )
 
 
@@ -198,8 +213,19 @@ class Trial:
 
     @property
     def value(self) -> float | None:
-        """The score; None unless COMPLETE."""
+        """The score, of several objectives the first; None unless COMPLETE."""
         return None if self.outcome is None else self.outcome.value
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The scores of all objectives; empty unless COMPLETE."""
+        return () if self.outcome is None or self.value is None else (self.value, *self.outcome.further)
+
+    @property
+    def teaches(self) -> bool:
+        """Whether its end says something of its configuration: not while it runs, nor if a machine was at fault."""
+        failure = None if self.outcome is None else self.outcome.failure
+        return self.outcome is not None and not (failure is not None and failure.says_nothing)
 
     @property
     def curve(self) -> Curve:

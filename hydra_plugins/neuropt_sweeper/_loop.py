@@ -137,6 +137,7 @@ class Loop:
             # The transcript comes first: what the journal has and it lacks could never be replayed.
             self._show(consultation)
             study.consult(consultation)
+        study.note(advice)
         if parts.stop_requested():  # Resumed, the study asks anew; what was said and paid for is kept.
             return
         self._ask(list(advice.proposals))

@@ -8,7 +8,15 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from hydra_plugins.neuropt_sweeper.config import BindConf, LLMConf, NeuroptSweeperConf, WandbConf
+from hydra_plugins.neuropt_sweeper.config import (
+    BindConf,
+    BudgetConf,
+    GateConf,
+    LLMConf,
+    NeuroptSweeperConf,
+    PruningConf,
+    WandbConf,
+)
 from neuropt_core.assemble import ADVISORS
 from neuropt_core.errors import ConfigError
 
@@ -24,6 +32,8 @@ def read_settings(settings: Mapping[str, Any]) -> NeuroptSweeperConf:
     plain: dict[str, Any] = {k: _plain(value) for k, value in settings.items()}
     conf = NeuroptSweeperConf(**plain)
     conf.llm, conf.wandb = LLMConf(**plain.get("llm", {})), WandbConf(**plain.get("wandb", {}))
+    conf.pruning, conf.budget = PruningConf(**plain.get("pruning", {})), BudgetConf(**plain.get("budget", {}))
+    conf.gate = GateConf(**plain.get("gate", {}))
     conf.bind = BindConf(**plain.get("bind", {}))
     # YAML reads an unquoted true as a bool, and OmegaConf writes it back with a capital.
     conf.pretrained = str(conf.pretrained).lower()

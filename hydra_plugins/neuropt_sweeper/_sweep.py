@@ -125,7 +125,7 @@ def _run(
 def _spec(conf: NeuroptSweeperConf, name: str, plan: Plan, line: Arguments, found: Found) -> StudySpec:
     # The task goes to a vendor, the journal and the transcript; an interpolation may have brought a key into it.
     task = redact(conf.task, *secrets_of(environment()))
-    return StudySpec(name, plan.space, conf.direction, conf.seed, line.fixed, found.profile, task)  # type: ignore[arg-type]
+    return StudySpec(name, plan.space, conf.direction, conf.seed, line.fixed, found.profile, task)
 
 
 def _rehearse(

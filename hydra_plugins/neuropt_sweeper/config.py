@@ -87,6 +87,55 @@ class WandbConf:
 
 
 @dataclass
+class PruningConf:
+    """When a running trial is stopped early: it frees its GPU and is told with its curve."""
+
+    mode: str = "auto"
+    """auto stops what cannot win (all the rules below); guard stops only what is not finite or diverges; off stops
+    nothing."""
+    metric: str | None = "auto"
+    """The reported metric to judge by; auto finds the one that the score comes from."""
+    grace: int | None = None
+    """Reports before a trial is judged against others; null takes a fifth of what a full trial reports."""
+    percentile: float = 25.0
+    """A trial that is worse than this share of the others (in percent, the best being 100) at the same step stops."""
+    chance: float = 0.05
+    """A trial whose extrapolated end beats the best so far with less than this chance, twice in a row, stops."""
+
+
+@dataclass
+class BudgetConf:
+    """When the study ends, beside n_trials: no trial begins after a limit; those that run may end."""
+
+    wall_clock: Any = None
+    """Since the study began, pauses between resumed sweeps left out: seconds, or text such as 8h or 90m."""
+    gpu_hours: float | None = None
+    """The sum over trials of their hours times gpus_per_trial."""
+    gpus_per_trial: int | None = None
+    """null takes what the launcher gives each job (gpus_per_node x nodes), else 1."""
+    stalled: bool = False
+    """true ends early once neither the adviser nor the surrogate has improved on the best for a while."""
+
+
+@dataclass
+class GateConf:
+    """Who proposes the next trial. Nobody needs to touch these."""
+
+    warmup: int | None = None
+    """Trials before the gate opens, trial 0 among them; null takes a fifth of n_trials, from 4 to 8."""
+    least_share: float = 0.1
+    """The LLM's least share of the trials after the warm-up, whatever it has earned."""
+    most_share: float = 0.5
+    """Its greatest."""
+    slate: int = 3
+    """How many candidates are asked for a free place."""
+    distance: float = 0.02
+    """Two configurations nearer than this (Gower's distance, 0 to 1) are duplicates."""
+    veto: bool = True
+    """Whether a model of the scores may refuse a candidate as hopeless."""
+
+
+@dataclass
 class NeuroptSweeperConf:
     """Everything that `hydra.sweeper` takes."""
 
@@ -94,8 +143,14 @@ class NeuroptSweeperConf:
 
     n_trials: int = 20
     """How many trials the study has in all, the user's own configuration included; a resumed study counts on."""
-    direction: str = "minimize"
-    """minimize or maximize what the task function returns."""
+    # Any: Hydra's schemas have no union of a word and a list.
+    direction: Any = "minimize"
+    """minimize or maximize what the task function returns; a list of several for as many returned numbers."""
+    constraints: list[str] = field(default_factory=list)
+    """Bounds on reported metrics, e.g. 'latency_ms <= 20', judged by the last value; who breaks one ranks below all
+    others."""
+    cost_aware: bool = False
+    """true weighs a trial's score against the time that it takes."""
     study_name: str | None = None
     """The study's name, also the group in W&B; null takes the sweep folder's."""
     seed: int = 0
@@ -104,6 +159,16 @@ class NeuroptSweeperConf:
     """How many trials the launcher gets at a time (Hydra's basic launcher runs them one after another)."""
     max_failure_rate: float = 0.5
     """The study ends once more than this share of n_trials has failed; in [0, 1]."""
+    retries: int = 2
+    """How often a trial is launched again whose machine failed (preempted, node lost, import error)."""
+    seeds: int = 1
+    """How many trials each configuration gets, each with a seed of its own; n_trials counts them all."""
+    replicates: float = 0.1
+    """The share of n_trials kept for running the best configurations again with other seeds; 0 for none."""
+    seed_key: str | None = "auto"
+    """The config's key for the job's own seed, for repeated runs; auto finds seed, random_seed ...; null is none."""
+    budget: BudgetConf = field(default_factory=BudgetConf)
+    pruning: PruningConf = field(default_factory=PruningConf)
     params: dict[str, Any] = field(default_factory=dict)
     """Parameters in Hydra's grammar, e.g. `batch_size: choice(16,32)` or `lr: tag(log, interval(1e-5, 1e-1))`."""
 
@@ -126,6 +191,16 @@ class NeuroptSweeperConf:
     """true says what would be searched, asked and launched first, and what it would cost, and does none of it."""
     task: str = ""
     """Your words for the advisor on the task, the data and the hardware."""
+    priors: dict[str, Any] = field(default_factory=dict)
+    """What you believe of single parameters: a likely value, {mode, low, high}, {likely: [...]}, or words."""
+    enqueue: list[Any] = field(default_factory=list)
+    """Configurations to try right after trial 0, e.g. [{optimizer.lr: 3e-4}]; what one leaves out is your own value."""
+    warm_start: str | None = None
+    """The folder of an earlier sweep whose trials are evidence for this one."""
+    surrogate: str = "auto"
+    """auto, tpe or gp: Optuna's sampler; auto takes the Gaussian process for few numeric parameters, where torch and
+    scipy are there."""
+    gate: GateConf = field(default_factory=GateConf)
     llm: LLMConf = field(default_factory=LLMConf)
     wandb: WandbConf = field(default_factory=WandbConf)
 

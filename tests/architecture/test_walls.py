@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 FILES = sorted([*(ROOT / "neuropt_core").rglob("*.py"), *(ROOT / "hydra_plugins").rglob("*.py")])
 LEVELS = {
     "errors": 0,
-    **dict.fromkeys(("files", "space", "curve", "trial", "profile", "redact", "figures"), 1),
+    **dict.fromkeys(("files", "space", "curve", "trial", "card", "objectives", "profile", "redact", "figures"), 1),
     **dict.fromkeys(("spec", "advice", "stopping", "journal", "ticket", "spending", "transcript"), 2),
     **dict.fromkeys(("llm", "nn", "sinks"), 3),
     **dict.fromkeys(("advisors", "runtime"), 4),
@@ -35,7 +35,8 @@ LEAVES = {
     "typer": ("neuropt_core/cli/",),
     "hydra": ("neuropt_core/runtime/", "hydra_plugins/"),
     "omegaconf": ("neuropt_core/runtime/", "hydra_plugins/"),
-    "numpy": (),
+    "numpy": ("neuropt_core/advisors/",),
+    "scipy": ("neuropt_core/advisors/",),
     "torchvision": (),
     "timm": (),
 }

@@ -7,8 +7,9 @@ from typing import Any
 
 from neuropt_core.advice import Consultation, Request
 from neuropt_core.curve import Curve, Point
+from neuropt_core.objectives import Direction
 from neuropt_core.space import SearchSpace, Value
-from neuropt_core.spec import Direction, StudySpec
+from neuropt_core.spec import StudySpec
 from neuropt_core.trial import Failure, Outcome, Proposal, Trial, TrialState
 
 

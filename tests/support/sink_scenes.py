@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from neuropt_core.curve import Curve, Point
+from neuropt_core.objectives import Direction
 from neuropt_core.sinks.base import Scene, Sink
 from neuropt_core.space import Categorical, Float, SearchSpace
-from neuropt_core.spec import Direction, StudySpec
+from neuropt_core.spec import StudySpec
 from neuropt_core.trial import Failure, Outcome, Proposal, Trial, TrialState
 
 SPACE = SearchSpace(

@@ -6,8 +6,8 @@ from histories import failed, request_of, scored, trial
 
 from neuropt_core.llm._record import calibration, record, surprise
 from neuropt_core.llm._scores import Scores
+from neuropt_core.objectives import Direction
 from neuropt_core.space import Float, SearchSpace
-from neuropt_core.spec import Direction
 from neuropt_core.trial import Predicted, Trial
 
 SPACE = SearchSpace((Float(name="x", low=0, high=1),))
