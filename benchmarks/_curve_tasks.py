@@ -12,7 +12,7 @@ _RATES = (1e-5, 3.162e-5, 1e-4, 3.162e-4, 1e-3, 3.162e-3, 1e-2, 3.162e-2, 1e-1)
 _DECAYS = (1e-5, 1e-2, 3e-1)
 _DROPOUTS = (0.0, 0.2, 0.5)
 
-_MOVING = (When("neuropt.freeze_strategy", ("full", "gradual_unfreeze", "norm_and_bias")),)
+_MOVING = (When("neuropt.freeze_strategy", ("full", "gradual_unfreeze")),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +94,8 @@ def _digits_cnn() -> CurveTask:
 
 
 def _fashion_finetune() -> CurveTask:
-    levels = {"optimizer.lr": _RATES[:7], "neuropt.lr_layer_decay": (0.5, 0.75, 1.0)}
-    strategies = ("full", "gradual_unfreeze", "norm_and_bias", "head_only")
+    levels = {"optimizer.lr": _RATES[:7], "neuropt.lr_layer_decay": (0.75, 1.0)}
+    strategies = ("full", "head_only", "gradual_unfreeze")
     space = SearchSpace((
         _lr(_RATES[:7]),
         _choice("neuropt.freeze_strategy", strategies, "full", note="head: _fc"),
@@ -107,7 +107,7 @@ def _fashion_finetune() -> CurveTask:
     ))  # fmt: skip
     model = {"_target_": "models.efficientnet_lite0", "num_classes": 10}
     data = {"name": "fashion_mnist", "train": 160, "val": 240, "size": 32}
-    return CurveTask("fashion_finetune", space, levels, _config(model, data, epochs=12, batch_size=16), replicas=50)
+    return CurveTask("fashion_finetune", space, levels, _config(model, data, epochs=12, batch_size=16), replicas=40)
 
 
 def _digits_vit() -> CurveTask:
@@ -129,7 +129,7 @@ def _digits_vit() -> CurveTask:
     ))  # fmt: skip
     model = {"_target_": "_curve_models.SmallViT"}
     data = {"name": "digits", "train": 300, "val": 500, "size": 8}
-    return CurveTask("digits_vit", space, levels, _config(model, data, epochs=15, batch_size=32), replicas=100)
+    return CurveTask("digits_vit", space, levels, _config(model, data, epochs=15, batch_size=32), replicas=50)
 
 
 TASKS = {task.name: task for task in (_digits_cnn(), _fashion_finetune(), _digits_vit())}

@@ -24,7 +24,7 @@ import neuropt_core
 from neuropt_core.space import Value
 
 Row = tuple[float, float, float, float]
-"""Of one epoch: train_loss, val_loss, val_acc in [0, 1], and seconds of CPU time."""
+"""Of one epoch: train_loss, val_loss, val_accuracy in [0, 1], and seconds of CPU time."""
 
 
 def train(config: Mapping[str, Any], params: Mapping[str, Value], seed: int, epochs: int | None = None) -> list[Row]:
@@ -56,8 +56,8 @@ def train(config: Mapping[str, Any], params: Mapping[str, Value], seed: int, epo
         batches = torch.randperm(len(splits[0].labels), generator=order).split(cfg.batch_size)
         train_loss = train_epoch(model, splits[0], optimizer, tuning, scaler, batches)
         schedule.step()
-        val_loss, val_acc = evaluate(tuning.averaged, splits[1], batch_size=256)
-        rows.append((train_loss, val_loss, val_acc, time.process_time() - began))
+        val_loss, accuracy = evaluate(tuning.averaged, splits[1], batch_size=256)
+        rows.append((train_loss, val_loss, accuracy, time.process_time() - began))
         if not (math.isfinite(train_loss) and math.isfinite(val_loss)):
             break
     return rows

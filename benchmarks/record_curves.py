@@ -23,7 +23,7 @@ from _curve_tasks import TASKS, CurveTask
 from neuropt_core.space import Value
 
 CURVES = Path(__file__).parent / "curves"
-METRICS = ("train_loss", "val_loss", "val_acc", "seconds")
+METRICS = ("train_loss", "val_loss", "val_accuracy", "seconds")
 Train = Callable[[Mapping[str, Any], Mapping[str, Value], int], Sequence[Sequence[float]]]
 """(config, params, seed) -> for each epoch the `METRICS`."""
 
