@@ -1,7 +1,8 @@
 """What one job is handed, and where it leaves what it made: the only thing that crosses the process border.
 
 The sweeper writes `ticket.json` into a folder of the trial and names it in the job's environment; the job appends
-to `curve.jsonl` there and, when it ends, writes `result.json`. Each file has that one writer.
+to `curve.jsonl` there and, when it ends, writes `result.json`. While it runs, the sweeper may leave a newer rule in
+`rule.json`. Each file has that one writer.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Ticket:
         number: The trial's number.
         attempt: 0 for the first launch, more after the sweeper had to launch the trial again.
         sweeper: Process id of the sweeper, so that a job can tell whether it shares its process.
-        rule: When to stop.
+        rule: When to stop, as it was known at launch; `rule_path` may hold a later one.
     """
 
     folder: Path
@@ -64,6 +65,11 @@ class Ticket:
         return self.folder / f"result{self._suffix}.json"
 
     @property
+    def rule_path(self) -> Path:
+        """Where the sweeper leaves a newer rule while the job runs."""
+        return self.folder / f"rule{self._suffix}.json"
+
+    @property
     def _suffix(self) -> str:
         # Attempts never share a file: a late writer of an earlier one must not spoil the next.
         return f"-{self.attempt}" if self.attempt else ""
@@ -72,6 +78,14 @@ class Ticket:
         """Writes the ticket's file, for the job to find."""
         data = {"number": self.number, "attempt": self.attempt, "sweeper": self.sweeper, "rule": self.rule.to_json()}
         write_whole(self.path, json.dumps(data))
+
+    def refresh(self, rule: StopRule) -> None:
+        """Gives the running job a newer rule; called by the sweeper.
+
+        Raises:
+            OSError: The disk is full or the folder is not writable; the job then keeps the rule that it has.
+        """
+        write_whole(self.rule_path, json.dumps(rule.to_json()))
 
     @classmethod
     def read(cls, path: Path) -> Ticket:
@@ -84,7 +98,7 @@ class Ticket:
             data = json.loads(path.read_text(encoding="utf-8"))
             rule = StopRule.from_json(data["rule"])
             return cls(path.parent, data["number"], data["attempt"], data["sweeper"], rule)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise StudyError(str(path), f"cannot be read as a ticket ({error!r})") from None
 
     @classmethod

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 
 from hydra_plugins.neuropt_sweeper._batch import Backend, Job, outcome_of
 from hydra_plugins.neuropt_sweeper._compose import Composer
 from hydra_plugins.neuropt_sweeper._overrides import override
 from hydra_plugins.neuropt_sweeper._space import Plan
+from hydra_plugins.neuropt_sweeper._watch import Watch
 from neuropt_core.advice import Advisor, Consultation, own_configuration
 from neuropt_core.errors import ConfigError, StudyError
 from neuropt_core.sinks.base import Scene, Sink
@@ -42,6 +44,7 @@ class Parts:
     command: str = "python train.py"
     price: Price | None = None
     stop_requested: Callable[[], bool] = field(default=lambda: False)
+    watch: Watch | None = None
 
 
 class Loop:
@@ -156,6 +159,8 @@ class Loop:
         ticket = self._ticket(trial, self._study.attempts(trial.number))
         if ticket is None:
             return
+        if self._parts.watch is not None:
+            ticket = replace(ticket, rule=self._parts.watch.rule_for(trial))
         ticket.write()
         self._study.launch(trial.number)
         path = override(f"hydra.job.env_set.{VARIABLE}", str(ticket.path), "++")
@@ -183,7 +188,10 @@ class Loop:
         return ticket
 
     def _collect(self) -> None:
-        for job, outcome in self._parts.backend.poll():
+        watch = self._parts.watch
+        with nullcontext() if watch is None else watch.watching(self._running.values()):
+            ended = self._parts.backend.poll()
+        for job, outcome in ended:
             del self._running[job.trial.number]
             self._tell(job.trial.number, outcome)
             if job.trial.number == 0 and outcome.state is TrialState.COMPLETE:

@@ -21,11 +21,13 @@ from hydra_plugins.neuropt_sweeper._overrides import Arguments, parse_arguments,
 from hydra_plugins.neuropt_sweeper._plan import Found, make_plan
 from hydra_plugins.neuropt_sweeper._settings import environment, read_settings
 from hydra_plugins.neuropt_sweeper._space import Plan
+from hydra_plugins.neuropt_sweeper._watch import Watch
 from hydra_plugins.neuropt_sweeper.config import NeuroptSweeperConf
 from neuropt_core.advice import Advisor
 from neuropt_core.assemble import make_advisor, make_wandb_sink, own_price
 from neuropt_core.errors import NeuroptError
 from neuropt_core.journal import Journal
+from neuropt_core.pruning import Pruning
 from neuropt_core.redact import redact, secrets_of
 from neuropt_core.runtime.job import RecordedTask
 from neuropt_core.sinks.console import ConsoleSink
@@ -72,6 +74,7 @@ def _run(
     arguments: list[str],
 ) -> Sequence[Trial]:
     conf, environ = read_settings(settings), environment()
+    pruning = Pruning(**vars(conf.pruning))  # A wrong setting must show before anything is launched.
     composer = Composer(hydra_context, config)
     console = ConsoleSink(log_path=None if conf.dry_run else composer.sweep_dir / "neuropt.log")
     interrupt = Interrupt(console.say)
@@ -115,6 +118,8 @@ def _run(
                 command=script_command(),
                 price=own_price(vars(conf.llm)),
                 stop_requested=lambda: interrupt.requested,
+                # A job of the basic launcher runs alone, in this process: what it was launched with is all there is.
+                watch=Watch(spec, lambda: study.trials, pruning, live=not isinstance(launcher, BasicLauncher)),
             )
             _end(parts, console)
     finally:

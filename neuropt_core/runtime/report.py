@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import operator
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from neuropt_core.curve import Curve, Point
 from neuropt_core.errors import ConfigError, TrialPruned
+from neuropt_core.stopping import StopRule
 from neuropt_core.ticket import Ticket
 
 
@@ -35,7 +37,7 @@ def report(step: int, **metrics: float) -> None:
     point = Point(*checked, seconds=time.monotonic() - job.began)
     job.points.append(point)
     ticket.append(point)
-    reason = ticket.rule.judge(Curve(tuple(job.points)))
+    reason = job.rule(ticket).judge(Curve(tuple(job.points)))
     if reason is None and (ticket.folder / "stop").exists():
         reason = "the sweep asked it to stop"
     if reason is not None:
@@ -49,6 +51,20 @@ class _Job:
     def __init__(self) -> None:
         self.began = time.monotonic()
         self.points: list[Point] = []
+        self._newer: StopRule | None = None
+        self._seen: tuple[int, int, int] | None = None
+
+    def rule(self, ticket: Ticket) -> StopRule:
+        """Returns the newest rule: the ticket's, until the sweeper leaves another one beside it."""
+        try:
+            status = ticket.rule_path.stat()
+            seen = (status.st_mtime_ns, status.st_ino, status.st_size)
+            if seen != self._seen:
+                self._newer = StopRule.from_json(json.loads(ticket.rule_path.read_text(encoding="utf-8")))
+                self._seen = seen
+        except (OSError, ValueError, KeyError, TypeError):
+            pass  # Absent, or on its way over a network's disk: what was known before holds, and the next report looks.
+        return ticket.rule if self._newer is None else self._newer
 
 
 @functools.lru_cache(maxsize=4)

@@ -16,8 +16,12 @@ ROOT = Path(__file__).parents[2]
 FILES = sorted([*(ROOT / "neuropt_core").rglob("*.py"), *(ROOT / "hydra_plugins").rglob("*.py")])
 LEVELS = {
     "errors": 0,
-    **dict.fromkeys(("files", "space", "curve", "trial", "card", "objectives", "profile", "redact", "figures"), 1),
-    **dict.fromkeys(("spec", "advice", "stopping", "journal", "ticket", "spending", "transcript"), 2),
+    **dict.fromkeys(
+        ("files", "space", "curve", "trial", "card", "objectives", "profile", "redact", "figures", "extrapolation"), 1
+    ),
+    **dict.fromkeys(
+        ("spec", "advice", "stopping", "pruning", "tying", "journal", "ticket", "spending", "transcript"), 2
+    ),
     **dict.fromkeys(("llm", "nn", "sinks"), 3),
     **dict.fromkeys(("advisors", "runtime"), 4),
     "study": 5,

@@ -1,0 +1,149 @@
+"""Judges running trials by each other while the launcher blocks: their curves come in, their rules go out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from hydra_plugins.neuropt_sweeper._batch import Job
+from neuropt_core.curve import Curve, Point
+from neuropt_core.pruning import Pruning, make_rule, remark
+from neuropt_core.spec import StudySpec
+from neuropt_core.stopping import StopRule
+from neuropt_core.ticket import Ticket
+from neuropt_core.trial import Outcome, Trial
+
+_log = logging.getLogger(__name__)
+_SHARE = 0.05
+"""The most of its time that the thread spends at work; with many jobs it looks less often."""
+
+
+class Watch:
+    """Gives each trial its rule at launch, and, where jobs run apart from the sweeper, newer ones while it runs.
+
+    Nothing here can hurt the study: what goes wrong is logged once, and trials then run on under the rules they have.
+    """
+
+    def __init__(
+        self,
+        spec: StudySpec,
+        trials: Callable[[], tuple[Trial, ...]],
+        settings: Pruning,
+        *,
+        live: bool = True,
+        every: float = 1.0,
+    ) -> None:
+        """Starts nothing yet.
+
+        Args:
+            spec: What defines the study.
+            trials: Returns the study's trials as they are.
+            settings: When trials are stopped.
+            live: Whether rules are refreshed; of no use where one job at a time runs in the sweeper's own process.
+            every: Seconds from one look at the jobs to the next, at least.
+        """
+        self._spec, self._trials, self._settings, self._every = spec, trials, settings, every
+        self._live = live and settings.mode != "off"
+        self._complained = self._remarked = False
+
+    def rule_for(self, trial: Trial) -> StopRule:
+        """Returns the rule under which a trial is launched; the bare guard if none can be made."""
+        try:
+            trials = self._trials()
+            if not self._remarked and (said := remark(self._spec, trials, self._settings)):
+                self._remarked = True
+                _log.warning("%s", said)
+            return make_rule(self._spec, trials, self._settings, trial.number)
+        except Exception as error:  # noqa: BLE001 - a trial without a rule is worth more than none
+            self._complain(error)
+            return StopRule(non_finite=self._settings.mode != "off")
+
+    @contextmanager
+    def watching(self, jobs: Iterable[Job]) -> Iterator[None]:
+        """While entered, refreshes the rules of the jobs in a thread of its own."""
+        running = [_Running(job) for job in jobs] if self._live else []
+        if not running:
+            yield
+            return
+        over = threading.Event()
+        thread = threading.Thread(target=self._watch, args=(running, over), name="neuropt-watch", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _watch(self, running: list[_Running], over: threading.Event) -> None:
+        pause = self._every
+        while not over.wait(pause):
+            began = time.monotonic()
+            try:
+                self._look(running)
+            except Exception as error:  # noqa: BLE001 - the sweep must not fall with its listener
+                self._complain(error)
+            pause = max(self._every, (time.monotonic() - began) / _SHARE)
+
+    def _look(self, running: list[_Running]) -> None:
+        news = [job.look() for job in running]  # All of them, before any is judged.
+        if not any(news):
+            return
+        ended = {job.trial.number: job.outcome for job in running if job.outcome is not None}
+        trials = [replace(t, outcome=ended.get(t.number, t.outcome)) for t in self._trials()]
+        curves = {job.trial.number: job.curve for job in running if job.outcome is None}
+        for job in running:
+            if job.outcome is None:
+                job.hand(make_rule(self._spec, trials, self._settings, job.trial.number, curves))
+
+    def _complain(self, error: Exception) -> None:
+        if not self._complained:
+            self._complained = True
+            _log.warning("Pruning cannot judge running trials: %s: %s", type(error).__name__, error)
+
+
+class _Running:
+    """What is known of a job that may still run."""
+
+    def __init__(self, job: Job) -> None:
+        self.trial: Trial = job.trial
+        self.outcome: Outcome | None = None
+        self._ticket: Ticket = job.ticket
+        self._rule = job.ticket.rule
+        self._points: list[Point] = []
+        self._read = 0
+
+    @property
+    def curve(self) -> Curve:
+        """What it has reported so far."""
+        return Curve(tuple(self._points))
+
+    def look(self) -> bool:
+        """Reads what is new on the disk; tells whether anything was."""
+        if self.outcome is not None:
+            return False
+        self.outcome = self._ticket.result()
+        return self._read_on() or self.outcome is not None
+
+    def hand(self, rule: StopRule) -> None:
+        """Refreshes the job's rule, if it differs from what the job has."""
+        if rule != self._rule:
+            self._ticket.refresh(rule)
+            self._rule = rule
+
+    def _read_on(self) -> bool:
+        try:
+            with self._ticket.curve_path.open("rb") as file:
+                file.seek(self._read)
+                new = file.read()
+        except FileNotFoundError:
+            return False
+        whole = new[: new.rfind(b"\n") + 1]  # The rest of a line may still be on its way.
+        self._read += len(whole)
+        points = [Point.from_json(json.loads(line)) for line in whole.splitlines()]
+        self._points += points
+        return bool(points)
