@@ -102,7 +102,7 @@ def _fashion_finetune() -> CurveTask:
         _number("neuropt.lr_layer_decay", "lr_layer_decay", levels["neuropt.lr_layer_decay"], 1.0, when=_MOVING,
                 note="18 depth groups"),
         _choice("neuropt.l2sp_regularization", (False, True), False, _MOVING, "pull towards the loaded weights"),
-        _choice("neuropt.bn_mode", ("train", "frozen", "recalibrate"), "train", _MOVING,
+        _choice("neuropt.bn_mode", ("train", "recalibrate"), "train", _MOVING,
                 "statistics of 49 BatchNorm layers"),
     ))  # fmt: skip
     model = {"_target_": "models.efficientnet_lite0", "num_classes": 10}
@@ -129,7 +129,7 @@ def _digits_vit() -> CurveTask:
     ))  # fmt: skip
     model = {"_target_": "_curve_models.SmallViT"}
     data = {"name": "digits", "train": 300, "val": 500, "size": 8}
-    return CurveTask("digits_vit", space, levels, _config(model, data, epochs=15, batch_size=32), replicas=50)
+    return CurveTask("digits_vit", space, levels, _config(model, data, epochs=15, batch_size=32), replicas=40)
 
 
 TASKS = {task.name: task for task in (_digits_cnn(), _fashion_finetune(), _digits_vit())}
