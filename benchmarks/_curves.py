@@ -40,7 +40,7 @@ class Task:
         optimum: The best score.
         scale: The median score minus the optimum: what half of all configurations lose at least.
         noise: What a second seed changes, as the standard deviation of one score, in units of `scale`; of those
-            configurations with two seeds whose mean score is in the best quarter.
+            configurations with two seeds whose mean score is in the best quarter; nan without such.
     """
 
     name: str
@@ -174,4 +174,4 @@ def pairs(curves: Mapping[tuple[Place, int], Curve]) -> list[tuple[float, float]
 def _noise(curves: Mapping[tuple[Place, int], Curve], scores: Mapping[Place, float]) -> float:
     quarter = statistics.quantiles(scores.values(), n=4)[0]
     better = [(one, other) for one, other in pairs(curves) if (one + other) / 2 <= quarter]
-    return math.sqrt(statistics.fmean((one - other) ** 2 for one, other in better) / 2)
+    return math.sqrt(statistics.fmean((one - other) ** 2 for one, other in better) / 2) if better else math.nan
