@@ -70,8 +70,9 @@ def tie(spec: StudySpec, scored: Sequence[Trial], metric: str | None) -> Tied | 
                 hits = 0
                 for values, trial in zip(curves[name], latest, strict=True):
                     value = _counting(values, minimize, tied.by_best, tied.last)
+                    # Every reading is its own inverse. Compared as the metric: from 1 or 100 small values look alike.
                     hits += value is not None and math.isclose(
-                        read(value), _score(trial), rel_tol=tolerance, abs_tol=tolerance * 1e-3
+                        value, read(_score(trial)), rel_tol=tolerance, abs_tol=1e-12
                     )
                 counted.append((hits, "train" not in name.lower(), tied))
         best = max(counted, key=lambda item: item[:2], default=None)  # The first of equals.

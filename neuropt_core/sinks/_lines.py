@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from neuropt_core.pruning import saved_steps
 from neuropt_core.sinks.base import Scene
 from neuropt_core.sinks.results import CSV_NAME, YAML_NAME
 from neuropt_core.sinks.text import (
@@ -73,6 +74,9 @@ def outcome_lines(scene: Scene, why: str) -> list[str]:
     counted += [(states.count(TrialState.FAIL), "failed"), (states.count(TrialState.RUNNING), "unfinished")]
     counts = ", ".join(f"{count} {word}" for count, word in counted if count) or "none launched"
     lines = [f"Study {one_line(scene.spec.name)} ended: {one_line(why).removesuffix('.')}. Trials: {counts}."]
+    saved, of = saved_steps(scene.trials)
+    if saved:
+        lines.append(f"Pruning saved about {100 * saved / of:.0f} % of the epochs.")
     found, best, base = compare(scene), scene.best, scene.baseline
     if best is None or best.value is None:
         lines.append("No trial has a score.")

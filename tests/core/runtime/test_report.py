@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 
 from neuropt_core.errors import ConfigError, TrialPruned
 from neuropt_core.runtime.report import report
-from neuropt_core.stopping import StopRule
+from neuropt_core.stopping import Bar, StopRule
 from neuropt_core.ticket import VARIABLE, Ticket
 
 
@@ -57,6 +58,45 @@ def test_the_rule_is_the_tickets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     Ticket(tmp_path, 0, ticket.attempt, ticket.sweeper, StopRule()).write()
     with pytest.raises(TrialPruned):
         report(1, val_loss=float("inf"))
+
+
+def test_a_newer_rule_is_read_while_the_job_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rule that the sweeper leaves beside the ticket holds from the next report on, and so does the one after it."""
+    ticket = _enter(Ticket(tmp_path, 5), monkeypatch)
+    hard = StopRule(metric="val_loss", bars=(Bar(0, 0.5, 75.0, 4),))
+    report(0, val_loss=1.0)
+    ticket.refresh(replace(hard, grace=9))
+    report(1, val_loss=1.0)
+    ticket.refresh(hard)
+    with pytest.raises(TrialPruned, match=r"val_loss 1 by step 2 is worse than what 75 % of 4 trials had reached"):
+        report(2, val_loss=1.0)
+
+
+@pytest.mark.parametrize(
+    "broken", [b"", b'{"non_fin', b"[]", b"\xff\xfe", b'{"bars": []}', b'{"non_finite": true, "race": 1}']
+)
+def test_a_broken_rule_leaves_the_last_good_one(broken: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a rule, or one that is gone again, does not end the job: it is judged by the rule that it had."""
+    ticket = _enter(Ticket(tmp_path, 5), monkeypatch)
+    ticket.refresh(StopRule(non_finite=False))
+    report(0, val_loss=float("nan"))
+    ticket.rule_path.write_bytes(broken)
+    report(1, val_loss=float("nan"))
+    ticket.rule_path.unlink()
+    report(2, val_loss=float("nan"))
+    ticket.refresh(StopRule())
+    with pytest.raises(TrialPruned, match="val_loss is nan at step 3"):
+        report(3, val_loss=float("nan"))
+
+
+def test_another_attempt_does_not_read_the_rule_of_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rule belongs to one attempt, as the curve does."""
+    Ticket(tmp_path, 5).refresh(StopRule(non_finite=False))
+    _enter(Ticket(tmp_path, 5, attempt=1), monkeypatch)
+    with pytest.raises(TrialPruned):
+        report(0, val_loss=float("nan"))
 
 
 def test_the_sweep_can_ask_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
