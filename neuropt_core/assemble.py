@@ -58,9 +58,10 @@ def make_advisor(
     if kind == "random":
         return RandomAdvisor()
     from neuropt_core.advisors.prior import PriorAdvisor
+    from neuropt_core.advisors.stand_in import WithStandIn
     from neuropt_core.advisors.surrogate import SurrogateAdvisor
 
-    prior = PriorAdvisor(then=SurrogateAdvisor())
+    prior = WithStandIn(PriorAdvisor(), SurrogateAdvisor(), source="prior")
     if kind == "prior":
         return prior
     settings = llm_settings(llm, environ)
@@ -74,7 +75,6 @@ def make_advisor(
             )
         return prior
     from neuropt_core.advisors.llm import LLMAdvisor
-    from neuropt_core.advisors.stand_in import WithStandIn
     from neuropt_core.llm.client import make_client
     from neuropt_core.llm.scripted import ScriptedClient
 
@@ -132,15 +132,12 @@ class Rehearsal:
 
 def rehearse(advisor: Advisor, request: Request) -> Rehearsal:
     """Returns what `advisor` would do first, without asking anybody."""
+    from neuropt_core.advisors.llm import LLMAdvisor
     from neuropt_core.advisors.stand_in import WithStandIn
 
-    if not isinstance(advisor, WithStandIn):
+    if not isinstance(advisor, WithStandIn) or not isinstance(advisor.first, LLMAdvisor):
         return Rehearsal(advisor.propose(request).proposals)
-    from neuropt_core.advisors.llm import LLMAdvisor
-
     proposals = advisor.second.propose(request).proposals
-    if not isinstance(advisor.first, LLMAdvisor):
-        return Rehearsal(proposals)
     prompt, schema, worst = advisor.first.first_call(request)
     size = sum(len(message["content"]) for message in prompt) + len(str(dict(schema)))
     terms = advisor.first.terms

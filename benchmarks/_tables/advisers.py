@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from _tables.tasks import GRID, nearest
 from neuropt_core.advice import Advice, Request
+from neuropt_core.card import SpaceCard
 from neuropt_core.space import Categorical, Float, Int, Parameter, Value
 from neuropt_core.trial import Proposal
 
@@ -66,6 +67,11 @@ class Adviser:
             known.append(params)
             proposals.append(Proposal(params, f"The {self.name} adviser says so.", "llm"))
         return Advice(tuple(proposals))
+
+    def card(self, request: Request) -> Advice:
+        """Returns the first six proposals as the portfolio of a space card, without beliefs; nothing where it is dead."""
+        portfolio = self.propose(replace(request, count=6)).proposals
+        return Advice((), card=SpaceCard("llm", portfolio=portfolio) if portfolio else None)
 
     def _idea(self, think: Think, request: Request, place: int, known: list[dict[str, Value]]) -> dict[str, Value]:
         rng = random.Random(f"{request.spec.seed}/{request.number}/{place}/{self.name}")

@@ -1,13 +1,14 @@
-"""How an adviser and the keyless engine are put together: the one place to change when that changes."""
+"""How an adviser is combined with the insurance: the one place that knows."""
 
 from __future__ import annotations
 
 from neuropt_core.advice import Advisor
-from neuropt_core.advisors.stand_in import WithStandIn
-from neuropt_core.assemble import make_advisor
+from neuropt_core.advisors.gate import Adviser, Gate
+from neuropt_core.advisors.prior import PriorAdvisor
+from neuropt_core.advisors.search import Search
+from neuropt_core.advisors.surrogate import SurrogateAdvisor
 
 
-def engine(adviser: Advisor | None) -> Advisor:
-    """Returns what a study would run with: the keyless engine alone, or behind an adviser."""
-    keyless = make_advisor("prior", {}, {})
-    return keyless if adviser is None else WithStandIn(adviser, keyless, source="llm")
+def engine(adviser: Adviser | None) -> Advisor:
+    """Returns the study's advisor around a simulated LLM; without one the keyless search."""
+    return Gate(adviser, Search(PriorAdvisor(), SurrogateAdvisor()))

@@ -8,7 +8,8 @@ import time
 from dataclasses import dataclass, replace
 
 from _tables.tasks import Task
-from neuropt_core.advice import Advisor, Consultation, Request, own_configuration
+from neuropt_core.advice import Advisor, Consultation, Rejection, Request, own_configuration
+from neuropt_core.card import SpaceCard
 from neuropt_core.errors import StudyError
 from neuropt_core.spec import StudySpec
 from neuropt_core.trial import Outcome, Proposal, Trial, TrialState
@@ -48,6 +49,8 @@ def simulate(task: Task, advisor: Advisor, *, seed: int, n_trials: int, workers:
     spec = StudySpec(task.name, task.space, seed=study_seed)
     trials: list[Trial] = []
     consulted: list[Consultation] = []
+    rejected: list[Rejection] = []
+    card: SpaceCard | None = None
     running: list[tuple[float, int, Outcome]] = []
     finished: list[int] = []
     clock = asking = 0.0
@@ -67,12 +70,23 @@ def simulate(task: Task, advisor: Advisor, *, seed: int, n_trials: int, workers:
             launch(own_configuration(task.space))
         count = min(workers - len(running), n_trials - len(trials))
         if count > 0:
-            request = Request(spec, tuple(trials), len(trials), count, n_trials, tuple(consulted))
+            request = Request(
+                spec,
+                tuple(trials),
+                len(trials),
+                count,
+                n_trials,
+                tuple(consulted),
+                rejected=tuple(rejected),
+                card=card,
+            )
             began = time.process_time()
             advice = advisor.propose(request)
             asking += time.process_time() - began
             asks += len(advice.proposals)
             consulted += advice.consultations
+            rejected += advice.rejected
+            card = advice.card or card
             if not 0 < len(advice.proposals) <= count:
                 raise StudyError(f"{advisor.name}, trial {len(trials)}", f"needs 1 to {count} proposals", got=advice)
             for proposal in advice.proposals:

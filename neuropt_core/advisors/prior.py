@@ -1,216 +1,174 @@
-"""The built-in prior: rules of thumb that a colleague would tell, one move at a time, then the surrogate.
+"""The built-in prior: textbook moves, and variations of what is best within the rules' beliefs. No LLM.
 
-It is no LLM and says so. Each rule is a move away from the best configuration so far, so that what helped stays.
-The rules and where they come from:
-
-- BatchNorm: running statistics with a small momentum lag behind the weights on a small data set, and a network that
-  has learnt looks broken. Measured with `examples/finetune` (momentum 0.01, see docs/demo.md): the same training
-  scores far better once the statistics are recomputed in each epoch. Frozen statistics want a smaller rate.
-- lr: a factor of 3 either way finds the order of magnitude (Bengio 2012, arXiv:1206.5533, section 3.1).
-- `lr_layer_decay` 0.75: the usual value of BEiT, MAE and ConvNeXt recipes; it mostly buys tolerance of a higher lr.
-- `head_lr_mult` 10: DAN (arXiv:1502.02791, section 4.1), and many since, where a new head meets loaded layers.
-- schedule: ULMFiT's gradual unfreezing.
-- lp_ft: Kumar et al. 2022 (arXiv:2202.10054).
-- lora at ten times the rate: Schulman et al., LoRA Without Regret (Thinking Machines Lab, 2025), who find the best rate
-  about ten times that of full fine-tuning, at any rank.
-- head_only and gradual_unfreeze: Kumar et al. 2022 (arXiv:2202.10054) and ULMFiT (arXiv:1801.06146); safe on
-  little data.
-- L2-SP: Li et al. 2018 (arXiv:1802.01483).
-- `label_smoothing` 0.1: Szegedy et al. 2016 (arXiv:1512.00567, section 7). `warmup_share` 0.1: Goyal et al. 2017
-  (arXiv:1706.02677, section 2.2: 5 of 90 epochs; BERT's tenth of training). `ema_decay` 0.99: averages some 100 steps,
-  fit for runs of hundreds to thousands.
-- Weight decay, dropout and activation for training from scratch: common practice, one step each.
+Each move starts from the best configuration so far, so that what helped stays, and is made once. Between the moves,
+and after them, configurations are varied as a person would do it: boldly at first, half of the parameters drawn anew
+from the beliefs (`rules`, shown in docs/prior.md); the more is known, the more often by a step in one or two parameters
+of the best, now and then of the second or third best. The card of an LLM is not read here: this is the control.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import random
+from collections.abc import Mapping, Sequence
 
-from neuropt_core.advice import Advice, Advisor, Request
-from neuropt_core.space import Categorical, Float, SearchSpace, Value
-from neuropt_core.trial import Proposal
+from neuropt_core.advice import Advice, Request
+from neuropt_core.advisors.beliefs import completed, perturbed, redrawn
+from neuropt_core.advisors.chance import differences, draw
+from neuropt_core.advisors.enumeration import configurations
+from neuropt_core.advisors.moves import MOVES, legal_part, moves_from
+from neuropt_core.advisors.rules import companions, prior_beliefs
+from neuropt_core.card import Belief
+from neuropt_core.space import Value
+from neuropt_core.trial import Proposal, Trial
 
-Base = Mapping[str, Value]
+_AHEAD = 3
+"""So many moves are made first; from then on every other proposal is a move."""
+
 _LEAST = 6
-"""Below about five scored trials TPE draws at random, so a small budget is better spent on rules."""
+"""So many moves are made on the smallest budget, else at most half of it: then the scores know more than a list."""
 
+_PLACES = (0.7, 0.2, 0.1)
+"""How often the best, the second and the third best configuration is varied."""
 
-@dataclass(frozen=True, slots=True)
-class Move:
-    """One rule of thumb.
+_BOLD_UNTIL, _BOLD_LEAST, _BOLD_SHARE = 12, 0.1, 0.5
+"""A variation is bold with a probability that falls from 1 to `_BOLD_LEAST` over so many scored trials; it then draws
+that share of the parameters anew."""
 
-    Attributes:
-        why: The rule, as a sentence.
-        change: (space, best configuration so far) -> the roles' new values; empty where the rule says nothing.
-    """
-
-    why: str
-    change: Callable[[SearchSpace, Base], dict[str, Value]]
+_TRIES = 40
+_WHYS = frozenset(move.why for move in MOVES)
+_RANKS = ("the best", "the second best", "the third best")
 
 
 class PriorAdvisor:
-    """Rules of thumb first, each once and for at most half of the budget (or six trials), then another advisor."""
+    """Rules of thumb: textbook moves, each once, and variations of the best configurations within the rules."""
 
-    name = "built-in rules of thumb, then Optuna's TPE (not an LLM)"
-
-    def __init__(self, then: Advisor) -> None:
-        self._then = then
+    name = "built-in rules of thumb (not an LLM)"
 
     def propose(self, request: Request) -> Advice:
-        """Returns the next moves from the best configuration so far, and `then`'s proposals when none is left."""
-        made = frozenset(t.proposal.rationale for t in request.trials if t.proposal.source == "prior")
-        room = max(_LEAST, request.n_trials // 2) - len(made)
-        proposals = _moves(request, made, count=max(0, min(room, request.count)))
-        missing = request.count - len(proposals)
-        if missing == 0:
-            return Advice(proposals)
-        advice = self._then.propose(request.after(proposals, count=missing))
-        return Advice(proposals + advice.proposals, advice.consultations)
+        """Returns `request.count` different proposals, fewer only where the space is used up.
+
+        A function of the request: chance depends on the seed and the trial's number.
+        """
+        beliefs, taken = prior_beliefs(request.spec), _taken(request)
+        moves = list(_moves(request, beliefs, taken))
+        taken += [dict(move.params) for move in moves]
+        own = [t.proposal.rationale in _WHYS for t in request.trials if t.proposal.source == "prior"]
+        made, varied = sum(own), len(own) - sum(own)
+        proposals: list[Proposal] = []
+        variator = _Variator(request, beliefs, taken)
+        while len(proposals) < request.count:
+            if moves and made - varied < _AHEAD:
+                proposals.append(moves.pop(0))
+                made += 1
+                continue
+            variation = variator.next(request.number + len(proposals))
+            if variation is None:
+                return Advice((*proposals, *moves)[: request.count])
+            proposals.append(variation)
+            varied += 1
+        return Advice(tuple(proposals))
 
 
-def _moves(request: Request, made: frozenset[str], count: int) -> tuple[Proposal, ...]:
-    space = request.space
-    base = _base(request)
+def _taken(request: Request) -> list[dict[str, Value]]:
+    """Returns what was tried, runs, or was refused for good."""
+    space, rng = request.space, random.Random(0)
     # Trial 0 may lack a parameter that has no value in the config; filled up, it can be compared.
-    taken = [_complete(space, trial.params) or dict(trial.params) for trial in request.trials]
-    found: list[Proposal] = []
-    for move in _RULES:
-        if len(found) == count:
-            break
-        if move.why in made:
-            continue
-        changes = {p.name: v for role, v in move.change(space, base).items() if (p := space.by_role(role)) is not None}
-        params = _complete(space, {**base, **changes})
-        if changes and params is not None and not any(space.alike(params, tried) for tried in taken):
-            taken.append(params)
-            found.append(Proposal(params, move.why, "prior"))
-    return tuple(found)
+    tried = [
+        completed(space, t.params, {}, rng) if t.proposal.source == "default" else dict(t.params)
+        for t in request.trials
+    ]
+    return tried + [dict(r.proposal.params) for r in request.rejected if r.rule != "crowded"]
 
 
-def _base(request: Request) -> dict[str, Value]:
-    best = next(iter(request.ranked), None)
-    values = dict(best.params) if best is not None else request.space.defaults()
-    # The user's own value may lie outside the bounds that he gave: no rule can move from there.
-    return {name: value for name, value in values.items() if request.space[name].check(value) is None}
+def _moves(request: Request, beliefs: Mapping[str, Belief], taken: Sequence[dict[str, Value]]) -> tuple[Proposal, ...]:
+    past = [t.proposal.rationale for t in request.trials if t.proposal.source == "prior"]
+    refused = [r.proposal.rationale for r in request.rejected if r.rule != "crowded"]
+    room = max(_LEAST, request.n_trials // 2) - sum(why in _WHYS for why in past)
+    best = next(iter(_ranked(request)), None)
+    base = request.space.defaults() if best is None else best.params
+    return moves_from(
+        request.space,
+        beliefs,
+        legal_part(request.space, base),
+        taken=taken,
+        made=past + refused,
+        count=max(0, min(room, request.count)),
+        parent=_number(best, request),
+    )
 
 
-def _complete(space: SearchSpace, wanted: Base) -> dict[str, Value] | None:
-    """Returns `wanted` with newly active parameters at their defaults and inactive ones left out; None if illegal."""
-    params: dict[str, Value] = {}
-    for parameter in space.parameters:
-        if not space.is_active(parameter.name, params):
-            continue
-        if parameter.name in wanted:
-            params[parameter.name] = wanted[parameter.name]
-        elif parameter.has_default and parameter.check(parameter.default) is None:
-            params[parameter.name] = parameter.default
-        elif isinstance(parameter, Categorical):
-            params[parameter.name] = parameter.choices[0]
-        elif isinstance(parameter, Float):
-            low, high = parameter.low, parameter.high
-            params[parameter.name] = (low * high) ** 0.5 if parameter.log else (low + high) / 2
-        else:
-            params[parameter.name] = parameter.low
-    return None if space.check(params) else params
+def _ranked(request: Request) -> tuple[Trial, ...]:
+    """Returns the scored trials, those of an earlier study that are legal here among them, best first."""
+    earlier = [t for t in request.earlier if not request.space.check(t.params)]
+    return request.spec.ranked((*request.trials, *earlier)) if earlier else request.ranked
 
 
-def _scale(role: str, factor: float, own: bool = False) -> Callable[[SearchSpace, Base], dict[str, Value]]:
-    """Multiplies a role's value of the best so far, or the user's own."""
-
-    def change(space: SearchSpace, base: Base) -> dict[str, Value]:
-        parameter = space.by_role(role)
-        value = None if parameter is None else base.get(parameter.name)
-        if own and parameter is not None and parameter.has_default:
-            value = parameter.default
-        if not isinstance(parameter, Float) or isinstance(value, (bool, str, type(None))) or not value:
-            return {}
-        return {role: float(f"{value * factor:.3g}")}
-
-    return change
+def _number(trial: Trial | None, request: Request) -> int | None:
+    """Returns the number of a trial of this study, None for one of an earlier study."""
+    return trial.number if trial is not None and any(trial is own for own in request.trials) else None
 
 
-def _onward(space: SearchSpace, base: Base) -> dict[str, Value]:
-    """Moves the rate by another factor of 3 away from the user's own, if the best so far has left that."""
-    parameter = space.by_role("lr")
-    if not isinstance(parameter, Float) or not isinstance(parameter.default, float):
-        return {}
-    value = base.get(parameter.name)
-    if not isinstance(value, float) or value == parameter.default:
-        return {}
-    return _scale("lr", 3 if value > parameter.default else 1 / 3)(space, base)
+class _Variator:
+    """Makes variations that differ from what is there and from each other."""
 
+    def __init__(self, request: Request, beliefs: Mapping[str, Belief], taken: list[dict[str, Value]]) -> None:
+        self._request, self._beliefs, self._taken = request, beliefs, taken
+        ranked = _ranked(request)
+        self._bases: tuple[Trial | None, ...] = ranked[: len(_PLACES)] or (None,)
+        self._bold = max(_BOLD_LEAST, 1 - len(ranked) / _BOLD_UNTIL)
 
-def _set(**values: Value) -> Callable[[SearchSpace, Base], dict[str, Value]]:
-    """Sets roles; says nothing where the first role is absent or cannot take its value."""
+    def next(self, number: int) -> Proposal | None:
+        """Returns the variation for a trial's number; None where the space is used up."""
+        space = self._request.space
+        rng = random.Random(f"{self._request.spec.seed}/{number}/prior")
+        for _ in range(_TRIES):
+            place = rng.choices(range(len(self._bases)), _PLACES[: len(self._bases)])[0]
+            proposal = self._bolder(rng) if rng.random() < self._bold else self._nearby(place, rng)
+            if proposal is not None:
+                return proposal
+        for again in range(_TRIES):
+            drawn = draw(space, self._request.spec.seed, number, f"prior/{again}")
+            if self._is_new(drawn):
+                return Proposal(drawn, "Everything near the best was tried: a draw from the whole space.", "prior")
+        left = next(filter(self._is_new, configurations(space)), None)
+        return None if left is None else Proposal(left, "One of the last that nobody has tried.", "prior")
 
-    def change(space: SearchSpace, base: Base) -> dict[str, Value]:
-        role, value = next(iter(values.items()))
-        parameter = space.by_role(role)
-        return {} if parameter is None or parameter.check(value) is not None else dict(values)
+    def _bolder(self, rng: random.Random) -> Proposal | None:
+        base = self._bases[0]
+        parent = self._values(base)
+        child = redrawn(self._request.space, parent, self._beliefs, rng, _BOLD_SHARE)
+        changes = differences(child, parent, self._request.space)
+        why = f"Away from {self._whose(base, 0)} in many respects at once, each as the rules believe: {changes}."
+        return self._proposal(child, why, "explore", base)
 
-    return change
+    def _nearby(self, place: int, rng: random.Random) -> Proposal | None:
+        space, beliefs, base = self._request.space, self._beliefs, self._bases[place]
+        parent = self._values(base)
+        child = perturbed(space, parent, beliefs, rng)
+        if child is None:
+            return None
+        child = completed(space, {**child, **companions(self._request.spec, parent, child)}, beliefs, rng)
+        changed = [name for name in child if name not in parent or parent[name] != child[name]]
+        told = next((beliefs[name].why for name in changed if name in beliefs), "none; a step to either side.")
+        why = f"A variation of {self._whose(base, place)}: {differences(child, parent, space)}. The rule: {told}"
+        return self._proposal(child, why, "exploit", base)
 
+    def _proposal(self, child: dict[str, Value], why: str, intent: str, base: Trial | None) -> Proposal | None:
+        if not self._is_new(child):
+            return None
+        return Proposal(child, why, "prior", intent=intent, parent=_number(base, self._request))
 
-def _both(*changes: Callable[[SearchSpace, Base], dict[str, Value]]) -> Callable[[SearchSpace, Base], dict[str, Value]]:
-    """Joins changes; says nothing unless the first one speaks."""
+    def _is_new(self, params: Mapping[str, Value]) -> bool:
+        if any(self._request.space.alike(params, tried) for tried in self._taken):
+            return False
+        self._taken.append(dict(params))
+        return True
 
-    def change(space: SearchSpace, base: Base) -> dict[str, Value]:
-        if not changes[0](space, base):
-            return {}
-        return {role: value for part in changes for role, value in part(space, base).items()}
+    def _values(self, base: Trial | None) -> dict[str, Value]:
+        return self._request.space.defaults() if base is None else dict(base.params)
 
-    return change
-
-
-_RULES = (
-    Move(
-        "Recompute BatchNorm's statistics in each epoch: on little data the running ones lag behind the weights.",
-        _set(bn_mode="recalibrate"),
-    ),
-    Move("A third of your learning rate: does it overshoot?", _scale("lr", 1 / 3, own=True)),
-    Move("Three times your learning rate: is it too timid?", _scale("lr", 3, own=True)),
-    Move("The best so far has another learning rate than yours: further in that direction.", _onward),
-    Move(
-        "Unfreeze only the last third and the head: a good default for medium data, and cheaper.",
-        _set(freeze_strategy="gradual_unfreeze", lr_layer_decay=1.0, l2sp_regularization=False),
-    ),
-    Move(
-        "Let early layers move less (layer decay 0.75), which tolerates a higher rate at the head.",
-        _set(lr_layer_decay=0.75),
-    ),
-    Move(
-        "Train the head alone at ten times the rate: safest on little data, and the cheapest.",
-        _both(_set(freeze_strategy="head_only"), _scale("lr", 10)),
-    ),
-    Move(
-        "Keep BatchNorm's loaded statistics, which rest on far more images, with a third of the rate.",
-        _both(_set(bn_mode="frozen"), _scale("lr", 1 / 3)),
-    ),
-    Move("Pull towards the loaded weights (L2-SP), against forgetting.", _set(l2sp_regularization=True)),
-    Move(
-        "Unfreeze from the head down over the first half of training, so that a raw head shakes no early layer.",
-        _set(freeze_strategy="schedule"),
-    ),
-    Move(
-        "The head alone first, then everything: a head that is no longer raw leaves the features in place.",
-        _set(freeze_strategy="lp_ft"),
-    ),
-    Move(
-        "Small additions to frozen layers (LoRA) at ten times the rate: little data cannot spoil what was loaded.",
-        _both(_set(freeze_strategy="lora"), _scale("lr", 10)),
-    ),
-    Move("Let the new head learn ten times faster than what was loaded.", _set(head_lr_mult=10.0)),
-    Move("Ten times the weight decay, against overfitting.", _scale("wd", 10)),
-    Move("The learning rate once more in the direction of the best so far.", _onward),
-    Move(
-        "Average the weights over some hundred steps, against the noise of the last ones.",
-        _set(ema_decay=0.99),
-    ),
-    Move(
-        "Raise the rate in a line over a tenth of training, so that first steps shake little.", _set(warmup_share=0.1)
-    ),
-    Move("Smooth the labels by 0.1, against overconfidence.", _set(label_smoothing=0.1)),
-    Move("Some dropout, against overfitting.", _set(dropout=0.2)),
-    Move("GELU in place of the present activation.", _set(activation="gelu")),
-)
+    def _whose(self, base: Trial | None, place: int) -> str:
+        if base is None:
+            return "your own configuration"
+        where = "" if _number(base, self._request) is not None else " of the earlier study"
+        return f"{_RANKS[place]} so far, trial {base.number}{where}"

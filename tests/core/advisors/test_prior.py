@@ -54,7 +54,7 @@ def _changed(proposal: Proposal, base: Trial) -> dict[str, object]:
 
 def _study(n_trials: int, score: object) -> list[Trial]:
     """Plays a whole study, scoring each proposal by a function of its parameters."""
-    advisor, trials = PriorAdvisor(then=RandomAdvisor()), [_baseline()]
+    advisor, trials = PriorAdvisor(), [_baseline()]
     while len(trials) < n_trials:
         request = Request(SPEC, tuple(trials), len(trials), 1, n_trials)
         (proposal,) = advisor.propose(request).proposals
@@ -122,7 +122,7 @@ def test_it_hands_over_to_the_next_advisor() -> None:
 
 def test_several_are_proposed_at_once_for_parallel_workers() -> None:
     """A request for four gets four different proposals, before any score but none is needed."""
-    advice = PriorAdvisor(then=RandomAdvisor()).propose(Request(SPEC, (Trial(0, own_configuration(SPACE)),), 1, 4, 20))
+    advice = PriorAdvisor().propose(Request(SPEC, (Trial(0, own_configuration(SPACE)),), 1, 4, 20))
     assert len({repr(dict(p.params)) for p in advice.proposals}) == 4
     assert all(len(_changed(p, _baseline())) >= 1 for p in advice.proposals)
 
@@ -158,7 +158,7 @@ def test_a_wide_space_has_moves_of_its_own() -> None:
     )
     space = SearchSpace((strategy, mult))
     start = Trial(0, own_configuration(space), Outcome(TrialState.COMPLETE, 1.0))
-    advice = PriorAdvisor(then=RandomAdvisor()).propose(Request(StudySpec("s", space), (start,), 1, 2, 20))
+    advice = PriorAdvisor().propose(Request(StudySpec("s", space), (start,), 1, 2, 20))
     assert [p.params for p in advice.proposals] == [
         {"neuropt.freeze_strategy": "schedule", "neuropt.head_lr_mult": 1.0},
         {"neuropt.freeze_strategy": "full", "neuropt.head_lr_mult": 10.0},
@@ -180,7 +180,7 @@ def test_what_any_training_can_vary_is_tried_once() -> None:
         )
     )
     start = Trial(0, own_configuration(space), Outcome(TrialState.COMPLETE, 1.0))
-    advice = PriorAdvisor(then=RandomAdvisor()).propose(Request(StudySpec("s", space), (start,), 1, 3, 20))
+    advice = PriorAdvisor().propose(Request(StudySpec("s", space), (start,), 1, 3, 20))
     plain = {"neuropt.label_smoothing": 0.0, "neuropt.warmup_share": 0.0, "neuropt.ema_decay": 0.0}
     assert [p.params for p in advice.proposals] == [
         {**plain, "neuropt.ema_decay": 0.99},
@@ -204,7 +204,7 @@ def test_strategies_of_a_wide_space_are_tried() -> None:
     rate = Float(name="lr", low=1e-5, high=0.1, log=True, default=1e-3, has_default=True, role="lr")
     space = SearchSpace((strategy, share, rank, rate))
     start = Trial(0, own_configuration(space), Outcome(TrialState.COMPLETE, 1.0))
-    advice = PriorAdvisor(then=RandomAdvisor()).propose(Request(StudySpec("s", space), (start,), 1, 4, 20))
+    advice = PriorAdvisor().propose(Request(StudySpec("s", space), (start,), 1, 4, 20))
     assert [p.params for p in advice.proposals][2:] == [
         {"neuropt.freeze_strategy": "lp_ft", "neuropt.lp_ft_share": 0.3, "lr": 1e-3},
         {"neuropt.freeze_strategy": "lora", "neuropt.lora_rank": 8, "lr": 0.01},

@@ -1,0 +1,188 @@
+"""A slate of candidates and the judge over it: what is a duplicate, what is hopeless, what is most worth a trial."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from neuropt_core.advice import Request
+from neuropt_core.advisors.likeness import Array, Ruler
+from neuropt_core.advisors.model import Judgement, Model
+from neuropt_core.space import Value
+from neuropt_core.trial import Predicted, Trial, TrialState
+
+LEAST = 3
+"""With fewer results nothing is said of a candidate but whether it is a duplicate."""
+
+_DECILE = 1.2816
+_BAD, _STOPPED = 0.9, 0.75
+_ALIKE = 0.011
+Params = Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is expected of one candidate.
+
+    Attributes:
+        worth: The expected improvement on the best so far, in normal scores, weighed by the chance of failing and, in a
+            study that looks at the cost, by the seconds; 0 or more.
+        hopeless: Why it is not worth a trial, in words; "" if it may be.
+        predicted: The score that is expected, as quantiles of the scores so far; None for several objectives.
+        rank: The place that is expected among the trials so far, from 1.
+    """
+
+    worth: float
+    hopeless: str = ""
+    predicted: Predicted | None = None
+    rank: int = 0
+
+
+class Judge:
+    """What the trials of a request say of candidates. Knows nothing of who proposes them."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.ruler = Ruler(request.space)
+        self.known: tuple[Params, ...] = tuple(t.params for t in request.trials)
+        self._told = results(request)
+
+    @property
+    def ready(self) -> bool:
+        """Whether there are enough results to judge by."""
+        return len(self._told) >= LEAST
+
+    def twins(self, candidates: Sequence[Params], distance: float, taken: Sequence[Params] = ()) -> list[int | None]:
+        """Returns for each candidate the place, among the trials and then `taken`, of what it repeats; None if new.
+
+        Args:
+            candidates: The configurations to look at.
+            distance: Nearer than this, by Gower's distance, is a repetition; so is what is `alike` in the space.
+            taken: Configurations that are about to be tried.
+        """
+        others = [*self.known, *taken]
+        if not others or not candidates:
+            return [None for _ in candidates]
+        gaps = self.ruler.distances(self.ruler.places(candidates), self.ruler.places(others))
+        found: list[int | None] = []
+        for params, row in zip(candidates, gaps, strict=True):
+            place = int(row.argmin())
+            if row[place] >= distance:
+                # What is alike differs by less than a hundredth in each parameter, so by less than that on the whole.
+                near = (int(i) for i in np.flatnonzero(row < _ALIKE))
+                found.append(next((i for i in near if self.request.space.alike(params, others[i])), None))
+            else:
+                found.append(place)
+        return found
+
+    def verdicts(self, candidates: Sequence[Params]) -> list[Verdict]:
+        """Returns one verdict a candidate; of equal worth, nothing known, where there are too few results."""
+        if not self.ready or not candidates:
+            return [Verdict(0.0) for _ in candidates]
+        judged = self._model.judge(candidates)
+        failing = self._failing(candidates)
+        worth = judged.improvement * (1 - failing) / self._cost(candidates)
+        return [self._verdict(judged, i, float(worth[i]), float(failing[i])) for i in range(len(candidates))]
+
+    def spread(self, one: Params, others: Sequence[Params]) -> float:
+        """Returns how far a configuration is from the nearest of `others`, 1 without any."""
+        return self.ruler.nearest(one, others)[1]
+
+    def _verdict(self, judged: Judgement, place: int, worth: float, failing: float) -> Verdict:
+        mean, sd = float(judged.mean[place]), float(judged.sd[place])
+        hopeless = ""
+        if failing > 0.5:
+            hopeless = f"trials like it failed: {failing:.0%} likely to fail"
+        elif mean - sd > 0:
+            hopeless = f"even an optimistic guess (mean - sd) is worse than the median of {len(self._told)} results"
+        model, sign = self._model, 1.0 if self.request.spec.direction == "minimize" else -1.0
+        rank = 1 + int((model.losses < model.quantile(mean)).sum())
+        if not self._plain:
+            return Verdict(worth, hopeless, None, rank)
+        ends = sorted(sign * model.quantile(mean + z * sd) for z in (-_DECILE, 0.0, _DECILE))
+        return Verdict(worth, hopeless, Predicted(*ends), rank)
+
+    @property
+    def _plain(self) -> bool:
+        return plain(self.request)
+
+    @functools.cached_property
+    def _model(self) -> Model:
+        configurations, losses = [p for p, _ in self._told], [loss for _, loss in self._told]
+        model = Model(self.ruler, configurations, losses)
+        running = [t.params for t in self.request.trials if t.state is TrialState.RUNNING]
+        if not running:
+            return model
+        # Those that run are taken for what the model expects of them, so that the next one looks elsewhere ("kriging
+        # believer": Ginsbourger, Le Riche and Carraro 2010, section 3.2).
+        believed = [model.quantile(float(mean)) for mean in model.judge(running).mean]
+        return Model(self.ruler, [*configurations, *running], [*losses, *believed])
+
+    def _failing(self, candidates: Sequence[Params]) -> Array:
+        """Returns the chance of each candidate to fail: the same process over the failures, 0 where there are few."""
+        ended = [t for t in self.request.trials if t.teaches]
+        failed = [1.0 if t.state is TrialState.FAIL else 0.0 for t in ended]
+        if sum(failed) < 2 or sum(failed) == len(failed):
+            return np.zeros(len(candidates))
+        model = Model(self.ruler, [t.params for t in ended], failed)
+        high, low = (float(x) for x in (model.scores.max(), model.scores.min()))
+        found: Array = np.clip((model.judge(candidates).mean - low) / (high - low), 0.0, 1.0)
+        return found
+
+    def _cost(self, candidates: Sequence[Params]) -> Array:
+        """Returns what each candidate costs, to be divided by: seconds ** (share of the budget that is left).
+
+        The exponent cools from 1 to 0, so that late trials go for the score (Lee et al. 2020, arXiv:2003.10870, CArBO).
+        """
+        timed = [
+            t for t in self.request.trials if t.outcome is not None and t.value is not None and t.outcome.seconds > 0
+        ]
+        if not self.request.spec.cost_aware or len(timed) < LEAST:
+            return np.ones(len(candidates))
+        seconds = [t.outcome.seconds for t in timed if t.outcome is not None]
+        model = Model(self.ruler, [t.params for t in timed], seconds)
+        expected = [model.quantile(float(mean)) for mean in model.judge(candidates).mean]
+        left = max(0.0, 1 - self.request.number / self.request.n_trials)
+        return np.array([(max(e, 1e-9) / (max(seconds) or 1.0)) ** left for e in expected])
+
+
+def plain(request: Request) -> bool:
+    """Tells whether a study's score is one number that is all that counts."""
+    return not request.spec.further and not request.spec.constraints
+
+
+def results(request: Request) -> list[tuple[Params, float]]:
+    """Returns each configuration that has ended with its loss, less being better.
+
+    A failure counts as the 90th percentile of the scores, a trial that was stopped early as the 75th: what is told must
+    push away without a false magnitude. A configuration that ran several times counts once, with its mean. Of several
+    objectives, or under constraints, the loss is the place in the study's own order.
+    """
+    scored = request.ranked
+    if not scored:
+        return []
+    sign = 1.0 if request.spec.direction == "minimize" else -1.0
+    losses = {
+        t.number: sign * t.value if plain(request) else float(i) for i, t in enumerate(scored) if t.value is not None
+    }
+    ordered = sorted(losses.values())
+    for trial in request.trials:
+        if trial.number not in losses and trial.teaches:
+            losses[trial.number] = _quantile(ordered, _BAD if trial.state is TrialState.FAIL else _STOPPED)
+    found: dict[tuple[tuple[str, str], ...], list[tuple[Trial, float]]] = {}
+    for trial in request.trials:
+        if trial.number in losses:
+            key = tuple((name, repr(value)) for name, value in sorted(trial.params.items()))
+            found.setdefault(key, []).append((trial, losses[trial.number]))
+    return [(same[0][0].params, math.fsum(loss for _, loss in same) / len(same)) for same in found.values()]
+
+
+def _quantile(ordered: Sequence[float], share: float) -> float:
+    place = share * (len(ordered) - 1)
+    below = int(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (place - below) * (ordered[above] - ordered[below])
