@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from neuropt_core.errors import StudyError
 from neuropt_core.files import append_line, read_lines
+
+
+@contextmanager
+def many_objects() -> Iterator[None]:
+    """Puts garbage collection off while many objects are made that will all be kept.
+
+    The collector walks over all of them again and again as they grow: half of the time that a resume of 10,000 trials
+    took.
+    """
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 class Journal:
@@ -38,7 +56,9 @@ class Journal:
             ) from None
         path.touch()
         try:
-            _, torn = read_lines(path)
+            self._read: list[dict[str, Any]] | None
+            with many_objects():
+                self._read, torn = read_lines(path)
         except ValueError as error:
             self.close()
             raise StudyError(str(error), mend="Mend or move the journal; nothing was launched.") from None
@@ -52,11 +72,14 @@ class Journal:
         Raises:
             OSError: The disk is full or gone; the study must not act on the record.
         """
+        self._read = None
         append_line(self.path, dict(record), sync=True)
 
     def records(self) -> list[dict[str, Any]]:
         """Returns all records in order."""
-        return read_lines(self.path)[0]
+        # Reading took half of a long study's resume: what was read to find a torn line is handed out once, not kept.
+        read, self._read = self._read, None
+        return read_lines(self.path)[0] if read is None else read
 
     def close(self) -> None:
         """Gives the lock back."""

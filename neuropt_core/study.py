@@ -8,7 +8,7 @@ from typing import Any
 from neuropt_core.advice import Advice, Consultation, Rejection, Request
 from neuropt_core.card import SpaceCard
 from neuropt_core.errors import StudyError
-from neuropt_core.journal import Journal
+from neuropt_core.journal import Journal, many_objects
 from neuropt_core.spec import StudySpec
 from neuropt_core.trial import Outcome, Proposal, Trial
 
@@ -24,6 +24,7 @@ class Study:
         """
         self._journal = journal
         self._trials: dict[int, Trial] = {}
+        self._in_order: tuple[Trial, ...] | None = None
         self._attempts: dict[int, int] = {}
         self._consulted: list[Consultation] = []
         self._rejected: list[Rejection] = []
@@ -37,8 +38,9 @@ class Study:
         else:
             self.spec = spec
             journal.append({"op": "study", "version": 1, "spec": spec.to_json()})
-        for record in records[1:]:
-            self._replay(record)
+        with many_objects():
+            for record in records[1:]:
+                self._replay(record)
         last = self._consulted[-1] if self._consulted else None
         number, place = len(self._trials), len(self._consulted)
         # Whoever begins again has perhaps mended the key: what failed before says nothing about the next call. And of
@@ -49,7 +51,9 @@ class Study:
     @property
     def trials(self) -> tuple[Trial, ...]:
         """All trials in the order of their numbers."""
-        return tuple(self._trials[number] for number in sorted(self._trials))
+        if self._in_order is None:  # Kept between changes: a sweep looks at all trials several times for each one.
+            self._in_order = tuple(self._trials[number] for number in sorted(self._trials))
+        return self._in_order
 
     @property
     def finished(self) -> tuple[Trial, ...]:
@@ -138,6 +142,7 @@ class Study:
 
     def _replay(self, record: dict[str, Any]) -> None:
         number = record.get("number", -1)
+        self._in_order = None
         if record["op"] == "ask":
             self._trials[number] = Trial(number, Proposal.from_json(record["proposal"]))
         elif record["op"] == "consult":

@@ -69,7 +69,7 @@ class Adviser:
         return Advice(tuple(proposals))
 
     def card(self, request: Request) -> Advice:
-        """Returns the first six proposals as the portfolio of a space card, without beliefs; nothing where it is dead."""
+        """Returns six proposals as the portfolio of a space card, without beliefs; nothing where it is dead."""
         portfolio = self.propose(replace(request, count=6)).proposals
         return Advice((), card=SpaceCard("llm", portfolio=portfolio) if portfolio else None)
 

@@ -130,7 +130,7 @@ class GateConf:
     slate: int = 3
     """How many candidates are asked for a free place."""
     distance: float = 0.02
-    """Two configurations nearer than this (Gower's distance, 0 to 1) are duplicates."""
+    """Two configurations that differ in no parameter by this share of its range are duplicates."""
     veto: bool = True
     """Whether a model of the scores may refuse a candidate as hopeless."""
 

@@ -28,7 +28,7 @@ class GateSettings:
         warmup: Trials before the gate opens, trial 0 among them; None takes `search.warmup`.
         share: The bounds of the adviser's share after that.
         slate: How many candidates are asked for a free place.
-        distance: Configurations nearer than this, by Gower's distance, are duplicates.
+        distance: Configurations that differ in no parameter by this share of its range are duplicates.
         veto: Whether a model of the scores may refuse a candidate as hopeless.
     """
 

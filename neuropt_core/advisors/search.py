@@ -35,7 +35,7 @@ class Search:
     Args:
         prior: Rules of thumb and variations of the best.
         surrogate: Optuna's sampler.
-        distance: Configurations nearer than this, by Gower's distance, are duplicates.
+        distance: Configurations that differ in no parameter by this share of its range are duplicates.
         sizes: How many candidates the judge is shown.
     """
 

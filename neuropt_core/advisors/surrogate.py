@@ -1,134 +1,151 @@
-"""The surrogate: Optuna's TPE, rebuilt from the history at every request."""
+"""The surrogate: Optuna's samplers, asked what to try next on the whole history, behind one adapter."""
 
 from __future__ import annotations
 
-import random
-import statistics
-import warnings
-from collections.abc import Mapping
-
-import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.trial import TrialState as OptunaState
+from collections.abc import Mapping, Sequence
 
 from neuropt_core.advice import Advice, Request
+from neuropt_core.advisors import _gp
+from neuropt_core.advisors._cost import log_seconds, timed
+from neuropt_core.advisors._optuna import History, gp, seed_of, study_on, suggestion, tpe
+from neuropt_core.advisors._tpe import TpeTrials
 from neuropt_core.advisors.chance import differences, draw
-from neuropt_core.space import Categorical, Float, Int, Parameter, SearchSpace, Value
-from neuropt_core.trial import Proposal, Trial, TrialState
+from neuropt_core.errors import ConfigError
+from neuropt_core.space import Value
+from neuropt_core.trial import Proposal, Trial
 
+KINDS = ("auto", "tpe", "gp")
 _STARTUP = 5
-_TRIES = 10
+"""Configurations that must have come to something before TPE does more than draw at random. Optuna's default is 10; a
+study's first trials are the user's configuration, a portfolio and an even spread, which teach more than chance."""
+_TRIES, _DRAWS = 10, 100
+_CANDIDATES = 4
 
 
 class SurrogateAdvisor:
-    """TPE with the tree of conditions taken into account and running trials avoided.
+    """Optuna's TPE, or its Gaussian process where that is of use, as a function of the request.
 
-    Source: Bergstra et al. 2011, "Algorithms for Hyper-Parameter Optimization"; the multivariate and grouped
-    forms are Optuna's. A trial that failed is told with the running 90th percentile of the scores, which keeps
-    the sampler away from it without teaching it a false magnitude.
+    Source: Bergstra et al. 2011, "Algorithms for Hyper-Parameter Optimization" (TPE); the multivariate form is that of
+    Falkner et al. 2018, "BOHB" (section 3.3), the grouped one for conditions is Optuna's. Running trials count as bad
+    ones (the constant liar). The Gaussian process is Optuna's ``GPSampler``: log expected improvement (Ament et al.
+    2023), over trials that run as well. What is told of failures, stopped trials and constraints: `_tpe.TpeTrials`.
+
+    An instance keeps Optuna's trials between requests, so that a long study costs no more than Optuna's own sampler;
+    a fresh one answers the same.
     """
 
-    name = "Optuna's TPE (not an LLM)"
+    def __init__(self, kind: str = "auto") -> None:
+        """Takes the sampler's kind.
+
+        Args:
+            kind: ``tpe``; ``gp``, which stands back for TPE where it cannot be used; or ``auto``, which takes the
+                Gaussian process for at most 20 numeric parameters without conditions, from 15 to 200 trials, where
+                torch and scipy are installed and one score without regard to cost is asked for.
+
+        Raises:
+            ConfigError: The kind is none of these.
+        """
+        if kind not in KINDS:
+            raise ConfigError("hydra.sweeper.surrogate", f"must be one of {', '.join(KINDS)}", got=kind)
+        self.name = "Optuna's TPE (not an LLM)" if kind == "tpe" else "Optuna's TPE or GP (not an LLM)"
+        self._kind = kind
+        self._kept: TpeTrials | None = None
+
+    def left_out(self, request: Request) -> int:
+        """Returns how many trials of the warm start do not fit this study's space."""
+        return self._up_to_date(request).warm.left_out
 
     def propose(self, request: Request) -> Advice:
-        """Returns `request.count` proposals; a function of the request, chance included."""
-        study = _rebuild(request)
-        taken = [dict(trial.params) for trial in request.trials]
-        best = next(iter(request.ranked), None)
-        proposals = []
+        """Returns `request.count` proposals, unlike all trials unless the space is used up."""
+        told = self._up_to_date(request)
+        by_gp = self._takes_gp(request, told)
+        running = [t for t in request.trials if t.outcome is None]
+        if by_gp:
+            trials = _gp.gp_trials(request.spec, told.ledger, told.earlier_told, running)
+        else:
+            trials = told.view(request.trials)
+        history = History(request.spec.directions, trials)
+        taken = [t.params for t in running]
+        proposals: list[Proposal] = []
         for number in range(request.number, request.number + request.count):
-            params = _ask(study, request.space, taken)
-            if params is None:
-                params = draw(request.space, request.spec.seed, number)
-            taken.append(params)
-            proposals.append(Proposal(params, _rationale(params, best, request), "surrogate"))
+            history.begin(number)
+            params = _next(request, told, history, number, taken, by_gp)
+            proposal = _proposal(params, request, told, number, taken, "GP" if by_gp else "TPE")
+            taken.append(proposal.params)
+            proposals.append(proposal)
+            history.begin(number)
+            history.add(told.running(Trial(number, proposal)))
         return Advice(tuple(proposals))
 
+    def _up_to_date(self, request: Request) -> TpeTrials:
+        kept = self._kept
+        if kept is None or kept.spec != request.spec or kept.earlier != request.earlier:
+            kept = self._kept = TpeTrials(request.spec, request.earlier)
+        kept.update(request.trials)
+        return kept
 
-def _rationale(params: Mapping[str, Value], best: Trial | None, request: Request) -> str:
+    def _takes_gp(self, request: Request, told: TpeTrials) -> bool:
+        if self._kind == "tpe" or not _gp.fits(request.space) or not _gp.installed():
+            return False
+        plain = len(request.spec.directions) == 1 and not request.spec.cost_aware
+        if self._kind == "auto" and not plain:
+            return False
+        return _gp.enough(told.ledger.scored, len(told.ledger.entries) + len(told.earlier_told))
+
+
+def _next(
+    request: Request, told: TpeTrials, history: History, number: int, taken: Sequence[Mapping[str, Value]], by_gp: bool
+) -> dict[str, Value] | None:
+    """Returns a configuration that nobody has tried, or None after some tries (a small space may be used up)."""
+    seed = seed_of(request.spec.seed, number)
+    study = study_on(history, gp(seed) if by_gp else tpe(seed, _STARTUP))
+    known = timed(told.ledger.entries.values()) if request.spec.cost_aware else ()
+    wanted = _CANDIDATES if known else 1
+    found: list[dict[str, Value]] = []
+    for _ in range(_TRIES):
+        params = suggestion(study, request.space)
+        if not _is_tried(params, request, told, taken):
+            found.append(params)
+        if len(found) == wanted:
+            break
+    if not known:
+        return next(iter(found), None)
+    return min(found, key=lambda params: log_seconds(params, known, request.space), default=None)
+
+
+def _is_tried(
+    params: Mapping[str, Value], request: Request, told: TpeTrials, taken: Sequence[Mapping[str, Value]]
+) -> bool:
+    return told.ledger.tried.has_like(params) or any(request.space.alike(params, other) for other in taken)
+
+
+def _proposal(
+    params: dict[str, Value] | None,
+    request: Request,
+    told: TpeTrials,
+    number: int,
+    taken: Sequence[Mapping[str, Value]],
+    by: str,
+) -> Proposal:
+    if params is not None:
+        return Proposal(params, _rationale(params, told, request, by), "surrogate")
+    for salt in range(_DRAWS):
+        drawn = draw(request.space, request.spec.seed, number, f"surrogate {salt}")
+        if not _is_tried(drawn, request, told, taken):
+            why = f"Random draw: all that Optuna's {by} proposed was tried before."
+            return Proposal(drawn, why, "random", stands_in_for="surrogate")
+    why = f"A repeat, drawn at random: neither Optuna's {by} nor {_DRAWS} draws found what was not tried before."
+    return Proposal(drawn, why, "random", stands_in_for="surrogate")
+
+
+def _rationale(params: Mapping[str, Value], told: TpeTrials, request: Request, by: str) -> str:
+    best, scored = told.ledger.best, told.ledger.scored
     if best is None:
         return "Random draw by Optuna's TPE, which has no scored trial to learn from yet."
-    scored = len(request.ranked)
-    how = f"Optuna's TPE on {scored} scored trials" if scored >= _STARTUP else "Random draw while TPE warms up"
-    changes = differences(params, best.params, request.space)
-    return f"{how}; against the best, trial {best.number}, it changes {changes}."
-
-
-def _rebuild(request: Request) -> optuna.Study:
-    # Optuna's sampler takes a whole number as its seed; this one depends on the study and the trial alone.
-    seed = random.Random(f"{request.spec.seed}/{request.number}").getrandbits(32)
-    with warnings.catch_warnings():
-        # `group` is what makes TPE see conditions; Optuna has called it experimental since 2.8.
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler = optuna.samplers.TPESampler(
-            n_startup_trials=_STARTUP, multivariate=True, group=True, constant_liar=True, seed=seed
-        )
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        study = optuna.create_study(sampler=sampler, direction=request.spec.direction)
-    finally:
-        optuna.logging.set_verbosity(level)
-    distributions = {p.name: _distribution(p) for p in request.space.parameters}
-    bad = _percentile_90(request)
-    for trial in request.trials:
-        # The user's own configuration may lie outside the space, or lack a parameter: TPE cannot hold that.
-        if not request.space.check(trial.params):
-            study.add_trial(_frozen(trial, distributions, bad))
-    return study
-
-
-def _frozen(trial: Trial, distributions: Mapping[str, BaseDistribution], bad: float | None) -> optuna.trial.FrozenTrial:
-    own = {name: distributions[name] for name in trial.params}
-    value = bad if trial.value is None else trial.value
-    if trial.state is TrialState.RUNNING or value is None:
-        return optuna.trial.create_trial(state=OptunaState.RUNNING, params=dict(trial.params), distributions=own)
-    return optuna.trial.create_trial(value=value, params=dict(trial.params), distributions=own)
-
-
-def _percentile_90(request: Request) -> float | None:
-    scores = [t.value for t in request.ranked if t.value is not None]
-    if len(scores) < 2:
-        return scores[0] if scores else None
-    # `ranked` is best first whatever the direction, so the 90th percentile of badness lies near its end.
-    deciles = statistics.quantiles(scores, n=10, method="inclusive")
-    return deciles[-1] if request.spec.direction == "minimize" else deciles[0]
-
-
-def _ask(study: optuna.Study, space: SearchSpace, taken: list[dict[str, Value]]) -> dict[str, Value] | None:
-    """Returns a configuration that nobody has tried, or None after some tries (a small space may be used up)."""
-    for _ in range(_TRIES):
-        trial = study.ask()
-        params: dict[str, Value] = {}
-        for parameter in space.parameters:
-            if space.is_active(parameter.name, params):
-                params[parameter.name] = _suggest(trial, parameter)
-        if not any(space.alike(params, tried) for tried in taken):
-            return params
-    return None
-
-
-def _suggest(trial: optuna.Trial, parameter: Parameter) -> Value:
-    if isinstance(parameter, Categorical):
-        value: Value = trial.suggest_categorical(parameter.name, list(parameter.choices))
-        return value
-    if isinstance(parameter, Float):
-        number = trial.suggest_float(parameter.name, parameter.low, parameter.high, log=parameter.log)
-        # Four digits are what a reader can compare; the bounds stay inside.
-        rounded = float(f"{number:.4g}")
-        return rounded if parameter.low <= rounded <= parameter.high else number
-    high = _highest(parameter)
-    return int(trial.suggest_int(parameter.name, parameter.low, high, step=parameter.step, log=parameter.log))
-
-
-def _distribution(parameter: Parameter) -> BaseDistribution:
-    if isinstance(parameter, Categorical):
-        return CategoricalDistribution(parameter.choices)
-    if isinstance(parameter, Float):
-        return FloatDistribution(parameter.low, parameter.high, log=parameter.log)
-    return IntDistribution(parameter.low, _highest(parameter), parameter.log, parameter.step)
-
-
-def _highest(parameter: Int) -> int:
-    # Optuna wants the upper bound on the grid of the steps.
-    return parameter.low + (parameter.high - parameter.low) // parameter.step * parameter.step
+    how = f"Optuna's {by} on {scored} scored trials" if scored >= _STARTUP else "Random draw while TPE warms up"
+    goals = len(request.spec.directions)
+    what = "best" if goals == 1 else "best in the first objective"
+    how = how if goals == 1 else f"{how} with {goals} objectives"
+    return (
+        f"{how}; against the {what}, trial {best.number}, it changes {differences(params, best.params, request.space)}."
+    )

@@ -27,6 +27,7 @@ class Scene:
         overrides: Trial number -> the overrides that make its configuration.
         advisor: The advisor's name, in words that say whether it is an LLM.
         spent: What the LLM has cost so far.
+        importance: The share of each parameter in what made trials good, the greatest first; empty while not known.
     """
 
     spec: StudySpec
@@ -37,6 +38,7 @@ class Scene:
     overrides: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     advisor: str = ""
     spent: Spent = field(default_factory=Spent)
+    importance: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def best(self) -> Trial | None:

@@ -31,7 +31,7 @@ LEVELS = {
 PORCH = 7
 LEAVES = {
     "torch": ("neuropt_core/nn/",),
-    "optuna": ("neuropt_core/advisors/surrogate.py",),
+    "optuna": tuple(f"neuropt_core/advisors/{name}.py" for name in ("_optuna", "_tpe", "_gp", "importance")),
     "wandb": ("neuropt_core/sinks/_wandb_child.py",),
     "anthropic": ("neuropt_core/llm/anthropic.py",),
     "openai": ("neuropt_core/llm/openai.py",),

@@ -1,0 +1,107 @@
+"""The search that needs no LLM."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from spaces import MIXED, spaces, study
+
+from neuropt_core.advice import Request, own_configuration
+from neuropt_core.advisors.chance import RandomAdvisor
+from neuropt_core.advisors.prior import PriorAdvisor
+from neuropt_core.advisors.search import Search, keeps_up, warmup
+from neuropt_core.advisors.surrogate import SurrogateAdvisor
+from neuropt_core.space import Categorical, SearchSpace, Value
+from neuropt_core.spec import StudySpec
+from neuropt_core.trial import Failure, Outcome, Trial, TrialState
+
+
+def _search() -> Search:
+    return Search(PriorAdvisor(), SurrogateAdvisor())
+
+
+def _loss(params: dict[str, Value]) -> float:
+    width = math.log(float(params["width"]) / 200) ** 2 / 10  # type: ignore[arg-type]
+    return abs(math.log10(float(params["lr"])) + 2.2) + float(params["dropout"]) + width  # type: ignore[arg-type]
+
+
+def test_it_finds_more_than_chance() -> None:
+    """On a bowl over five mixed parameters its best of 20 beats the best of 20 random draws on each of four seeds."""
+    for seed in range(4):
+        ours = min(t.value for t in study(_search(), _loss, 20, seed=seed) if t.value is not None)
+        chance = min(t.value for t in study(RandomAdvisor(), _loss, 20, seed=seed) if t.value is not None)
+        assert ours < chance
+
+
+@settings(max_examples=15, deadline=None)
+@given(space=spaces(), seed=st.integers(0, 9))
+def test_what_it_proposes_is_legal_and_new(space: SearchSpace, seed: int) -> None:
+    """Every proposal is in the space and unlike all before it, until a small space is used up."""
+    trials = study(
+        _search(), lambda params: float(sum(map(hash, map(str, params.values()))) % 97), 10, space, seed=seed
+    )
+    for i, trial in enumerate(trials):
+        assert not any(space.alike(trial.params, other.params) for other in trials[:i])
+
+
+def test_a_used_up_space_ends_it() -> None:
+    """Where every configuration was tried nothing is proposed, rather than something twice."""
+    space = SearchSpace((Categorical(name="a", choices=(1, 2, 3), default=1, has_default=True),))
+    spec, search = StudySpec("s", space), _search()
+    trials = [Trial(0, own_configuration(space), Outcome(TrialState.COMPLETE, 1.0))]
+    while advice := search.propose(Request(spec, tuple(trials), len(trials), 1, 20)).proposals:
+        trials.append(Trial(len(trials), advice[0], Outcome(TrialState.COMPLETE, 1.0)))
+    assert sorted(str(t.params["a"]) for t in trials) == ["1", "2", "3"]
+
+
+def test_the_first_trials_take_turns() -> None:
+    """Before the judge decides, a rule of thumb and an even spread alternate, and each says which it is."""
+    sources = [t.proposal.source for t in study(_search(), _loss, 4)]
+    assert sources == ["default", "prior", "filler", "prior"]
+
+
+def test_a_batch_holds_different_proposals() -> None:
+    """Four at once are four different configurations, and the same four when asked again."""
+    trials = study(_search(), _loss, 8)
+    request = Request(StudySpec("s", MIXED), trials, 8, 4, 20)
+    proposals = _search().propose(request).proposals
+    assert len({str(p.params) for p in proposals}) == 4
+    assert proposals == _search().propose(request).proposals
+
+
+def test_its_picks_say_why_and_what_is_expected() -> None:
+    """A judged proposal's rationale names the model's results, and it carries an expectation to be compared."""
+    late = study(_search(), _loss, 8)[-1].proposal
+    assert "model of 7 results" in late.rationale
+    assert late.predicted is not None
+
+
+def test_failures_are_avoided() -> None:
+    """With a wall of memory over most of a range the later half of the trials runs into it far less than chance."""
+    oom = Outcome(TrialState.FAIL, failure=Failure("out_of_memory", "CUDA out of memory"))
+
+    def walled(params: dict[str, Value]) -> float | Outcome:
+        return oom if float(params["width"]) > 70 else -float(params["width"])  # type: ignore[arg-type]
+
+    states = Counter(t.state for t in study(_search(), walled, 24)[12:])
+    assert states[TrialState.FAIL] <= 5  # Chance meets it in 6 of 10; it pays to come close.
+
+
+@pytest.mark.parametrize(("n_trials", "expected"), [(1, 4), (10, 4), (30, 6), (100, 8)])
+def test_the_gate_opens_after_a_fifth(n_trials: int, expected: int) -> None:
+    """The warm-up is a fifth of the budget, from 4 to 8 trials."""
+    assert warmup(n_trials) == expected
+
+
+def test_who_falls_behind_loses_his_turns() -> None:
+    """Two results whose median rank is worse than the others' end the turns; one result does not."""
+    trials = study(_search(), _loss, 8)
+    ranked = StudySpec("s", MIXED).ranked(trials)
+    request = Request(StudySpec("s", MIXED), trials, 8, 1, 20)
+    assert not keeps_up(ranked[-2:], ranked[:2], request)
+    assert keeps_up(ranked[:2], ranked[-2:], request)
+    assert keeps_up(ranked[-1:], ranked[:2], request)
