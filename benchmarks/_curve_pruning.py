@@ -76,10 +76,26 @@ RULES: Mapping[str, Rule] = MappingProxyType({
     "auto": ours(Pruning()),
     "percentile alone": ours(Pruning(chance=0.0)),
     "extrapolation alone": ours(Pruning(percentile=0.0)),
-    "percentile 50": ours(Pruning(percentile=50.0)),
     "Optuna's median": optunas(optuna.pruners.MedianPruner(n_warmup_steps=2)),
 })  # fmt: skip
 """``auto`` is the default of ``hydra.sweeper.pruning``; two warm-up steps are its grace, a fifth of the epochs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The numbers of a replayed study.
+
+    Attributes:
+        trials: How many there were.
+        pruned: How many of them were stopped.
+        epochs: How many were trained.
+        regret: Normalised, of the best trial that ran to its end.
+    """
+
+    trials: int
+    pruned: int
+    epochs: int
+    regret: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +116,10 @@ class Replayed:
     def pruned(self) -> int:
         """How many trials were stopped."""
         return sum(trial.state is TrialState.PRUNED for trial in self.trials)
+
+    def counted(self) -> Counted:
+        """Returns the numbers alone."""
+        return Counted(len(self.trials), self.pruned, self.epochs, self.regret)
 
 
 def replay(

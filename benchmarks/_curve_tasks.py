@@ -113,8 +113,8 @@ def _fashion_finetune() -> CurveTask:
 def _digits_vit() -> CurveTask:
     levels = {
         "optimizer.lr": _RATES,
-        "optimizer.weight_decay": _DECAYS,
-        "model.dropout": _DROPOUTS,
+        "optimizer.weight_decay": (1e-2, 3e-1),
+        "model.dropout": (0.0, 0.2),
         "neuropt.label_smoothing": (0.0, 0.1),
         "neuropt.warmup_share": (0.0, 0.2),
     }

@@ -9,16 +9,19 @@ one. Prints a page and writes it. About ten minutes on one core.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import platform
 import shlex
 import statistics
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-from _curve_pruning import RULES, Replayed, replay
+from _curve_pruning import RULES, Counted, replay
 from _curves import Task, load, names, pairs
 from _tables.arms import ARMS, REFERENCE
 from _tables.ratios import ratio
@@ -33,32 +36,52 @@ PROPOSERS: Mapping[str, Callable[[], Advisor]] = {"random": RandomAdvisor, "keyl
 _RESULTS = Path(__file__).parent / "results"
 
 
-def search(arms: Iterable[str], seeds: int, n_trials: int, tell: Callable[[str], None]) -> dict[Key, Kept]:
-    """Runs studies without pruning, with the engine of `tables.py`."""
-    kept = {}
-    for task in names():
-        for arm in arms:
-            for seed in range(seeds):
-                key = Key(arm, task, seed, 1, n_trials)
-                kept[key] = run_one(key, ARMS[arm], load)  # type: ignore[arg-type]
-            tell(f"{task}: {arm}")
-    return kept
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Studies that differ in nothing but their seed.
+
+    Attributes:
+        task: The name of the task.
+        arm: One of `ARMS`; with a rule one of `PROPOSERS`.
+        seeds: How many, from 0.
+        n_trials: The budget of each.
+        rule: One of `RULES`, or "" for a study without pruning, run by the engine of `tables.py`.
+        equal: Whether to go on until the epochs of `n_trials` whole trials are spent.
+    """
+
+    task: str
+    arm: str
+    seeds: int
+    n_trials: int
+    rule: str = ""
+    equal: bool = False
+
+    def search(self) -> dict[Key, Kept]:
+        """Runs the studies without pruning."""
+        keys = [Key(self.arm, self.task, seed, 1, self.n_trials) for seed in range(self.seeds)]
+        return {key: run_one(key, ARMS[self.arm], load) for key in keys}  # type: ignore[arg-type]
+
+    def prune(self) -> dict[Key, Counted]:
+        """Replays the studies with the rule; the arm of their keys is ``proposer/rule``."""
+        task, found = load(self.task), {}
+        epochs = self.n_trials * task.epochs if self.equal else None
+        for seed in range(self.seeds):
+            run = replay(
+                task, PROPOSERS[self.arm](), RULES[self.rule], seed=seed, n_trials=self.n_trials, epochs=epochs
+            )
+            # The trials themselves stay in their process.
+            found[Key(f"{self.arm}/{self.rule}", self.task, seed, 1, self.n_trials)] = run.counted()
+        return found
 
 
-def prune(
-    rules: Iterable[str], seeds: int, n_trials: int, tell: Callable[[str], None], *, equal: bool
-) -> dict[Key, Replayed]:
-    """Replays studies with each rule, by ``proposer/rule`` as the arm; `equal` gives all the epochs of whole trials."""
+def run_all(jobs: Sequence[Job], processes: int, tell: Callable[[str], None]) -> dict[Job, dict[Key, Any]]:
+    """Runs jobs in some processes and returns what came of each, in the order of `jobs`."""
     found = {}
-    for name in names():
-        task = load(name)
-        for proposer, make in PROPOSERS.items():
-            for rule in rules:
-                for seed in range(seeds):
-                    key = Key(f"{proposer}/{rule}", name, seed, 1, n_trials)
-                    epochs = n_trials * task.epochs if equal else None
-                    found[key] = replay(task, make(), RULES[rule], seed=seed, n_trials=n_trials, epochs=epochs)
-                tell(f"{name}: {proposer}, {rule}{', equal epochs' if equal else ''}")
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("fork")) as pool:
+        futures = [pool.submit(job.prune if job.rule else job.search) for job in jobs]
+        for job, future in zip(jobs, futures, strict=True):
+            found[job] = future.result()
+            tell(f"{job.task}: {job.arm} {job.rule}{', equal epochs' if job.equal else ''}")
     return found
 
 
@@ -70,7 +93,7 @@ def at_least_noise(kept: Mapping[Key, Kept]) -> dict[Key, Kept]:
     }
 
 
-def as_kept(found: Mapping[Key, Replayed]) -> dict[Key, Kept]:
+def as_kept(found: Mapping[Key, Counted]) -> dict[Key, Kept]:
     """Returns replays as runs, so that `ratio` reads them."""
     return {key: Kept(key, {key.n_trials: run.regret}, {}, 0.0, 0.0) for key, run in found.items()}
 
@@ -117,12 +140,12 @@ def _mean(kept: Mapping[Key, Kept], task: str, arm: str, cut: int) -> float:
     return statistics.fmean(run.regrets[cut] for key, run in kept.items() if (key.task, key.arm) == (task, arm))
 
 
-def tell_pruning(found: Mapping[Key, Replayed], equal: Mapping[Key, Replayed], n_trials: int) -> str:
+def tell_pruning(found: Mapping[Key, Counted], equal: Mapping[Key, Counted], n_trials: int) -> str:
     """Returns saved epochs against lost regret, for all tasks and for each."""
     kept = at_least_noise(as_kept(found))
     kept_equal = at_least_noise(as_kept(equal))
-    head = ["task", "proposer / rule", "epochs saved", "trials stopped", "regret ratio", "worse by more than the noise",
-            "trials in the same epochs", "regret ratio there"]  # fmt: skip
+    head = ["task", "proposer / rule", "epochs saved", "trials stopped", "lost regret", "regret ratio",
+            "worse by more than the noise", "trials in the same epochs", "regret ratio there"]  # fmt: skip
     rows = []
     for task in ["", *names()]:
         for arm in dict.fromkeys(key.arm for key in found):
@@ -132,15 +155,16 @@ def tell_pruning(found: Mapping[Key, Replayed], equal: Mapping[Key, Replayed], n
             own = {key: run for key, run in found.items() if key.arm == arm and key.task.startswith(task)}
             whole = {key: found[replace(key, arm=f"{proposer}/none")] for key in own}
             saved = 1 - sum(r.epochs for r in own.values()) / sum(r.epochs for r in whole.values())
-            stopped = sum(run.pruned for run in own.values()) / sum(len(run.trials) for run in own.values())
+            stopped = sum(run.pruned for run in own.values()) / sum(run.trials for run in own.values())
+            lost = statistics.fmean(run.regret - whole[key].regret for key, run in own.items())
             worse = sum(run.regret > whole[key].regret + load(key.task).noise for key, run in own.items())
-            more = [len(run.trials) for key, run in equal.items() if key.arm == arm and key.task.startswith(task)]
+            more = [run.trials for key, run in equal.items() if key.arm == arm and key.task.startswith(task)]
             ratios = [
                 ratio(runs, arm, f"{proposer}/none", workers=1, n_trials=n_trials, cut=n_trials, family=task)
                 for runs in (kept, kept_equal)
             ]
             rows.append([task.partition("/")[2] or "all", f"{proposer} / {rule}", f"{100 * saved:.0f} %",
-                         f"{100 * stopped:.0f} %", str(ratios[0]), f"{worse} of {len(own)}",
+                         f"{100 * stopped:.0f} %", f"{lost:+.4f}", str(ratios[0]), f"{worse} of {len(own)}",
                          f"{statistics.fmean(more):.0f}", str(ratios[1])])  # fmt: skip
     return _table(head, rows)
 
@@ -153,7 +177,9 @@ _WORDS = """\
 A score is the validation loss after the last epoch, of seed 0. Regret is the score of the best trial that ran to its
 end minus the best of the grid, in units of the median configuration's; a ratio is the geometric mean over tasks and
 seeds, with its 95 % interval (bootstrap over tasks and, within them, seeds). Below 1 the arm is better. "At least the
-noise" counts a regret below the standard deviation between two seeds, measured on the best quarter, as that.
+noise" counts a regret below the standard deviation between two seeds, measured on the best quarter, as that; so do the
+ratios of pruning. "Lost regret" is the mean difference, in the same units. "The same epochs" are those of the whole
+trials without pruning.
 """
 
 
@@ -162,6 +188,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=20, help="how many, from 0")
     parser.add_argument("--trials", type=int, default=40)
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--part", nargs="+", choices=("search", "pruning"), default=["search", "pruning"])
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(SEARCHERS))
     parser.add_argument("--rules", nargs="+", choices=list(RULES), default=list(RULES))
@@ -177,12 +204,17 @@ def main() -> None:
              _WORDS, "## What was recorded\n", describe([load(name) for name in names()])]  # fmt: skip
     if "search" in options.part:
         arms = list(dict.fromkeys([REFERENCE, *options.arms]))
-        kept = search(arms, options.seeds, options.trials, tell)
+        jobs = [Job(task, arm, options.seeds, options.trials) for task in names() for arm in arms]
+        kept = {key: run for runs in run_all(jobs, options.jobs, tell).values() for key, run in runs.items()}
         parts += [f"## Search, against `{REFERENCE}`\n", tell_search(kept, options.trials)]
     if "pruning" in options.part:
         rules = list(dict.fromkeys(["none", *options.rules]))
-        found, equal = (prune(rules, options.seeds, options.trials, tell, equal=equal) for equal in (False, True))
-        parts += ["## Pruning, against the same proposer without\n", tell_pruning(found, equal, options.trials)]
+        kinds = [(task, arm, rule) for task in names() for arm in PROPOSERS for rule in rules]
+        found: tuple[dict[Key, Counted], ...] = ({}, {})
+        jobs = [Job(t, a, options.seeds, options.trials, r, equal) for equal in (False, True) for t, a, r in kinds]
+        for job, runs in run_all(jobs, options.jobs, tell).items():
+            found[job.equal].update(runs)
+        parts += ["## Pruning, against the same proposer without\n", tell_pruning(*found, options.trials)]
     text = "\n".join(parts)
     print(text)
     write_whole(options.out, text)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
@@ -30,7 +31,10 @@ from neuropt_core.trial import TrialState
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 NAMES = _curves.names()
 FASHION = "curves/fashion_finetune"
-FASHION_FILES = (Path("data/FashionMNIST/raw"), Path("/usr/share/datasets/fashion-mnist"))
+FASHION_FILES = (
+    Path(os.environ.get("DATA_DIR", "data"), "FashionMNIST/raw"),
+    Path("/usr/share/datasets/fashion-mnist"),
+)
 
 
 @pytest.fixture
@@ -179,6 +183,7 @@ def test_two_processes_meet_in_the_middle(tiny: CurveTask, tmp_path: Path) -> No
     assert len(record_curves.read_work(work)) == len(grid) + tiny.replicas
 
 
+@settings(deadline=None)  # The first example reads the table.
 @given(name=st.sampled_from(NAMES), number=st.integers(0, 10_000))
 def test_a_value_stands_for_the_nearest_one(name: str, number: int) -> None:
     """Snapping takes the nearest level on the parameter's scale, leaves grid points alone, and keeps the score."""
@@ -278,7 +283,7 @@ def test_training_anew_gives_the_recorded_curve(name: str, monkeypatch: pytest.M
     if name == FASHION:
         pytest.importorskip("efficientnet_lite_pytorch")
         if not any(any(folder.glob("train-images-idx3-ubyte*")) for folder in FASHION_FILES):
-            pytest.skip("FashionMNIST is neither in data/FashionMNIST/raw nor where Debian's package puts it")
+            pytest.skip("FashionMNIST is neither in $DATA_DIR/FashionMNIST/raw nor where Debian's package puts it")
     monkeypatch.chdir(BENCHMARKS.parent)
     epochs = 1 if name == FASHION else 2
     rows = train_anew(task.recorded.config, task.space.defaults(), 0, epochs)
