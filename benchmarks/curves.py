@@ -29,10 +29,16 @@ from _tables.runs import Kept, Key, run_one
 
 from neuropt_core.advice import Advisor
 from neuropt_core.advisors.chance import RandomAdvisor
+from neuropt_core.advisors.surrogate import SurrogateAdvisor
 from neuropt_core.files import write_whole
 
 SEARCHERS = (REFERENCE, "optuna_tpe", "random", "keyless")
-PROPOSERS: Mapping[str, Callable[[], Advisor]] = {"random": RandomAdvisor, "keyless": ARMS["keyless"]}
+PROPOSERS: Mapping[str, Callable[[], Advisor]] = {
+    "random": RandomAdvisor,
+    "surrogate": SurrogateAdvisor,
+    "keyless": ARMS["keyless"],
+}
+"""Who proposes while rules are compared; to ``random`` it is all the same what became of the trials before."""
 _RESULTS = Path(__file__).parent / "results"
 
 
@@ -192,6 +198,7 @@ def main() -> None:
     parser.add_argument("--part", nargs="+", choices=("search", "pruning"), default=["search", "pruning"])
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(SEARCHERS))
     parser.add_argument("--rules", nargs="+", choices=list(RULES), default=list(RULES))
+    parser.add_argument("--proposers", nargs="+", choices=list(PROPOSERS), default=list(PROPOSERS))
     parser.add_argument("--out", type=Path, default=_RESULTS / "curves.md")
     options = parser.parse_args()
 
@@ -209,7 +216,7 @@ def main() -> None:
         parts += [f"## Search, against `{REFERENCE}`\n", tell_search(kept, options.trials)]
     if "pruning" in options.part:
         rules = list(dict.fromkeys(["none", *options.rules]))
-        kinds = [(task, arm, rule) for task in names() for arm in PROPOSERS for rule in rules]
+        kinds = [(task, arm, rule) for task in names() for arm in options.proposers for rule in rules]
         found: tuple[dict[Key, Counted], ...] = ({}, {})
         jobs = [Job(t, a, options.seeds, options.trials, r, equal) for equal in (False, True) for t, a, r in kinds]
         for job, runs in run_all(jobs, options.jobs, tell).items():
