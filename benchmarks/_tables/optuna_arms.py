@@ -36,7 +36,10 @@ class OptunaArm:
         proposals = []
         for number in range(request.number, request.number + request.count):
             asked = self._asked[number] = study.ask()
-            params = {p.name: _suggest(asked, p) for p in request.space.parameters}
+            params: dict[str, Value] = {}
+            for parameter in request.space.parameters:
+                if request.space.is_active(parameter.name, params):
+                    params[parameter.name] = _suggest(asked, parameter)
             proposals.append(Proposal(params, f"{self.name} asked.", "surrogate"))
         return Advice(tuple(proposals))
 

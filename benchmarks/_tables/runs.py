@@ -91,10 +91,10 @@ def plan(
     return [Key(arm, task, seed, count, n_trials) for seed, count, n_trials, task, arm in grid]
 
 
-def run_one(key: Key, make: Callable[[], Advisor]) -> Kept:
-    """Runs one study and judges it."""
+def run_one(key: Key, make: Callable[[], Advisor], load: Callable[[str], tasks.Task] = tasks.load) -> Kept:
+    """Runs one study and judges it; `load` may know other tasks."""
     began = time.perf_counter()
-    task = tasks.load(key.task)
+    task = load(key.task)
     run = simulate(task, make(), seed=key.seed, n_trials=key.n_trials, workers=key.workers)
     cuts = sorted({cut for cut in CUTS if cut < key.n_trials} | {key.n_trials})
     regrets = {cut: task.regret(run.recommended(cut).params) for cut in cuts}
