@@ -67,7 +67,7 @@ def chance_by_shape(points: Sequence[tuple[int, float]], last_step: int, target:
     floor = 1e-3 * _mean_square([value for _, value in scaled]) + 1e-300
     if not math.isfinite(floor):
         return None
-    weights = [1.0 / (fit.misfit + floor) for fit in fits]
+    weights = [floor / (fit.misfit + floor) for fit in fits]
     total = sum(weights)
     chance = sum(w * _below(fit, target) for fit, w in zip(fits, weights, strict=True)) / total
     return chance, sum(w * fit.mean for fit, w in zip(fits, weights, strict=True)) / total
@@ -116,7 +116,7 @@ def _fit(points: Sequence[tuple[float, float]], end: float, power: float) -> _Fi
     freedom = count - 2
     variance = residuals / freedom * (1 + 1 / count + ahead**2 / spread)
     fit = _Fit(y_mean + slope * ahead, math.sqrt(variance), freedom, residuals / count)
-    return fit if math.isfinite(fit.mean) and math.isfinite(fit.scale) else None
+    return fit if all(map(math.isfinite, (fit.mean, fit.scale, fit.misfit))) else None
 
 
 def _below(fit: _Fit, target: float) -> float:

@@ -119,10 +119,10 @@ def trials_csv(scene: Scene) -> str:
             proposal.source,
             proposal.stands_in_for,
             reason(trial),
-            *(breaks_what(scene, trial) for _ in breaks),
             "" if proposal.source != "replicate" or proposal.parent is None else proposal.parent,
             "" if proposal.seed is None else proposal.seed,
             scene.retries.get(trial.number, 0),
+            *(breaks_what(scene, trial) for _ in breaks),
         )
         params = [trial.params.get(name, "") for name in names]
         writer.writerow([_cell(value) for value in (*leading, *params, proposal.rationale)])

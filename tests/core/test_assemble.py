@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 
 import pytest
-from neuropt_core.advisors.stand_in import WithStandIn
 
 from neuropt_core.advisors.chance import RandomAdvisor
-from neuropt_core.advisors.prior import PriorAdvisor
+from neuropt_core.advisors.gate import Gate
 from neuropt_core.assemble import make_advisor, make_wandb_sink, own_price
 from neuropt_core.errors import ConfigError, MissingExtraError
 
@@ -16,11 +15,12 @@ KEY = {"ANTHROPIC_API_KEY": "test-key"}
 
 
 def test_auto_takes_the_llm_exactly_when_a_key_is_set() -> None:
-    """With a key the LLM advises and the prior stands in; without one the prior advises, and says it is no LLM."""
-    assert isinstance(make_advisor("auto", {}, KEY), WithStandIn)
-    prior = make_advisor("auto", {}, {})
-    assert isinstance(prior, WithStandIn)
-    assert isinstance(prior.first, PriorAdvisor)
+    """With a key there is an LLM before the search; without one the search advises, and says it is no LLM."""
+    advised, prior = make_advisor("auto", {}, KEY), make_advisor("auto", {}, {})
+    assert isinstance(advised, Gate)
+    assert isinstance(prior, Gate)
+    assert advised.adviser is not None
+    assert prior.adviser is None
     assert "not an LLM" in prior.name
     assert "anthropic" in make_advisor("auto", {}, KEY).name
 

@@ -40,9 +40,9 @@ def test_all_it_is_told_has_a_score_and_the_same_constraints() -> None:
         (4, "RUNNING"),
     ]
     assert [t.constraints for t in told[:3]] == [
-        {"loss <= 2.0": -0.5, "failed": -1.0},
-        {"loss <= 2.0": 0.0, "failed": 1.0},
-        {"loss <= 2.0": 1.0, "failed": -1.0},
+        {"loss <= 2": -0.5, "failed": -1.0},
+        {"loss <= 2": 0.0, "failed": 1.0},
+        {"loss <= 2": 1.0, "failed": -1.0},
     ]
 
 

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 from llm_server import LLMServer, Step, any_legal_reply
-from neuropt_core.advisors.stand_in import WithStandIn
 
 from neuropt_core.advice import Advice, Consultation, Request
 from neuropt_core.advisors.chance import RandomAdvisor
+from neuropt_core.advisors.gate import Gate
 from neuropt_core.advisors.llm import LLMAdvisor, Terms
+from neuropt_core.advisors.search import Search
 from neuropt_core.assemble import rehearse
 from neuropt_core.errors import LLMFatal, LLMTransient, StudyError
 from neuropt_core.journal import Journal
@@ -315,12 +316,12 @@ def test_a_replay_that_lacks_the_card_says_what_differs(tmp_path: Path) -> None:
 def test_a_rehearsal_counts_the_card() -> None:
     """The first prompt is the card's, and the estimate is one card and the calls for candidates."""
     llm = LLMAdvisor(ScriptedClient(any_legal_reply), Terms(price=Price(1.0, 1.0), model="m"))
-    found = rehearse(WithStandIn(llm, RandomAdvisor(), source="llm"), REQUEST)
+    found = rehearse(Gate(llm, Search(RandomAdvisor(), RandomAdvisor())), REQUEST)
     assert "portfolio" in found.schema["properties"]
     assert found.card_tokens > 500
     assert "the space card and 19 calls of that size cost about" in found.cost(19)
     plain = LLMAdvisor(ScriptedClient([{"candidates": []}]), llm.terms)
-    bare = rehearse(WithStandIn(plain, RandomAdvisor(), source="llm"), REQUEST)
+    bare = rehearse(Gate(plain, Search(RandomAdvisor(), RandomAdvisor())), REQUEST)
     assert bare.card_tokens == 0
     assert "card" not in bare.cost(19)
     price = [float(r.cost(19).split("about $")[1].split()[0]) for r in (found, bare)]

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from neuropt_core.advisors.stand_in import WithStandIn
-
-from neuropt_core.advice import Advice, Rejection, Request, own_configuration
-from neuropt_core.advisors.chance import RandomAdvisor
+from neuropt_core.advice import Rejection, Request, own_configuration
 from neuropt_core.advisors.moves import MOVES
 from neuropt_core.advisors.prior import PriorAdvisor
 from neuropt_core.card import Belief, SpaceCard
@@ -136,23 +133,6 @@ def test_several_are_proposed_at_once_for_parallel_workers() -> None:
     advice = PriorAdvisor().propose(Request(SPEC, (Trial(0, own_configuration(SPACE)),), 1, 4, 20))
     assert len({repr(dict(p.params)) for p in advice.proposals}) == 4
     assert all(len(_changed(p, _baseline())) >= 1 for p in advice.proposals)
-
-
-def test_the_stand_in_says_for_whom_it_stands() -> None:
-    """What the first advisor leaves open is filled, and marked."""
-
-    class Half:
-        name = "half"
-
-        def propose(self, request: Request) -> Advice:
-            return Advice((Proposal(SPACE.defaults(), "Mine.", "llm"),))
-
-    advice = WithStandIn(Half(), RandomAdvisor(), source="llm").propose(Request(SPEC, (), 0, 3, 9))
-    assert [(p.source, p.stands_in_for) for p in advice.proposals] == [
-        ("llm", ""),
-        ("random", "llm"),
-        ("random", "llm"),
-    ]
 
 
 def test_a_wide_space_has_moves_of_its_own() -> None:

@@ -200,10 +200,20 @@ def test_words_are_words_wherever_they_are_shown(words: str, tmp_path: Path) -> 
         bad = {c for c in text if c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")}
         assert bad == set()
     loaded = yaml.safe_load(texts[2])
-    assert set(loaded) == {"name", "best_params", "best_value", "study", "best", "comparison", "failures", "pruned"}
+    assert set(loaded) == {
+        "name",
+        "best_params",
+        "best_value",
+        "study",
+        "best",
+        "comparison",
+        "failures",
+        "pruned",
+        "recommended",
+    }
     assert loaded["best_params"] == dict(proposal.params)
     cells = [cell for row in csv.reader(io.StringIO(texts[3])) for cell in row]
-    assert len(cells) == 3 * 11
+    assert len(cells) == 3 * 14
     assert [cell for cell in cells if cell.startswith(("=", "+", "@", "-"))] == []
     notes = json.loads(texts[4])["run"]["notes"]
     assert re.findall(r"(?<!\\)[\[\]<]", notes) == []
