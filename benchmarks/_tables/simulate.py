@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from _tables.tasks import Task
 from neuropt_core.advice import Advisor, Consultation, Rejection, Request, own_configuration
 from neuropt_core.card import SpaceCard
+from neuropt_core.curve import Curve
 from neuropt_core.errors import StudyError
 from neuropt_core.spec import StudySpec
 from neuropt_core.trial import Outcome, Proposal, Trial, TrialState
@@ -62,7 +63,9 @@ def simulate(task: Task, advisor: Advisor, *, seed: int, n_trials: int, workers:
             raise StudyError(f"trial {number} of {task.name}", "; ".join(map(str, violations)))
         value, seconds = task.evaluate(proposal.params, seed, number)
         # What the trial will have come to waits here: nobody else sees it before the clock has reached its end.
-        heapq.heappush(running, (clock + seconds, number, Outcome(TrialState.COMPLETE, value, seconds=seconds)))
+        curve = task.curve(proposal.params) if hasattr(task, "curve") else Curve()
+        outcome = Outcome(TrialState.COMPLETE, value, curve, seconds=seconds)
+        heapq.heappush(running, (clock + seconds, number, outcome))
         trials.append(Trial(number, proposal))
 
     while len(finished) < n_trials:
