@@ -38,7 +38,7 @@ from neuropt_core.curve import Curve
 from neuropt_core.files import write_whole
 from neuropt_core.llm.client import make_client
 from neuropt_core.space import SearchSpace, When
-from neuropt_core.spending import Budget
+from neuropt_core.spending import Budget, price_of
 from neuropt_core.trial import Proposal, Trial
 
 CRIPPLED = ("full", "no_curves", "no_context", "permuted")
@@ -131,7 +131,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--provider", default="auto")
     parser.add_argument("--model")
     parser.add_argument("--base-url")
-    parser.add_argument("--usd", type=float, default=20.0, help="a hard cap for each study")
+    parser.add_argument("--usd", type=float, default=20.0, help="a hard cap for each study, if the price is known")
     parser.add_argument("--yes", action="store_true", help="spend it")
     parser.add_argument("--out", type=Path, default=_RESULTS)
     return parser.parse_args()
@@ -151,7 +151,9 @@ def main() -> None:
         sys.exit("Nothing was asked; --yes asks.")
 
     def arm(how: str) -> Callable[[], object]:
-        terms = Terms(budget=Budget(usd=given.usd), model=settings.asked_model, max_tokens=settings.max_tokens)
+        # A server of one's own has no price, and no dollars to cap.
+        usd = None if price_of(settings.asked_model) is None else given.usd
+        terms = Terms(budget=Budget(usd=usd), model=settings.asked_model, max_tokens=settings.max_tokens)
         return lambda: engine(Shown(LLMAdvisor(make_client(settings, os.environ), terms), how))
 
     arms = {**{how: arm(how) for how in CRIPPLED}, "keyless": ARMS["keyless"], REFERENCE: ARMS[REFERENCE]}
