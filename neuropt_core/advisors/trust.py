@@ -69,7 +69,7 @@ def due(request: Request, opened: int, share: Share, place: int = 0, given: int 
     theirs, all_of_them = sum(_was_llms(t) for t in after) + given, len(after) + place
     if share.most == 0 or (theirs and theirs + 1 > share.most * (all_of_them + 1)):
         return False
-    if theirs < share.least * (all_of_them + 1) - 1:
+    if theirs < share.least * (all_of_them + 1):
         return True
     rng = random.Random(f"{request.spec.seed}/{request.number + place}/trust")
     (won, lost), (own_won, own_lost) = standing(request, ("llm",)), standing(request, OWN)

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from llm_server import LLMServer, Step, any_legal_reply, envelope, wait_for
+from llm_server import ALWAYS, LLMServer, Step, any_legal_reply, envelope, wait_for
 from sweeps import CANARY, Sweep, advised, command, environment, proposals, sources, sweep
 
 
@@ -102,6 +102,7 @@ def test_a_script_drives_a_sweep_without_a_network(tmp_path: Path) -> None:
     done = sweep(
         tmp_path / "s",
         "hydra.sweeper.n_trials=3",
+        *ALWAYS,
         "hydra.sweeper.llm.provider=scripted",
         "hydra.sweeper.llm.script=llm_server.any_legal_reply",
         env={"PYTHONPATH": os.pathsep.join(sys.path), "HTTPS_PROXY": "http://127.0.0.1:9"},

@@ -24,6 +24,17 @@ from typing import Any
 ReplyFunction = Callable[[Sequence[Mapping[str, str]], Mapping[str, Any]], "str | Mapping[str, Any]"]
 
 
+ALWAYS = (
+    "hydra.sweeper.gate.warmup=1",
+    "hydra.sweeper.gate.least_share=1",
+    "hydra.sweeper.gate.most_share=1",
+    "hydra.sweeper.gate.slate=1",
+    "hydra.sweeper.gate.distance=0",
+    "hydra.sweeper.gate.veto=false",
+)
+"""The LLM proposes every trial but the user's own, whatever it proposes: for tests of the way to it and back."""
+
+
 @dataclass(frozen=True)
 class Step:
     """One answer.
@@ -123,11 +134,15 @@ class LLMServer:
         return self.origin if provider == "anthropic" else f"{self.origin}/v1"
 
     def arguments(self, provider: str) -> list[str]:
-        """The overrides that point a sweep at this server; the key of a compatible server is named in them."""
+        """The overrides that point a sweep at this server, and have it asked for each trial.
+
+        The key of a compatible server is named in them.
+        """
         llm = "hydra.sweeper.llm"
         if provider != "openai_compatible":
-            return [f"{llm}.provider={provider}"]
+            return [f"{llm}.provider={provider}", *ALWAYS]
         return [
+            *ALWAYS,
             f"{llm}.provider={provider}",
             f"{llm}.base_url={self.base_url(provider)}",
             f"{llm}.model=local",

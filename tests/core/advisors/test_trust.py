@@ -51,10 +51,17 @@ def test_the_share_is_bounded_above() -> None:
 
 
 def test_the_share_is_bounded_below() -> None:
-    """However bad, the LLM is asked for a tenth: after 19 trials of the search it is due, whatever is drawn."""
-    trials = _trials("l" + "s" * 19, good="s")
-    assert all(due(_request(trials, seed), OPENED, Share()) for seed in range(20))
-    assert not all(due(_request(trials[:-10], seed), OPENED, Share()) for seed in range(20))
+    """However bad, the LLM is asked for a tenth: after one of ten trials it is due, whatever is drawn, and not before."""
+    trials = _trials("l" + "s" * 9, good="s")
+    assert all(due(_request([*trials, _trial(14, "surrogate", 0.5)], seed), OPENED, Share()) for seed in range(20))
+    assert not all(due(_request(trials[:-1], seed), OPENED, Share()) for seed in range(20))
+
+
+def test_a_whole_share_is_always_due() -> None:
+    """With both bounds at 1 every place is the LLM's."""
+    assert all(
+        due(_request(_trials("l" * n, "s"), seed), OPENED, Share(1.0, 1.0)) for n in range(6) for seed in range(9)
+    )
 
 
 def test_a_share_of_nothing_is_nothing() -> None:
