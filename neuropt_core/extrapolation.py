@@ -42,7 +42,7 @@ def chance_by_shape(points: Sequence[tuple[int, float]], last_step: int, target:
     An ensemble of laws ``y = a + b x^-c`` over a grid of c, fitted by least squares to the whole curve and to its later
     half, each with the exact predictive distribution of a linear model (Student's t), and weighted by fit. Power laws
     and their ensembles: Domhan et al. 2015 (IJCAI, "Speeding up automatic hyperparameter optimization of deep neural
-    networks by extrapolation of learning curves", section 3); there sampled, here in closed form for each c.
+    networks by extrapolation of learning curves"); there sampled, here in closed form for each c.
 
     Args:
         points: (step, value), the steps ascending and distinct, the values finite.

@@ -70,7 +70,7 @@ def losses(trial: Trial, directions: Sequence[Direction]) -> tuple[float, ...] |
 def fronts(points: Sequence[tuple[float, ...]]) -> list[int]:
     """Returns the front of each point ``(n, d)``, less being better: 0 for those that no other dominates.
 
-    Source: the non-dominated sorting of Deb et al. 2002 (NSGA-II, section III.A), plainly written.
+    Source: the non-dominated sorting of Deb et al. 2002 (NSGA-II), plainly written.
     """
     left, found, front = set(range(len(points))), [0] * len(points), 0
     while left:

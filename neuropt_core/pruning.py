@@ -222,8 +222,8 @@ def _last(trial: Trial) -> int:
 def _rungs(peers: Sequence[_Peer], grace: int) -> list[int]:
     """Returns the steps at which trials are compared: about logarithmic from the end of the grace on, as in ASHA.
 
-    Source: Li et al. 2020 (MLSys, "A system for massively parallel hyperparameter tuning", section 3.2), whose rungs
-    these are, though nobody is held back at one.
+    Source: Li et al. 2020 (MLSys, "A system for massively parallel hyperparameter tuning"), whose rungs lie further
+    apart, and hold trials back until they are promoted; here nobody is.
     """
     reported = sorted(set().union(*(peer.steps for peer in peers)))
     chosen, at = [], grace

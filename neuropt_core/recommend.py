@@ -95,7 +95,7 @@ def standings(spec: StudySpec, trials: Sequence[Trial]) -> tuple[Standing, ...]:
 
     The posterior mean is that of a normal mean with known variance s^2 under a normal prior with mean m and variance
     t^2: (m / t^2 + n y / s^2) / (1 / t^2 + n / s^2), with variance 1 / (1 / t^2 + n / s^2), where y is the mean of the
-    n runs (Gelman et al., Bayesian Data Analysis, 3rd ed., section 2.5, eqs. 2.11-2.12). s is `noise`; m and t^2 are
+    n runs (Gelman et al. 2013, Bayesian Data Analysis, 3rd ed., section 2.5). s is `noise`; m and t^2 are
     the mean and the variance of the better half of the configurations' means, not freed from noise, which would make
     t^2 zero, and all configurations equal, whenever chance alone could explain their spread. It shrinks what was run
     once towards the others, so that luck does not win. The worse half is not of that prior and keeps its means.

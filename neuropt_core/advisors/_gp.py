@@ -76,8 +76,8 @@ def half_ranked(values: Sequence[float], direction: Direction) -> list[float]:
     """Returns scores ``(n,)`` of which the worse half is drawn in by rank, so that no cliff bends the model.
 
     A score worse than the median becomes the median plus the normal quantile of its rank times the spread of the better
-    half, whose scores stay as they are. Source: half-rank warping of Song et al. 2024, "The Vizier Gaussian Process
-    Bandit Algorithm" (arXiv:2408.11527, appendix on output warping).
+    half, whose scores stay as they are. Source: the half-rank warping of Song et al. 2024, "The Vizier Gaussian Process
+    Bandit Algorithm" (arXiv:2408.11527); here equal scores count one by one, there once.
     """
     sign = 1.0 if direction == "minimize" else -1.0
     bad = [sign * v for v in values]

@@ -1,6 +1,6 @@
 """Configurations spread evenly over the space: what nobody's belief has chosen, to hold beliefs against.
 
-Source: Sobol 1967, with the scrambling of Owen 1998, as `scipy.stats.qmc.Sobol` makes them.
+Source: Sobol 1967, scrambled by a linear matrix and a digital shift (Matousek 1998), as `scipy.stats.qmc.Sobol` does.
 """
 
 from __future__ import annotations

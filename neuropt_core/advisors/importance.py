@@ -22,7 +22,7 @@ def importances(spec: StudySpec, trials: Iterable[Trial]) -> dict[str, float] | 
     """Returns the share of each parameter in what made trials good, the greatest first; the shares sum to 1.
 
     Good is the best tenth of the configurations, and no fewer than three. Source: Watanabe et al. 2023, "PED-ANOVA"
-    (arXiv:2304.10255, equation 16), for parameters with conditions its conditional form (arXiv:2601.20800, theorem
+    (arXiv:2304.10255), for parameters with conditions its conditional form (Baba et al. 2026, arXiv:2601.20800, theorem
     4.2), both as Optuna 5 has them. Of several objectives the first counts. Trials without a score, and those outside
     the space, say nothing.
 

@@ -2,10 +2,11 @@
 
 It judges candidates; it does not search. With 5 to 200 trials of a dozen mixed parameters a Gaussian process over
 Gower-like differences is smoother than a forest, and is fitted in milliseconds. Scores become normal scores of their
-ranks (van der Waerden), so that one diverged loss cannot flatten all the others.
+ranks (Blom's), so that one diverged loss cannot flatten all the others.
 
-Source: Rasmussen and Williams 2006, "Gaussian Processes for Machine Learning", equations 2.23 to 2.26 (prediction),
-2.30 (marginal likelihood) and 4.17 (Matern 5/2); expected improvement: Jones, Schonlau and Welch 1998, equation 15.
+Source: Rasmussen and Williams 2006, "Gaussian Processes for Machine Learning", algorithm 2.1 (prediction and marginal
+likelihood) and section 4.2 (Matern 5/2); expected improvement: Jones, Schonlau and Welch 1998; normal scores: Blom
+1958.
 """
 
 from __future__ import annotations

@@ -98,12 +98,14 @@ MOVES: tuple[Move, ...] = (
         textbook,
         "the table of rules",
     ),
-    Move("A third of your learning rate: does it overshoot?", scaled("lr", 1 / 3, own=True), f"{_BENGIO}, section 3.1"),
-    Move("Three times your learning rate: is it too timid?", scaled("lr", 3, own=True), f"{_BENGIO}, section 3.1"),
+    Move(
+        "A third of your learning rate: does it overshoot?", scaled("lr", 1 / 3, own=True), f"{_BENGIO}, section 3.1.1"
+    ),
+    Move("Three times your learning rate: is it too timid?", scaled("lr", 3, own=True), f"{_BENGIO}, section 3.1.1"),
     Move(
         "The best so far has another learning rate than yours: further in that direction.",
         onward,
-        f"{_BENGIO}, section 3.1",
+        f"{_BENGIO}, section 3.1.1",
     ),
     Move(
         "Twice the width: too few units hurt, and more than needed hurt little.",
@@ -111,32 +113,32 @@ MOVES: tuple[Move, ...] = (
         f"{_BENGIO}, section 3.2",
     ),
     Move(
-        "Deeper by half, or by a layer: what is built of several steps takes several layers.",
+        "Deeper by half, or by a layer: what takes several steps is easier to express in several layers.",
         multiplied("depth", 1.5),
-        f"{_BENGIO}, section 3.2; Montufar et al. 2014, arXiv:1402.1869",
+        "Montúfar et al. 2014, arXiv:1402.1869",
     ),
     Move(
-        "A rate that falls along a cosine: it ends lower than a constant one.",
+        "A rate that falls along a cosine, so that the last steps are small.",
         chosen("lr_schedule", "cosine", "cos", "cosineannealing", "cosineannealinglr"),
         "Loshchilov and Hutter 2017, arXiv:1608.03983",
     ),
     Move(
-        "Half the batch: more steps in the same number of epochs, and noise that regularises.",
+        "Half the batch: more steps in the same number of epochs, and small batches often generalise better.",
         multiplied("batch_size", 1 / 2),
         "Masters and Luschi 2018, arXiv:1804.07612",
     ),
     Move(
-        "Unfreeze only the last third and the head: a good default for medium data, and cheaper.",
+        "Unfreeze only the last third and the head: early layers are general, and it is cheaper.",
         put(freeze_strategy="gradual_unfreeze", lr_layer_decay=1.0, l2sp_regularization=False),
-        "Kumar et al. 2022, arXiv:2202.10054; Howard and Ruder 2018, arXiv:1801.06146",
+        "common practice; Yosinski et al. 2014, arXiv:1411.1792, section 1",
     ),
     Move(
-        "Let early layers move less (layer decay 0.75), which tolerates a higher rate at the head.",
+        "Let early layers move less than late ones (layer decay 0.75).",
         put(lr_layer_decay=0.75),
-        "the usual value of the recipes of BEiT (arXiv:2106.08254), MAE and ConvNeXt",
+        "He et al. 2022 (MAE), arXiv:2111.06377, table 9; Bao et al. 2022 (BEiT, code: large), arXiv:2106.08254",
     ),
     Move(
-        "Train the head alone at ten times the rate: safest on little data, and the cheapest.",
+        "Train the head alone at ten times the rate: nothing that was loaded is lost, and it is the cheapest.",
         together(put(freeze_strategy="head_only"), scaled("lr", 10)),
         "Kumar et al. 2022, arXiv:2202.10054",
     ),
@@ -161,7 +163,7 @@ MOVES: tuple[Move, ...] = (
         "Kumar et al. 2022, arXiv:2202.10054",
     ),
     Move(
-        "Small additions to frozen layers (LoRA) at ten times the rate: little data cannot spoil what was loaded.",
+        "Small additions to frozen layers (LoRA) at ten times the rate: what was loaded stays as it is.",
         together(put(freeze_strategy="lora"), scaled("lr", 10)),
         "Schulman et al. 2025, LoRA Without Regret (Thinking Machines Lab): ten times the rate, at any rank",
     ),
@@ -173,9 +175,9 @@ MOVES: tuple[Move, ...] = (
     Move(
         "Ten times the weight decay, against overfitting.",
         scaled("wd", 10),
-        "common practice; Loshchilov and Hutter 2019, arXiv:1711.05101, figure 2",
+        "common practice",
     ),
-    Move("The learning rate once more in the direction of the best so far.", onward, f"{_BENGIO}, section 3.1"),
+    Move("The learning rate once more in the direction of the best so far.", onward, f"{_BENGIO}, section 3.1.1"),
     Move(
         "Average the weights over some hundred steps, against the noise of the last ones.",
         put(ema_decay=0.99),
@@ -184,7 +186,7 @@ MOVES: tuple[Move, ...] = (
     Move(
         "Raise the rate in a line over a tenth of training, so that first steps shake little.",
         put(warmup_share=0.1),
-        "Goyal et al. 2017, arXiv:1706.02677, section 2.2; BERT's tenth of training",
+        "Goyal et al. 2017, arXiv:1706.02677; google-research/bert, run_classifier.py (a tenth)",
     ),
     Move(
         "Smooth the labels by 0.1, against overconfidence.",

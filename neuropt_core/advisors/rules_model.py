@@ -16,7 +16,7 @@ _DROPOUT = (
         when="attention",
         holds=lambda s: s.attention,
         risk=_UNDERFITS,
-        why="Transformers drop 0.1.",
+        why="The base Transformer drops 0.1.",
         source="Vaswani et al. 2017, arXiv:1706.03762, section 5.4",
     ),
     Rule(
@@ -26,7 +26,7 @@ _DROPOUT = (
         high=0.5,
         risk=_UNDERFITS,
         why="0.5 for wide hidden layers, 0.2 for inputs; beside BatchNorm less.",
-        source=f"{_SRIVASTAVA}, section 7.3 and appendix A; Ioffe and Szegedy 2015, arXiv:1502.03167, section 4.2.1",
+        source=f"{_SRIVASTAVA} (its practical guide); Ioffe and Szegedy 2015, arXiv:1502.03167, section 4.2.1",
     ),
     Rule(
         role="dropout_head",
@@ -43,8 +43,8 @@ _DROPOUT = (
         mode=0.1,
         high=0.2,
         risk=_UNDERFITS,
-        why="0.1 on embeddings and attention weights.",
-        source="Vaswani et al. 2017, arXiv:1706.03762; Devlin et al. 2019, arXiv:1810.04805, appendix A.2",
+        why="The base Transformer drops 0.1 of the embeddings, BERT 0.1 in all layers.",
+        source="Vaswani et al. 2017, arXiv:1706.03762, section 5.4; Devlin et al. 2019, arXiv:1810.04805, appendix",
     ),
     Rule(
         role="drop_path",
@@ -52,8 +52,9 @@ _DROPOUT = (
         mode=0.1,
         high=0.3,
         risk="Higher rates are for large models and long trainings.",
-        why="0.1 for DeiT and the smallest Swin and ConvNeXt; larger ones take more.",
-        source="Huang et al. 2016, arXiv:1603.09382; Touvron et al. 2021, arXiv:2012.12877, table 9",
+        why="0.1 for DeiT and the smallest ConvNeXt, 0.2 for the smallest Swin; larger ones take more.",
+        source="Huang et al. 2016, arXiv:1603.09382; Touvron et al. 2021, arXiv:2012.12877, table 9; "
+        "Liu et al. 2021 (Swin), arXiv:2103.14030; facebookresearch/ConvNeXt, TRAINING.md",
     ),
 )
 
@@ -64,33 +65,33 @@ _PARTS = (
         when="the built model's layers would be replaced, or attention",
         holds=lambda s: s.attention or s.groups > 0,
         risk="Another activation in a loaded model destroys what it has learnt.",
-        why="Smooth activations train deep networks slightly better than ReLU.",
+        why="In these papers smooth activations did slightly better than ReLU.",
         source="Hendrycks and Gimpel 2016, arXiv:1606.08415; Ramachandran et al. 2017, arXiv:1710.05941",
     ),
     Rule(
         role="activation",
         likely=("relu", "gelu", "silu", "swish", "elu", "leakyrelu"),
-        why="Rectifiers do not saturate, and train faster than tanh and sigmoid.",
+        why="Rectifiers do not saturate above 0, and train deep networks well from scratch.",
         source="Glorot et al. 2011 (AISTATS); Nair and Hinton 2010 (ICML)",
     ),
     Rule(
         role="use_batchnorm",
         likely=("True", "False"),
-        risk="Without it the rate must be far smaller.",
+        risk="Without it the rate may have to be smaller.",
         why="BatchNorm allows higher rates and regularises.",
         source="Ioffe and Szegedy 2015, arXiv:1502.03167",
     ),
     Rule(
         role="use_layernorm",
         likely=("True", "False"),
-        risk="Transformers without it hardly train.",
-        why="LayerNorm keeps the scale of deep networks.",
+        risk="Transformers are designed with it.",
+        why="LayerNorm steadies training, whatever the size of the batch.",
         source="Ba et al. 2016, arXiv:1607.06450",
     ),
     Rule(
         role="pool_type",
         likely=("keep", "avg", "attention", "max"),
-        why="The average over places is what most networks were designed with.",
+        why="The average over places is common practice.",
         source="Lin et al. 2014, arXiv:1312.4400, section 3.2",
     ),
     Rule(
@@ -112,8 +113,8 @@ _PARTS = (
         when="the config asks for one or two layers",
         holds=lambda s: 0 < s.layers <= 2,
         risk="Depth beyond need is harder to train without residual branches.",
-        why="Two or three hidden layers fit what one does only with very many units.",
-        source="Larochelle et al. 2009, JMLR 10, section 7; Montufar et al. 2014, arXiv:1402.1869",
+        why="Several layers can express what one does only with very many units.",
+        source="Montúfar et al. 2014, arXiv:1402.1869; Larochelle et al. 2009, JMLR 10",
     ),
     Rule(
         role="depth",
@@ -123,7 +124,7 @@ _PARTS = (
         times_own=True,
         risk="Depth beyond need is harder to train without residual branches.",
         why="Depth is searched near what is there, by a layer or a factor of two.",
-        source="Bengio 2012, arXiv:1206.5533, section 3.2; He et al. 2016, arXiv:1512.03385",
+        source="common practice; He et al. 2016, arXiv:1512.03385 (on depth)",
     ),
 )
 
@@ -134,7 +135,7 @@ _LABELS = (
         mode=0.1,
         high=0.15,
         risk="With few classes or few samples it may hide what little there is to learn.",
-        why="0.1 is what nearly everybody uses.",
+        why="0.1 is the usual value.",
         source="Szegedy et al. 2016, arXiv:1512.00567, section 7; Müller et al. 2019, arXiv:1906.02629",
     ),
     Rule(
@@ -144,7 +145,7 @@ _LABELS = (
         high=0.4,
         risk="Large values underfit in a short training.",
         why="0.1 to 0.4 on ImageNet.",
-        source="Zhang et al. 2018, arXiv:1710.09412, section 3.1",
+        source="Zhang et al. 2018, arXiv:1710.09412",
     ),
 )
 

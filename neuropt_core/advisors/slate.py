@@ -124,7 +124,7 @@ class Judge:
         if not running:
             return model
         # Those that run are taken for what the model expects of them, so that the next one looks elsewhere ("kriging
-        # believer": Ginsbourger, Le Riche and Carraro 2010, section 3.2).
+        # believer": Ginsbourger, Le Riche and Carraro 2010).
         believed = model.quantiles(model.judge(running).mean)
         return Model(self.ruler, [*configurations, *running], [*losses, *map(float, believed)])
 

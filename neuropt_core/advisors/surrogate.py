@@ -26,9 +26,10 @@ class SurrogateAdvisor:
     """Optuna's TPE, or its Gaussian process where that is of use, as a function of the request.
 
     Source: Bergstra et al. 2011, "Algorithms for Hyper-Parameter Optimization" (TPE); the multivariate form is that of
-    Falkner et al. 2018, "BOHB" (section 3.3), the grouped one for conditions is Optuna's. Running trials count as bad
-    ones (the constant liar). The Gaussian process is Optuna's ``GPSampler``: log expected improvement (Ament et al.
-    2023), over trials that run as well. What is told of failures, stopped trials and constraints: `_tpe.TpeTrials`.
+    Falkner et al. 2018, "BOHB" (arXiv:1807.01774), the grouped one for conditions is Optuna's. Running trials count as
+    bad ones (the constant liar). The Gaussian process is Optuna's ``GPSampler``: log expected improvement (Ament et al.
+    2023, arXiv:2310.20708), over trials that run as well. What is told of failures, stopped trials and constraints:
+    `_tpe.TpeTrials`.
 
     An instance keeps Optuna's trials between requests, so that a long study costs no more than Optuna's own sampler;
     a fresh one answers the same.
