@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from llm_server import LLMServer, any_legal_reply
+from llm_server import ALWAYS, LLMServer, any_legal_reply
 from sweeps import Sweep, sweep
 from wandb_file import read_folder
 
@@ -147,6 +147,7 @@ def test_secrets_are_told_to_nobody(tmp_path: Path) -> None:
     with LLMServer(any_legal_reply) as server:
         done = sweep(
             tmp_path / "s",
+            *ALWAYS,
             "hydra.sweeper.n_trials=3",
             "hydra.sweeper.advisor=llm",
             "hydra.sweeper.max_failure_rate=1",

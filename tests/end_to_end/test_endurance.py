@@ -193,8 +193,8 @@ def test_a_sweeper_killed_in_a_retry_goes_on(tmp_path: Path) -> None:
     ("argument", "sentence"),
     [
         ("hydra.sweeper.budget.wall_clock='8 hours'", "hydra.sweeper.budget.wall_clock: must be a duration above 0"),
-        ("hydra.sweeper.retries=-1", "hydra.sweeper.retries: must be a whole number, at least 0, got -1"),
-        ("hydra.sweeper.seeds=0", "hydra.sweeper.seeds: must be a whole number, at least 1, got 0"),
+        ("hydra.sweeper.retries=-1", "hydra.sweeper.retries: must be at least 0, got -1"),
+        ("hydra.sweeper.seeds=0", "hydra.sweeper.seeds: must be at least 1, got 0"),
         ("hydra.sweeper.replicates=0.9", "hydra.sweeper.replicates: must be between 0 and 0.5, got 0.9"),
         ("hydra.sweeper.seed_key=sed", "hydra.sweeper.seed_key: must be a key of the config, got 'sed'. Did you mean"),
     ],

@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
-from llm_server import LLMServer, Step, any_legal_reply
+from llm_server import ALWAYS, LLMServer, Step, any_legal_reply
 from sweeps import Sweep, advised, proposals, sources, sweep
 
 
 def _again(first: Sweep, mode: str = "replay") -> tuple[str, ...]:
     return (
+        *ALWAYS,
         "hydra.sweeper.advisor=llm",
         "hydra.sweeper.llm.provider=anthropic",
         f"hydra.sweeper.llm.mode={mode}",

@@ -40,7 +40,7 @@ def test_a_dead_llm_is_stood_in_for_and_named(tmp_path: Path, status: int) -> No
         done = advised(tmp_path, server, "anthropic")
     assert done.code == 0, done.stderr
     assert [stood for _, stood in sources(done)] == ["", "llm", "llm", "llm"]
-    assert {source for source, _ in sources(done)[1:]} <= {"prior", "surrogate"}
+    assert {source for source, _ in sources(done)[1:]} <= {"prior", "filler"}
     assert "standing in for llm" in done.stdout
 
 
@@ -61,6 +61,7 @@ def test_a_replay_repeats_the_study_without_a_server(tmp_path: Path) -> None:
         first = advised(tmp_path / "a", server, "anthropic")
     assert first.code == 0, first.stderr
     replay = (
+        *ALWAYS,
         "hydra.sweeper.advisor=llm",
         "hydra.sweeper.llm.provider=anthropic",
         "hydra.sweeper.llm.mode=replay",
@@ -142,7 +143,7 @@ def test_ctrl_c_ends_the_wait_for_a_reply(tmp_path: Path) -> None:
     """Ctrl-C during a call launches no trial and waits for no reply; the same command goes on and asks again."""
     folder = tmp_path / "s"
     folder.mkdir()
-    words = ("hydra.sweeper.n_trials=3", "hydra.sweeper.advisor=llm", "hydra.sweeper.llm.provider=anthropic")
+    words = (*ALWAYS, "hydra.sweeper.n_trials=3", "hydra.sweeper.advisor=llm", "hydra.sweeper.llm.provider=anthropic")
     with LLMServer([Step(delay=30.0)]) as server:
         env = environment(**server.environ("anthropic"))
         with subprocess.Popen(

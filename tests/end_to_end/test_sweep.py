@@ -318,7 +318,7 @@ def test_a_present_value_outside_the_interval_is_said_and_the_rules_still_move(t
     assert done.code == 0, done.stderr
     assert "width: its present value 16 is not among those searched" in done.stdout
     asked = [r["proposal"] for r in done.journal if r["op"] == "ask"]
-    assert [p["source"] for p in asked] == ["default", "prior", "prior"]
+    assert [p["source"] for p in asked] == ["default", "prior", "filler"]
     assert all(p["params"]["width"] in (32, 64) for p in asked[1:])
 
 

@@ -51,7 +51,7 @@ def test_the_share_is_bounded_above() -> None:
 
 
 def test_the_share_is_bounded_below() -> None:
-    """However bad, the LLM is asked for a tenth: after one of ten trials it is due, whatever is drawn, and not before."""
+    """However bad, the LLM is asked for a tenth: after one of ten trials it is due, whatever is drawn."""
     trials = _trials("l" + "s" * 9, good="s")
     assert all(due(_request([*trials, _trial(14, "surrogate", 0.5)], seed), OPENED, Share()) for seed in range(20))
     assert not all(due(_request(trials[:-1], seed), OPENED, Share()) for seed in range(20))
