@@ -89,7 +89,7 @@ class Judge:
         worth = judged.improvement * (1 - failing) / self._cost(candidates)
         ends = [self._model.quantiles(judged.mean + z * judged.sd) for z in (-_DECILE, 0.0, _DECILE)]
         # The model of a long study is made of its best and latest: the place and the median are those of all results.
-        losses = np.sort([loss for _, loss in self._told])
+        losses = sorted(loss for _, loss in self._told)
         ranks = 1 + np.searchsorted(losses, ends[1])
         middle = _quantile(losses, 0.5)
         optimistic = self._model.quantiles(judged.mean - judged.sd)

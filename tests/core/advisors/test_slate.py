@@ -52,7 +52,7 @@ def test_the_better_candidate_is_worth_more() -> None:
     assert good.worth > bad.worth
     assert good.rank < bad.rank
     assert good.predicted is not None
-    assert good.predicted.p10 <= good.predicted.p50 <= good.predicted.p90
+    assert good.predicted.p10 < good.predicted.p50 < good.predicted.p90
 
 
 def test_hopeless_is_what_even_an_optimist_ranks_below_the_median() -> None:
@@ -126,6 +126,8 @@ def test_cost_counts_where_it_is_asked_for() -> None:
     plain = [v.worth for v in Judge(_request(told(tried, slow))).verdicts(pair)]
     aware = [v.worth for v in Judge(_request(told(tried, slow), cost_aware=True)).verdicts(pair)]
     assert aware[0] / aware[1] > 2 * plain[0] / plain[1]
+    last = replace(_request(told(tried, slow), cost_aware=True), number=20)
+    assert [v.worth for v in Judge(last).verdicts(pair)] == pytest.approx(plain)  # The budget is spent: score alone.
 
 
 def test_a_long_study_is_judged_by_all_of_its_results() -> None:

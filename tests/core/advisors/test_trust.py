@@ -115,5 +115,5 @@ def test_each_place_of_a_batch_has_a_draw_of_its_own() -> None:
     assert len(set(draws)) == 4
     batch = _request(_trials("sl"))
     assert not due(batch, OPENED, Share(1.0, 0.5), 0, 1)  # Two of two, and one more of three, is more than half.
-    assert due(batch, OPENED, Share(0.5, 0.5), 1, 0)  # A half of four is two, of which it has one.
-    assert not due(batch, OPENED, Share(0.5, 0.5), 0, 0)
+    assert due(batch, OPENED, Share(0.75, 0.5), 1, 0)  # Three of four, of which it has one.
+    assert not due(batch, OPENED, Share(0.75, 0.5), 0, 0)
