@@ -114,6 +114,8 @@ def test_each_place_of_a_batch_has_a_draw_of_its_own() -> None:
     draws = [(due(r, OPENED, Share(0.0, 1.0), 0), due(r, OPENED, Share(0.0, 1.0), 1)) for r in request]
     assert len(set(draws)) == 4
     batch = _request(_trials("sl"))
-    assert not due(batch, OPENED, Share(1.0, 0.5), 0, 1)  # Two of two, and one more of three, is more than half.
+    longer = _request(_trials("slss"))
+    assert due(longer, OPENED, Share(1.0, 0.5), 0, 0)  # Two of five is within a half, three of five is not.
+    assert not due(longer, OPENED, Share(1.0, 0.5), 0, 1)
     assert due(batch, OPENED, Share(0.75, 0.5), 1, 0)  # Three of four, of which it has one.
     assert not due(batch, OPENED, Share(0.75, 0.5), 0, 0)
