@@ -233,6 +233,9 @@ class Study:
             self._consulted.append(Consultation.from_json(record))  # Without the texts, as after a resume.
         elif record["op"] == "reject":
             self._rejected.append(Rejection.from_json(record))
+        elif record["op"] == "session":
+            # Of an advice that no trial came of the study asks anew, as if nothing of it had been put aside.
+            self._rejected = [r for r in self._rejected if r.number < len(self._trials)]
         elif record["op"] == "card":
             self._card = SpaceCard.from_json(record["card"])
         elif record["op"] == "launch":

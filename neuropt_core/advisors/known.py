@@ -19,6 +19,7 @@ class Known:
     def __init__(self, space: SearchSpace, configurations: Iterable[Mapping[str, Value]] = ()) -> None:
         """Begins with some configurations, which may be alike or illegal, as the user's own may be."""
         self._space = space
+        self._plans: dict[tuple[str, ...], tuple[list[str], list[str]]] = {}
         self._cells: dict[_Key, list[Mapping[str, Value]]] = {}
         self._floats = {p.name: p for p in space.parameters if isinstance(p, Float)}
         for params in configurations:
@@ -34,13 +35,18 @@ class Known:
         return True
 
     def _key(self, params: Mapping[str, Value]) -> _Key:
-        exact: list[object] = []
-        cell = -1
-        for name in sorted(params):
-            value, parameter = params[name], self._floats.get(name)
-            exact.append(name)
-            if parameter is None:
-                exact += (type(value), value)
-            elif cell < 0 and isinstance(value, (int, float)) and not isinstance(value, bool):
-                cell = int(place_of(parameter, value) * _CELLS)
-        return tuple(exact), cell
+        names = tuple(params)
+        plan = self._plans.get(names)
+        if plan is None:  # Thousands of configurations hold the same few sets of parameters.
+            ordered = sorted(names)
+            plan = [n for n in ordered if n not in self._floats], [n for n in ordered if n in self._floats]
+            self._plans[names] = plan
+        exact: list[object] = [frozenset(names)]
+        for name in plan[0]:
+            value = params[name]
+            exact += (type(value), value)
+        for name in plan[1]:
+            value = params[name]
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                return tuple(exact), int(place_of(self._floats[name], value) * _CELLS)
+        return tuple(exact), -1

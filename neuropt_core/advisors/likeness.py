@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -27,10 +28,12 @@ class Ruler:
     def __init__(self, space: SearchSpace) -> None:
         self.space = space
         self._choice = np.array([isinstance(p, Categorical) for p in space.parameters])
+        self._scales = [_Scale.of(p) for p in space.parameters]
 
     def places(self, configurations: Iterable[Mapping[str, Value]]) -> Array:
         """Returns the places of configurations, ``(n, d)``."""
-        rows = [[_place(p, params) for p in self.space.parameters] for params in configurations]
+        scales = self._scales
+        rows = [[scale.place(params) for scale in scales] for params in configurations]
         return np.array(rows, dtype=float).reshape(len(rows), len(self.space))
 
     def differences(self, one: Array, other: Array) -> Array:
@@ -40,6 +43,36 @@ class Ruler:
         absent = np.isnan(one)[:, None, :], np.isnan(other)[None, :, :]
         # The user's own value may lie outside the range; nothing is further than the whole of it.
         return np.where(absent[0] & absent[1], 0.0, np.where(absent[0] | absent[1], 1.0, np.minimum(gaps, 1.0)))
+
+    def near(self, one: Array, other: Array, limit: float) -> list[list[tuple[int, float]]]:
+        """Returns for each of ``(n, d)`` places which of ``(m, d)`` differ from it in no parameter by `limit` or more.
+
+        Each comes with the greatest of its differences, the nearest first, the earlier of equals first. It takes far
+        less than `differences` where few are near, since one parameter after the other rules out most of what is left.
+        """
+        found: list[list[tuple[int, float]]] = [[] for _ in one]
+        if not len(one) or not len(other):
+            return found
+        numbers_first = np.argsort(self._choice, kind="stable")  # They rule out more than choices do.
+        gaps = self._differences(one[:, None, numbers_first[0]], other[None, :, numbers_first[0]], numbers_first[0])
+        rows, columns = np.nonzero(gaps < limit)
+        worst = gaps[rows, columns]
+        for d in numbers_first[1:]:
+            worst = np.maximum(worst, self._differences(one[rows, d], other[columns, d], d))
+            kept = worst < limit
+            rows, columns, worst = rows[kept], columns[kept], worst[kept]
+        for place in np.lexsort((columns, worst)):
+            found[rows[place]].append((int(columns[place]), float(worst[place])))
+        return found
+
+    def _differences(self, one: Array, other: Array, parameter: int) -> Array:
+        """Returns `differences` in one parameter, for places that broadcast."""
+        gaps = np.abs(one - other)
+        gaps = np.minimum(gaps > 0.5 if self._choice[parameter] else gaps, 1.0)
+        if not np.isnan(gaps).any() and not self._choice[parameter]:
+            return gaps
+        absent = np.isnan(one), np.isnan(other)
+        return np.where(absent[0] & absent[1], 0.0, np.where(absent[0] | absent[1], 1.0, gaps))
 
     def distances(self, one: Array, other: Array) -> Array:
         """Returns Gower's distance between ``(n, d)`` and ``(m, d)`` places: ``(n, m)`` in [0, 1]."""
@@ -54,14 +87,30 @@ class Ruler:
         return int(row.argmin()), float(row.min())
 
 
-def _place(parameter: Parameter, params: Mapping[str, Value]) -> float:
-    if parameter.name not in params:
-        return math.nan
-    value = params[parameter.name]
-    if isinstance(parameter, Categorical):
-        same = [i for i, c in enumerate(parameter.choices) if type(c) is type(value) and c == value]
-        return float(same[0]) if same else math.nan
-    if isinstance(value, (bool, str, type(None))) or (parameter.log and value <= 0):
-        return math.nan
-    low, high, at = (math.log(v) if parameter.log else float(v) for v in (parameter.low, parameter.high, value))
-    return (at - low) / (high - low)
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """What tells a value's place in one parameter, worked out once for thousands of trials."""
+
+    name: str
+    low: float = 0.0
+    width: float = 1.0
+    log: bool = False
+    choices: Mapping[tuple[type, Value], float] | None = None
+
+    @classmethod
+    def of(cls, parameter: Parameter) -> _Scale:
+        if isinstance(parameter, Categorical):
+            places = {(type(c), c): float(i) for i, c in reversed(list(enumerate(parameter.choices)))}
+            return cls(parameter.name, choices=places)
+        low, high = (math.log(v) if parameter.log else float(v) for v in (parameter.low, parameter.high))
+        return cls(parameter.name, low, high - low, parameter.log)
+
+    def place(self, params: Mapping[str, Value]) -> float:
+        if self.name not in params:
+            return math.nan
+        value = params[self.name]
+        if self.choices is not None:
+            return self.choices.get((type(value), value), math.nan)
+        if isinstance(value, (bool, str, type(None))) or (self.log and value <= 0):
+            return math.nan
+        return ((math.log(value) if self.log else float(value)) - self.low) / self.width

@@ -16,6 +16,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -110,7 +111,7 @@ def _most_telling(losses: Sequence[float], most: int) -> list[int]:
 def normal_scores(losses: Sequence[float]) -> Array:
     """Returns the normal scores of the ranks, ``(n,)``; equals share the mean of their ranks."""
     values = np.asarray(losses, dtype=float)
-    ranks = np.array([(values < v).sum() + ((values == v).sum() + 1) / 2 for v in values])
+    ranks = (values < values[:, None]).sum(axis=1) + ((values == values[:, None]).sum(axis=1) + 1) / 2
     normal = statistics.NormalDist()
     return np.array([normal.inv_cdf((r - 0.375) / (len(values) + 0.25)) for r in ranks])
 
@@ -125,25 +126,41 @@ def _fit(squares: Array, scores: Array) -> tuple[Array, float]:
     """Returns one length a parameter, and the noise: one round of coordinate ascent on the evidence."""
     d = squares.shape[-1]
     lengths, noise = np.full(d, 0.4 * math.sqrt(d)), 0.1
-    best = _evidence(squares, scores, lengths, noise)
-    tries: list[tuple[int, float]] = [(-1, n) for n in _NOISES]
-    tries += [(j, length) for j in range(d) for length in _LENGTHS]
-    for place, value in tries:
-        tried, noisy = lengths.copy(), noise
-        if place < 0:
-            noisy = value
-        else:
-            tried[place] = value
-        evidence = _evidence(squares, scores, tried, noisy)
-        if evidence > best:
-            best, lengths, noise = evidence, tried, noisy
+    below = np.tril_indices(len(scores), -1)
+    pairs = squares[below]
+    tries = np.repeat(lengths[None, :], 1 + len(_NOISES), axis=0)
+    noises = np.array([noise, *_NOISES])
+    found = _evidences(pairs, below, scores, tries, noises)
+    noise, best = float(noises[found.argmax()]), float(found.max())
+    for j in range(d):  # What is tried for one parameter does not depend on each other: it is one computation.
+        tries = np.repeat(lengths[None, :], len(_LENGTHS), axis=0)
+        tries[:, j] = _LENGTHS
+        found = _evidences(pairs, below, scores, tries, np.full(len(_LENGTHS), noise))
+        if found.max() > best:
+            lengths, best = tries[found.argmax()], float(found.max())
     return lengths, noise
 
 
-def _evidence(squares: Array, scores: Array, lengths: Array, noise: float) -> float:
-    # With noise on its diagonal the matrix is positive definite whatever the lengths.
-    chol = np.linalg.cholesky(_kernel(squares, lengths) + noise * np.eye(len(scores)))
-    white = np.linalg.solve(chol, scores)
-    fit = -0.5 * float(white @ white) - float(np.log(np.diag(chol)).sum())
+def _evidences(pairs: Array, below: tuple[Any, Any], scores: Array, lengths: Array, noises: Array) -> Array:
+    """Returns the log marginal likelihood of each of ``(t, d)`` lengths with its noise, ``(t,)``.
+
+    Args:
+        pairs: The squared differences of each configuration and those before it, ``(n (n - 1) / 2, d)``.
+        below: Where they stand in the kernel's matrix.
+        scores: ``(n,)``.
+        lengths: ``(t, d)``.
+        noises: ``(t,)``.
+    """
+    n = len(scores)
+    # The scores are one row more of the matrix: its Cholesky factor then holds what solving for them would give. The
+    # corner only has to be great enough, and with noise on its diagonal the rest is positive definite anyway.
+    matrix = np.zeros((len(lengths), n + 1, n + 1))
+    matrix[:, below[0], below[1]] = _kernel(pairs, lengths.T).T
+    matrix[:, range(n), range(n)] = 1.0 + noises[:, None]
+    matrix[:, n, :n] = scores
+    matrix[:, n, n] = 1.0 + 2.0 * float(scores @ scores) / noises
+    chol = np.linalg.cholesky(matrix)
+    fit = -0.5 * (chol[:, n, :n] ** 2).sum(axis=1) - np.log(chol[:, range(n), range(n)]).sum(axis=1)
     # Lengths around 1, the whole range, are expected, within a factor of 3 (log-normal).
-    return fit - 0.5 * float(((np.log(lengths) / 1.1) ** 2).sum())
+    found: Array = fit - 0.5 * ((np.log(lengths) / 1.1) ** 2).sum(axis=1)
+    return found

@@ -107,7 +107,7 @@ def _ranked(request: Request) -> tuple[Trial, ...]:
 
 def _number(trial: Trial | None, request: Request) -> int | None:
     """Returns the number of a trial of this study, None for one of an earlier study."""
-    return trial.number if trial is not None and any(trial is own for own in request.trials) else None
+    return trial.number if trial is not None and not any(trial is other for other in request.earlier) else None
 
 
 class _Variator:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -48,12 +49,18 @@ def role_of(parameter: Parameter) -> str:
     """
     if parameter.role:
         return parameter.role
-    parts = parameter.name.lower().split(".")
-    names = (".".join(parts[-2:]), parts[-1])
-    found = next((role for role, pattern in _PATTERNS.items() if any(map(pattern.fullmatch, names))), "")
-    if found == "wd" and parts[-1] == "alpha":
+    found = _role_of_name(parameter.name)
+    if found == "wd" and parameter.name.lower().rpartition(".")[2] == "alpha":
         return found if getattr(parameter, "log", False) and getattr(parameter, "high", 1) <= 1 else ""
     return found
+
+
+@functools.lru_cache(maxsize=1024)
+def _role_of_name(name: str) -> str:
+    # Asked thousands of times for each trial: rules are looked up for every variation.
+    parts = name.lower().split(".")
+    names = (".".join(parts[-2:]), parts[-1])
+    return next((role for role, pattern in _PATTERNS.items() if any(map(pattern.fullmatch, names))), "")
 
 
 def with_role(space: SearchSpace, role: str) -> tuple[Parameter, ...]:

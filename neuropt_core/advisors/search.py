@@ -83,7 +83,7 @@ class Search:
             return fresh[0]
         verdicts = judge.verdicts([c.params for c in fresh])
         place = max(range(len(fresh)), key=lambda i: (verdicts[i].worth, -i))
-        return _signed(fresh[place], verdicts[place], len(fresh), request)
+        return _signed(fresh[place], verdicts[place], len(fresh), judge)
 
     def _candidates(self, request: Request) -> list[Proposal]:
         sizes, number, seed = self._sizes, request.number, request.spec.seed
@@ -113,13 +113,13 @@ def _new(candidates: Sequence[Proposal], judge: Judge, distance: float) -> list[
     return [c for c, twin in zip(candidates, twins, strict=True) if twin is None]
 
 
-def _signed(proposal: Proposal, verdict: Verdict, among: int, request: Request) -> Proposal:
-    best = next(iter(request.ranked), None)
+def _signed(proposal: Proposal, verdict: Verdict, among: int, judge: Judge) -> Proposal:
+    best = next(iter(judge.ranked), None)
     against = ""
     if best is not None and proposal.source == "filler":
-        changes = differences(proposal.params, best.params, request.space)
+        changes = differences(proposal.params, best.params, judge.request.space)
         against = f" Against the best, trial {best.number}, it changes {changes}."
-    ended = len(request.ranked)
+    ended = len(judge.ranked)
     judged = f"The model of {ended} results expects place {verdict.rank}, and most of it among {among} candidates."
     return replace(
         proposal, rationale=f"{proposal.rationale} {judged}{against}", predicted=proposal.predicted or verdict.predicted

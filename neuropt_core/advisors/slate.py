@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -52,7 +53,8 @@ class Judge:
         self.request = request
         self.ruler = Ruler(request.space)
         self.known: tuple[Params, ...] = tuple(t.params for t in request.trials)
-        self._told = results(request)
+        self.ranked = request.ranked
+        self._told = results(request, self.ranked)
 
     @property
     def ready(self) -> bool:
@@ -69,16 +71,14 @@ class Judge:
                 for the same.
             taken: Configurations that are about to be tried.
         """
-        others = [*self.known, *taken]
-        if not others or not candidates:
-            return [None for _ in candidates]
-        gaps = self.ruler.differences(self.ruler.places(candidates), self.ruler.places(others)).max(axis=2)
-        found: list[int | None] = []
-        for params, row in zip(candidates, gaps, strict=True):
-            near = [int(i) for i in np.argsort(row, kind="stable") if row[i] < max(distance, _ALIKE)]
-            alike = self.request.space.alike
-            found.append(next((i for i in near if row[i] < distance or alike(params, others[i])), None))
-        return found
+        others = (*self.known, *taken)
+        places = np.concatenate([self._known_places, self.ruler.places(taken)])
+        alike = self.request.space.alike
+        near = self.ruler.near(self.ruler.places(candidates), places, max(distance, _ALIKE))
+        return [
+            next((i for i, gap in beside if gap < distance or alike(params, others[i])), None)
+            for params, beside in zip(candidates, near, strict=True)
+        ]
 
     def verdicts(self, candidates: Sequence[Params]) -> list[Verdict]:
         """Returns one verdict a candidate; of equal worth, nothing known, where there are too few results."""
@@ -88,11 +88,15 @@ class Judge:
         failing = self._failing(candidates)
         worth = judged.improvement * (1 - failing) / self._cost(candidates)
         ends = [self._model.quantiles(judged.mean + z * judged.sd) for z in (-_DECILE, 0.0, _DECILE)]
-        ranks = 1 + np.searchsorted(self._model.losses, ends[1])
+        # The model of a long study is made of its best and latest: the place and the median are those of all results.
+        losses = sorted(loss for _, loss in self._told)
+        ranks = 1 + np.searchsorted(losses, ends[1])
+        middle = _quantile(losses, 0.5)
+        optimistic = self._model.quantiles(judged.mean - judged.sd)
         return [
             Verdict(
                 float(worth[i]),
-                self._hopeless(float(judged.mean[i] - judged.sd[i]), float(failing[i])),
+                self._hopeless(bool(optimistic[i] > middle), float(failing[i])),
                 self._predicted([float(end[i]) for end in ends]),
                 int(ranks[i]),
             )
@@ -103,18 +107,23 @@ class Judge:
         """Returns how far a configuration is from the nearest of `others`, 1 without any."""
         return self.ruler.nearest(one, others)[1]
 
-    def _hopeless(self, optimistic: float, failing: float) -> str:
+    def _hopeless(self, behind: bool, failing: float) -> str:
         if failing > 0.5:
             return f"trials like it failed: {failing:.0%} likely to fail"
-        if optimistic > 0:
+        if behind:
             return f"even an optimistic guess (mean - sd) is worse than the median of {len(self._told)} results"
         return ""
 
     def _predicted(self, losses: Sequence[float]) -> Predicted | None:
-        if not plain(self.request):
+        # Between scores of opposite signs near the greatest float there are differences that none can hold.
+        if not plain(self.request) or not all(map(math.isfinite, losses)):
             return None
         sign = 1.0 if self.request.spec.direction == "minimize" else -1.0
         return Predicted(*sorted(sign * loss for loss in losses))
+
+    @functools.cached_property
+    def _known_places(self) -> Array:
+        return self.ruler.places(self.known)
 
     @functools.cached_property
     def _model(self) -> Model:
@@ -162,14 +171,18 @@ def plain(request: Request) -> bool:
     return not request.spec.further and not request.spec.constraints
 
 
-def results(request: Request) -> list[tuple[Params, float]]:
+def results(request: Request, scored: Sequence[Trial] | None = None) -> list[tuple[Params, float]]:
     """Returns each configuration that has ended with its loss, less being better.
 
     A failure counts as the 90th percentile of the scores, a trial that was stopped early as the 75th: what is told must
     push away without a false magnitude. A configuration that ran several times counts once, with its mean. Of several
     objectives, or under constraints, the loss is the place in the study's own order.
+
+    Args:
+        request: What is known.
+        scored: Its `ranked`, where that is known already.
     """
-    scored = request.ranked
+    scored = request.ranked if scored is None else scored
     if not scored:
         return []
     sign = 1.0 if request.spec.direction == "minimize" else -1.0
@@ -180,10 +193,14 @@ def results(request: Request) -> list[tuple[Params, float]]:
         if trial.number not in losses and trial.teaches:
             losses[trial.number] = _quantile(ordered, _BAD if trial.state is TrialState.FAIL else _STOPPED)
     found: dict[object, list[tuple[Trial, float]]] = {}
-    for trial in request.trials:
-        if trial.number in losses:
-            found.setdefault(key_of(trial.params), []).append((trial, losses[trial.number]))
-    own = [(same[0][0].params, math.fsum(loss for _, loss in same) / len(same)) for same in found.values()]
+    ended = [t for t in request.trials if t.number in losses]
+    # Few repeat anything, and only those that may are looked at closely: 1, 1.0 and True are one value here, not there.
+    loosely = [tuple(map(t.params.get, request.space.names)) for t in ended]
+    often = Counter(loosely)
+    for trial, loose in zip(ended, loosely, strict=True):
+        key = loose if often[loose] == 1 else key_of(trial.params)
+        found.setdefault(key, []).append((trial, losses[trial.number]))
+    own = [(same[0][0].params, math.fsum(loss / len(same) for _, loss in same)) for same in found.values()]
     return own + (_earlier(request, sign) if alone else [])
 
 
@@ -202,4 +219,6 @@ def _quantile(ordered: Sequence[float], share: float) -> float:
     place = share * (len(ordered) - 1)
     below = int(place)
     above = min(below + 1, len(ordered) - 1)
+    if place == below:  # Else a difference that is too great for a float would make it nan.
+        return ordered[below]
     return ordered[below] + (place - below) * (ordered[above] - ordered[below])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from neuropt_core.advice import Advice, Rejection
 from neuropt_core.curve import Curve, Point
 from neuropt_core.errors import StudyError
 from neuropt_core.journal import Journal
@@ -214,6 +215,19 @@ def test_a_retry_is_kept_and_its_trial_stays_open(tmp_path: Path, journal: Journ
     with pytest.raises(StudyError, match="told before"):
         again.retry(0, lost)
     reopened.close()
+
+
+def test_what_was_put_aside_for_no_trial_is_forgotten(tmp_path: Path, journal: Journal) -> None:
+    """A study that was left between a slate and its trial goes on without the slate's rejections, with all others."""
+    study = Study(SPEC, journal)
+    _play(study)
+    numbers = [len(study.trials) - 1, len(study.trials)]
+    study.note(Advice((), rejected=tuple(Rejection(_proposal(), n, "crowded", "Another.") for n in numbers)))
+    assert [r.number for r in study.request(count=1, n_trials=9).rejected] == numbers
+    journal.close()
+    again = Journal(tmp_path / "journal.jsonl")
+    assert [r.number for r in Study(SPEC, again).request(count=1, n_trials=9).rejected] == numbers[:1]
+    again.close()
 
 
 def test_a_replicate_repeats_a_trial_exactly(journal: Journal) -> None:

@@ -96,3 +96,18 @@ def test_a_replay_that_misses_says_what_differs(tmp_path: Path) -> None:
     assert 'where this one says "The task, in the user' in other.stderr
     longer = sweep(tmp_path / "c" / "s", "hydra.sweeper.n_trials=3", *_again(first))
     assert "it holds none for this trial" in longer.stderr
+
+
+def test_a_slate_that_was_left_is_replayed(tmp_path: Path) -> None:
+    """A study that ended between a slate's rejections and its trial goes on as if they were not, and is replayed."""
+    gate = [f"hydra.sweeper.gate.{name}" for name in ("warmup=1", "least_share=1", "most_share=1")]
+    with LLMServer(any_legal_reply) as server:
+        first = advised(tmp_path / "a", server, "anthropic", *gate)
+        journal = first.folder / "neuropt" / "journal.jsonl"
+        lines = journal.read_text().splitlines(keepends=True)
+        last = max(i for i, line in enumerate(lines) if '"reject"' in line)
+        journal.write_text("".join(lines[: last + 1]))
+        first = advised(tmp_path / "a", server, "anthropic", "hydra.sweeper.n_trials=6", *gate)
+    again = sweep(tmp_path / "b" / "s", "hydra.sweeper.n_trials=6", *gate, *_again(first))
+    assert again.code == 0, again.stderr
+    assert proposals(again) == proposals(first)

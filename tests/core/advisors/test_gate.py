@@ -13,6 +13,7 @@ from neuropt_core.advisors.chance import RandomAdvisor
 from neuropt_core.advisors.gate import Gate, GateSettings
 from neuropt_core.advisors.prior import PriorAdvisor
 from neuropt_core.advisors.search import Search
+from neuropt_core.advisors.slate import Judge
 from neuropt_core.advisors.surrogate import SurrogateAdvisor
 from neuropt_core.advisors.trust import Share
 from neuropt_core.card import SpaceCard
@@ -153,3 +154,74 @@ def test_workers_share_a_batch() -> None:
     sources = [p.source for p in Gate(adviser, _search()).propose(request).proposals]
     assert sources.count("llm") == 2
     assert len(sources) == 4
+
+
+def test_it_opens_with_the_trial_after_the_warm_up() -> None:
+    """The last place of the warm-up goes by turns, and the first one after it by the draw."""
+    trials = study(_search(), _loss, 4)
+    adviser = Says(_near_best)
+    settings = GateSettings(warmup=4, share=Share(0.0, 0.0))
+    assert Gate(adviser, _search(), settings).propose(Request(StudySpec("s", MIXED), trials[:3], 3, 1, 40)).card
+    assert Gate(adviser, _search(), settings).propose(Request(StudySpec("s", MIXED), trials, 4, 1, 40)).card is None
+    assert adviser.cards == len(adviser.asked) == 1
+
+
+def test_a_silent_adviser_takes_turns_still() -> None:
+    """In the warm-up a place that the search filled for a silent adviser was the adviser's turn, not the search's."""
+    silent = Says(lambda request: [])
+    trials = study(Gate(silent, _search(), GateSettings(warmup=9)), _loss, 9)
+    assert [t.proposal.stands_in_for for t in trials[1:]] == ["llm", ""] * 4
+    assert len(silent.asked) == 4
+
+
+def test_a_slate_that_repeats_itself_is_taken_once() -> None:
+    """Of a slate of one configuration one is taken for two places, the others are told as duplicates."""
+    trials = study(_search(), _loss, 12)
+    adviser = Says(lambda request: [BEST] * request.count)
+    settings = GateSettings(share=Share(1.0, 1.0), veto=False)
+    advice = Gate(adviser, _search(), settings).propose(Request(StudySpec("s", MIXED), trials, 12, 2, 40))
+    assert [p.source for p in advice.proposals].count("llm") == 1
+    assert len(advice.proposals) == 2
+    assert {r.rule for r in advice.rejected} == {"duplicate"}
+    assert len(advice.rejected) == 5
+
+
+def test_who_has_not_explored_for_long_explores() -> None:
+    """Of a slate the exploring candidate goes first where the adviser's last three explored nothing, else the best."""
+    base = study(_search(), _loss, 12)
+    far = {**BEST, "lr": 0.5, "dropout": 0.4}
+    adviser = Says(lambda request: [{**BEST, "lr": 5e-3}, far], intents=("exploit", "explore"))
+    gate = Gate(adviser, _search(), GateSettings(share=Share(1.0, 1.0), veto=False))
+    for intent, taken in (("exploit", "explore"), ("explore", "exploit")):
+        trials = tuple(
+            replace(t, proposal=replace(t.proposal, source="llm", intent=intent)) if t.number in (4, 6, 8) else t
+            for t in base
+        )
+        advice = gate.propose(Request(StudySpec("s", MIXED), trials, 12, 1, 40))
+        assert advice.proposals[0].intent == taken
+
+
+def test_worth_decides_within_an_intent_and_distance_with_it() -> None:
+    """Of one intent the candidate of more worth is taken first; for the second place distance from it counts too."""
+    trials = study(_search(), _loss, 16)
+    slate = [{**BEST, "lr": 0.5, "dropout": 0.5, "width": 20, "opt": "sgd", "momentum": 0.5}, {**BEST, "lr": 9e-3}]
+    slate.append({**BEST, "lr": 1.2e-2})
+    request = Request(StudySpec("s", MIXED), trials, 16, 1, 40)
+    worth = [v.worth for v in Judge(request).verdicts(slate)]
+    best = max(range(3), key=lambda i: worth[i])
+    settings = GateSettings(share=Share(1.0, 1.0), veto=False)
+    gate = Gate(Says(lambda request: slate), _search(), settings)
+    assert gate.propose(request).proposals[0].params == slate[best]
+    others = [i for i in range(3) if i != best]
+    rank = sorted(worth[i] for i in others)
+    wanted = {i: rank.index(worth[i]) + Judge(request).spread(slate[i], [slate[best]]) for i in others}
+    second = gate.propose(replace(request, count=2)).proposals[1].params
+    assert second == slate[max(others, key=lambda i: wanted[i])]
+
+
+def test_the_card_is_known_when_candidates_are_asked_for() -> None:
+    """In one request the call for the card is among those that the call for candidates knows of."""
+    adviser = Says(_near_best)
+    Gate(adviser, _search()).propose(Request(StudySpec("s", MIXED), study(_search(), _loss, 1), 1, 1, 20))
+    assert len(adviser.asked[0].consulted) == 1
+    assert adviser.asked[0].card is not None

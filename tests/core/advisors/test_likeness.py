@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,6 +26,20 @@ def test_it_is_a_distance(space: SearchSpace, seed: int) -> None:
     assert found == pytest.approx(found.T)
     assert 0 <= found.min() <= found.max() <= 1
     assert all(found[i, j] <= found[i, k] + found[k, j] + 1e-9 for i in range(4) for j in range(4) for k in range(4))
+
+
+@settings(max_examples=40, deadline=None)
+@given(space=spaces(), seed=st.integers(0, 99), limit=st.floats(0.01, 1.0))
+def test_what_is_near_is_what_differs_little_in_each_parameter(space: SearchSpace, seed: int, limit: float) -> None:
+    """The quick search finds what the table of all differences says, the nearest first, odd values and all."""
+    ruler = Ruler(space)
+    odd: dict[str, Value] = {"p0": "none such"}
+    one, other = (ruler.places([draw(space, seed, n) for n in numbers] + [odd]) for numbers in (range(6), range(4, 20)))
+    worst = ruler.differences(one, other).max(axis=2)
+    for row, found in zip(worst, ruler.near(one, other, limit), strict=True):
+        near = [i for i in np.argsort(row, kind="stable") if row[i] < limit]
+        assert found == [(i, row[i]) for i in near]
+    assert ruler.near(one, other[:0], limit) == [[] for _ in one]
 
 
 def test_each_parameter_counts_alike_on_its_own_scale() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -12,10 +13,11 @@ from spaces import MIXED, spaces, study
 
 from neuropt_core.advice import Request, own_configuration
 from neuropt_core.advisors.chance import RandomAdvisor
+from neuropt_core.advisors.fillers import filler
 from neuropt_core.advisors.prior import PriorAdvisor
-from neuropt_core.advisors.search import Search, keeps_up, warmup
+from neuropt_core.advisors.search import Search, Sizes, keeps_up, warmup
 from neuropt_core.advisors.surrogate import SurrogateAdvisor
-from neuropt_core.space import Categorical, SearchSpace, Value
+from neuropt_core.space import Categorical, Float, SearchSpace, Value
 from neuropt_core.spec import StudySpec
 from neuropt_core.trial import Failure, Outcome, Trial, TrialState
 
@@ -64,6 +66,52 @@ def test_the_first_trials_take_turns() -> None:
     assert sources == ["default", "prior", "filler", "prior"]
 
 
+def test_rules_that_fall_behind_lose_their_turns() -> None:
+    """In a warm-up in which both rules of thumb rank last an even spread takes the third turn; else the rules do."""
+    search = Search(PriorAdvisor(), SurrogateAdvisor(), sizes=Sizes(warmup=12))
+    made = study(search, _loss, 7)
+    for worst, source in (("prior", "filler"), ("filler", "prior")):
+        scores = [9.0 if t.proposal.source == worst else 1.0 for t in made[:5]]
+        trials = tuple(
+            replace(t, outcome=Outcome(TrialState.COMPLETE, x)) for t, x in zip(made[:5], scores, strict=True)
+        )
+        found = search.propose(Request(StudySpec("s", MIXED), trials, 5, 1, 40)).proposals[0]
+        assert found.source == source
+
+
+def test_the_even_spread_is_one_sequence() -> None:
+    """The fillers of the warm-up are the points of one Sobol sequence in their order, none left out."""
+    made = study(Search(PriorAdvisor(), SurrogateAdvisor(), sizes=Sizes(warmup=7)), lambda params: 1.0, 7)
+    fillers = [t.params for t in made if t.proposal.source == "filler"]
+    assert fillers == [filler(MIXED, 0, i) for i in range(len(fillers))]
+    assert len(fillers) == 3
+
+
+def test_whoever_starts_warm_has_no_warm_up() -> None:
+    """With the results of an earlier study the judge decides from the first trial on."""
+    earlier = study(_search(), _loss, 8)
+    request = Request(StudySpec("s", MIXED), earlier[:1], 1, 1, 20, earlier=earlier)
+    assert "The model of" in _search().propose(request).proposals[0].rationale
+    assert "The model of" not in _search().propose(replace(request, earlier=())).proposals[0].rationale
+
+
+def test_where_everything_is_near_what_differs_is_enough() -> None:
+    """Where a wide distance leaves no candidate, one that is merely unlike all trials is proposed."""
+    space = SearchSpace((Float(name="x", low=0.0, high=1.0, default=0.5, has_default=True),))
+    trials = study(Search(PriorAdvisor(), SurrogateAdvisor(), distance=0.9), lambda params: 1.0, 8, space)
+    assert len(trials) == 8
+
+
+def test_optuna_is_among_those_who_propose() -> None:
+    """Over 30 trials at least one comes from Optuna, unless it is left out."""
+    sources = [
+        {t.proposal.source for t in study(Search(PriorAdvisor(), SurrogateAdvisor(), sizes=sizes), _loss, 30)}
+        for sizes in (Sizes(prior=1, fillers=0), Sizes(prior=1, fillers=0, surrogate=0))
+    ]
+    assert "surrogate" in sources[0]
+    assert "surrogate" not in sources[1]
+
+
 def test_a_batch_holds_different_proposals() -> None:
     """Four at once are four different configurations, and the same four when asked again."""
     trials = study(_search(), _loss, 8)
@@ -105,3 +153,4 @@ def test_who_falls_behind_loses_his_turns() -> None:
     assert not keeps_up(ranked[-2:], ranked[:2], request)
     assert keeps_up(ranked[:2], ranked[-2:], request)
     assert keeps_up(ranked[-1:], ranked[:2], request)
+    assert keeps_up(ranked[:3], ranked[1:2], request)  # Equals keep their turns.

@@ -52,7 +52,7 @@ def test_the_better_candidate_is_worth_more() -> None:
     assert good.worth > bad.worth
     assert good.rank < bad.rank
     assert good.predicted is not None
-    assert good.predicted.p10 <= good.predicted.p50 <= good.predicted.p90
+    assert good.predicted.p10 < good.predicted.p50 < good.predicted.p90
 
 
 def test_hopeless_is_what_even_an_optimist_ranks_below_the_median() -> None:
@@ -126,6 +126,48 @@ def test_cost_counts_where_it_is_asked_for() -> None:
     plain = [v.worth for v in Judge(_request(told(tried, slow))).verdicts(pair)]
     aware = [v.worth for v in Judge(_request(told(tried, slow), cost_aware=True)).verdicts(pair)]
     assert aware[0] / aware[1] > 2 * plain[0] / plain[1]
+    last = replace(_request(told(tried, slow), cost_aware=True), number=20)
+    assert [v.worth for v in Judge(last).verdicts(pair)] == pytest.approx(plain)  # The budget is spent: score alone.
+
+
+def test_a_long_study_is_judged_by_all_of_its_results() -> None:
+    """Of 400 results 150 make the model, the best among them; the median and the place are still those of all 400."""
+    judge = Judge(_request(_many(400)))
+    losses = sorted(_loss(draw(MIXED, 0, i)) for i in range(400))
+    some = [draw(MIXED, 1, i) for i in range(40)]
+    verdicts = judge.verdicts(some)
+    assert max(v.rank for v in verdicts) > 250
+    better = [v for p, v in zip(some, verdicts, strict=True) if _loss(p) < losses[120]]
+    assert len(better) > 5
+    assert [v.hopeless for v in better if v.hopeless] == []
+
+
+def test_those_that_run_are_believed() -> None:
+    """Beside a running trial a candidate is worth less than where nothing runs, so that workers spread out."""
+    near, trials = {**ONE, "lr": 1.1e-3}, _many()
+    running = Trial(len(trials), Proposal({**ONE, "lr": 1e-3}, "Because.", "llm"))
+    alone, beside = (Judge(_request(ts)).verdicts([near])[0].worth for ts in (trials, (*trials, running)))
+    assert beside < 0.7 * alone
+
+
+def test_a_likely_failure_lessens_worth_and_is_refused_above_one_half() -> None:
+    """Worth is weighed by the chance to fail; at a little more than one half a candidate is refused for it."""
+    judge = Judge(_request(_many(40, wall=150)))
+    pool = [{**ONE, "width": w} for w in range(20, 500, 5)]
+    failing = judge._failing(pool)
+    plain = judge._model.judge(pool).improvement
+    verdicts = judge.verdicts(pool)
+    assert [v.worth for v in verdicts] == pytest.approx(list(plain * (1 - failing)))
+    assert [("likely to fail" in v.hopeless) for v in verdicts] == [f > 0.5 for f in failing]
+    assert any(0.5 < f < 0.9 for f in failing)
+
+
+def test_scores_near_the_greatest_float_are_no_error() -> None:
+    """Where no float holds the differences of the scores, verdicts come all the same, without an expected score."""
+    scores: list[float | Outcome] = [-1.7e308, 1.7e308, 1.6e308, 1.7e308, -1.6e308, OOM, 1.7e308]
+    request = _request(told([*(draw(MIXED, 0, i) for i in range(6)), draw(MIXED, 0, 1)], scores))
+    assert not any(math.isnan(loss) for _, loss in results(request))
+    assert all(math.isfinite(v.worth) for v in Judge(request).verdicts([draw(MIXED, 1, i) for i in range(20)]))
 
 
 def test_few_results_say_nothing() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from spaces import MIXED
 
 from neuropt_core.advice import Rejection, Request
 from neuropt_core.advisors.chance import draw
-from neuropt_core.advisors.trust import Share, due, standing
+from neuropt_core.advisors.trust import DISCOUNT, Share, due, standing
 from neuropt_core.spec import StudySpec
 from neuropt_core.trial import Failure, Outcome, Proposal, Trial, TrialState
 
@@ -104,3 +105,24 @@ def test_what_is_refused_costs_trust_and_what_a_machine_did_does_not() -> None:
     assert 0.3 < standing(_request(_trials("ss"), rejected=hopeless), ["llm"])[1] < 0.5
     assert standing(_request(_trials("ss"), rejected=crowded), ["llm"]) == (0, 0)
     assert standing(_request([*_trials("ss"), _trial(6, "llm", LOST)]), ["llm"]) == (0, 0)
+
+
+def test_a_success_is_among_the_best_quarter() -> None:
+    """Of eight results the best two are successes, and the third a failure."""
+    trials = [_trial(n, "llm", 1.0 + n) for n in range(8)]
+    won, lost = standing(_request(trials), ["llm"])
+    weights = [DISCOUNT ** (7 - n) for n in range(8)]
+    assert (won, lost) == pytest.approx((sum(weights[:2]), sum(weights[2:])))
+
+
+def test_each_place_of_a_batch_has_a_draw_of_its_own() -> None:
+    """Two places of one request are not always given or kept together, and what was given counts for the next."""
+    request = [_request(_trials("lsls"), seed) for seed in range(60)]
+    draws = [(due(r, OPENED, Share(0.0, 1.0), 0), due(r, OPENED, Share(0.0, 1.0), 1)) for r in request]
+    assert len(set(draws)) == 4
+    batch = _request(_trials("sl"))
+    longer = _request(_trials("slss"))
+    assert due(longer, OPENED, Share(1.0, 0.5), 0, 0)  # Two of five is within a half, three of five is not.
+    assert not due(longer, OPENED, Share(1.0, 0.5), 0, 1)
+    assert due(batch, OPENED, Share(0.75, 0.5), 1, 0)  # Three of four, of which it has one.
+    assert not due(batch, OPENED, Share(0.75, 0.5), 0, 0)
