@@ -185,7 +185,7 @@ def _words(best: Standing, ties: tuple[Trial, ...], spread: float | None) -> str
     if spread == 0:
         return f"{_run(best)}; runs of one configuration gave the very same score"
     error = "" if best.sd is None else f", mean {best.mean:.5g} ± {best.sd:.2g}"
-    tied = f"; a tie with trial {_listed(ties)}" if ties else ""
+    tied = f"; a tie with trial{'s' if len(ties) > 1 else ''} {_listed(ties)}" if ties else ""
     return f"{_run(best)}{error}{tied} (runs of one configuration differ by {spread:.2g})"
 
 

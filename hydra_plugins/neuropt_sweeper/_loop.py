@@ -258,7 +258,8 @@ class Loop:
         finished, parts = self._study.finished, self._parts
         failed = [t for t in finished if t.state is TrialState.FAIL]
         if len(finished) >= parts.n_trials:
-            return f"all {parts.n_trials} trials are done"
+            more = f"{len(finished)} trials are done, and hydra.sweeper.n_trials asks for {parts.n_trials}"
+            return f"all {parts.n_trials} trials are done" if len(finished) == parts.n_trials else more
         if self._study.best is None and (alike := all_alike(self.ended)):
             return alike
         if len(failed) > parts.max_failures:

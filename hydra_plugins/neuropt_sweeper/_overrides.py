@@ -47,11 +47,16 @@ def parse_arguments(arguments: Sequence[str]) -> Arguments:
     """Takes a sweep's command line apart; fixed overrides are kept word for word.
 
     Raises:
-        ConfigError: An override cannot be read, or sweeps over what cannot be searched.
+        ConfigError: An override cannot be read, sweeps over what cannot be searched, or sweeps over what an earlier one
+            fixes.
     """
     fixed, names, searched = [], set(), []
     for text, override in zip(arguments, _parse(arguments), strict=True):
         if override.is_sweep_override():
+            # In Hydra the later wins; whether trial 0 is to take the value that stands before it is left open.
+            if _name(override) in names:
+                rule = "searches what an earlier override on the line fixes"
+                raise ConfigError(f"command line, {text}", rule, mend="Leave one of the two out.")
             searched.append(_written(override, where=f"command line, {text}"))
         else:
             fixed.append(text)

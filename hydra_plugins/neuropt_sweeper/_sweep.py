@@ -183,7 +183,8 @@ def _end(parts: Parts, console: ConsoleSink) -> None:
     except KeyboardInterrupt:
         loop.cancel()
     except BaseException as error:
-        reason = f"it ended with {type(error).__name__}: {error}"
+        # The error itself is shown below, traceback of the job and all; here its sentence will do.
+        reason = f"it ended with {type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
         raise
     finally:
         loop.finish(reason)

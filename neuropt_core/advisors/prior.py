@@ -105,6 +105,15 @@ def _ranked(request: Request) -> tuple[Trial, ...]:
     return request.spec.ranked((*request.trials, *earlier)) if earlier else request.ranked
 
 
+def _unlike(ranked: Sequence[Trial]) -> list[Trial]:
+    """Returns the trials without repetitions: a second run of the best is no second place to go on from."""
+    found: list[Trial] = []
+    for trial in ranked:
+        if all(trial.params != other.params for other in found):
+            found.append(trial)
+    return found
+
+
 def _number(trial: Trial | None, request: Request) -> int | None:
     """Returns the number of a trial of this study, None for one of an earlier study."""
     return trial.number if trial is not None and not any(trial is other for other in request.earlier) else None
@@ -115,7 +124,7 @@ class _Variator:
 
     def __init__(self, request: Request, beliefs: Mapping[str, Belief], taken: Known, ranked: Sequence[Trial]) -> None:
         self._request, self._beliefs, self._taken = request, beliefs, taken
-        self._bases: Sequence[Trial | None] = ranked[: len(_PLACES)] or (None,)
+        self._bases: Sequence[Trial | None] = _unlike(ranked)[: len(_PLACES)] or (None,)
         self._bold = max(_BOLD_LEAST, 1 - len(ranked) / _BOLD_UNTIL)
 
     def next(self, number: int) -> Proposal | None:
@@ -139,7 +148,9 @@ class _Variator:
         parent = self._values(base)
         child = redrawn(self._request.space, parent, self._beliefs, rng, _BOLD_SHARE)
         changes = differences(child, parent, self._request.space)
-        why = f"Away from {self._whose(base, 0)} in many respects at once, each as the rules believe: {changes}."
+        several = sum(child.get(name) != parent.get(name) for name in {*child, *parent}) > 1
+        how = "in several respects at once, each as the rules believe" if several else "in one respect, by the rules"
+        why = f"Away from {self._whose(base, 0)}, {how}: {changes}."
         return self._proposal(child, why, "explore", base)
 
     def _nearby(self, place: int, rng: random.Random) -> Proposal | None:

@@ -36,8 +36,16 @@ def broken(spec: StudySpec, trial: Trial) -> str:
 
 
 def front(scene: Scene) -> tuple[Trial, ...]:
-    """Returns the trials that keep all constraints and that no other such trial beats in all objectives."""
-    return pareto_front((t for t in scene.trials if scene.spec.feasible(t)), scene.spec.directions)
+    """Returns the trials that keep all constraints and that no other such trial beats in all objectives.
+
+    A repetition with the very same scores as the trial that it repeats says nothing new, and is left out.
+    """
+    found = pareto_front((t for t in scene.trials if scene.spec.feasible(t)), scene.spec.directions)
+    shown: list[Trial] = []
+    for trial in found:
+        if not any(trial.params == other.params and trial.values == other.values for other in shown):
+            shown.append(trial)
+    return tuple(shown)
 
 
 def against_time(scene: Scene) -> tuple[Trial, ...]:

@@ -25,7 +25,7 @@ CSV_NAME = "trials.csv"
 
 _LEADING = ("number", "state", "value", "seconds", "source", "stands_in_for", "failure", "repeats", "seed", "retries")
 _AGAINST = "The best trial against trial 0, which is your own configuration."
-_ONCE = "Each was run once, so a small\n# difference may be chance."
+_ONCE = "Each value is that of\n# one run, so a small difference may be chance."
 _REPEATED = "The values are\n# posterior means of the recommended configuration and your own, over their runs."
 _FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 """What makes a spreadsheet take a cell for a formula; the last four are the full-width forms of = + - @."""

@@ -88,6 +88,13 @@ def test_a_lucky_single_run_does_not_beat_repeated_ones(direction: Direction, si
     assert "a tie with trial 3" in found.words
 
 
+def test_several_ties_are_trials() -> None:
+    """Two configurations within the noise are "trials"."""
+    found = recommendation(SPEC, _study({1.0: [0.30, 0.34, 0.32], 2.0: [0.29], 3.0: [0.31], 4.0: [0.7]}))
+    assert found is not None
+    assert "a tie with trials 3, 4" in found.words
+
+
 def test_a_single_run_that_is_far_ahead_is_taken() -> None:
     """What was run twice before does not hold up a configuration that is better by many times the noise."""
     found = recommendation(SPEC, _study({1.0: [0.50, 0.51], 2.0: [0.10], 3.0: [0.6]}))

@@ -154,3 +154,10 @@ def test_a_mapping_that_is_no_condition_is_refused(value: object) -> None:
     """A missing or strange part, and a condition on what is not searched, are named."""
     with pytest.raises(ConfigError, match=r"hydra\.sweeper\.params\.m"):
         parse_params([("m", value)])
+
+
+def test_a_range_after_a_fixed_value_is_refused() -> None:
+    """A value, then a range for the same key, leaves open which is meant; a value after a range removes the range."""
+    with pytest.raises(ConfigError, match="an earlier override on the line fixes"):
+        parse_arguments(["a=1", "++a=interval(0,1)"])
+    assert parse_arguments(["a=interval(0,1)", "a=1"]).fixed_names == {"a"}

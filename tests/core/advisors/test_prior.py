@@ -263,3 +263,29 @@ def test_nothing_speaks_of_an_llm() -> None:
     """The name says that it is none, and no reason claims otherwise."""
     assert "not an LLM" in PriorAdvisor.name
     assert not [t for t in _study(20, lambda params: 2.0) if "LLM" in t.proposal.rationale]
+
+
+def test_a_repetition_is_no_place_of_its_own() -> None:
+    """Second runs of the best are passed over, so that the next configuration keeps its turns as the second best."""
+    trials = [_baseline(3.0)]
+    for value, rate in ((1.0, 1e-4), (2.0, 1e-2)):
+        proposal = Proposal({**own_configuration(SPACE).params, "optimizer.lr": rate}, "Because.", "prior")
+        trials.append(Trial(len(trials), proposal, Outcome(TrialState.COMPLETE, value)))
+    again = replace(trials[1].proposal, source="replicate", parent=1)
+    trials += [Trial(n, again, Outcome(TrialState.COMPLETE, 1.0)) for n in (3, 4)]
+    slate = PriorAdvisor().propose(Request(SPEC, tuple(trials), 5, 40, 80)).proposals
+    whose = {p.rationale.split(":")[0] for p in slate if p.rationale.startswith("A variation of")}
+    assert {f"A variation of the {place}" for place in ("best so far, trial 1", "second best so far, trial 2")} <= whose
+    assert not any("trial 3" in words or "trial 4" in words for words in whose)
+
+
+def test_a_bold_variation_counts_its_changes() -> None:
+    """A variation by the rules says several respects only where it changes more than one parameter."""
+    trials = (_baseline(),)
+    slate = PriorAdvisor().propose(Request(SPEC, trials, 1, 40, 80)).proposals
+    bold = [p for p in slate if p.rationale.startswith("Away from the best so far, trial 0, in ")]
+    assert len(bold) > 4
+    for proposal in bold:
+        gone = trials[0].params.keys() - proposal.params.keys()
+        several = len(gone | _changed(proposal, trials[0]).keys()) > 1
+        assert ("in several respects" in proposal.rationale) == several

@@ -141,3 +141,17 @@ def test_importance_is_sorted_where_it_is_known(tmp_path: Path) -> None:
     story.importance = {}
     assert "importance" not in yaml.safe_load(results_yaml(story.scene))
     assert not any("mattered" in line for line in outcome_lines(story.scene, "done"))
+
+
+def test_a_repetition_with_the_same_scores_stands_on_the_front_once(tmp_path: Path) -> None:
+    """A second run that gave the very same scores is no further point of the front, in the file and the console."""
+    story = Story(tmp_path, more={"further": ("maximize",)})
+    story.ask()
+    story.tell(scored(0.5, 10.0))
+    first = story.ask(params={"optimizer.lr": 0.01})
+    story.tell(scored(0.1, 11.0))
+    story.ask(params=first.params, source="replicate", parent=first.number)
+    story.tell(scored(0.1, 11.0))
+    results = yaml.safe_load(results_yaml(story.scene))
+    assert [p["number"] for p in results["pareto_front"]] == [first.number]
+    assert not any("on the Pareto front" in text for text in _texts(story, 2))
