@@ -1,7 +1,7 @@
 """Who is trusted with the next trial: a discounted Thompson draw between the LLM and the search.
 
-A trial is a success if it is among the best quarter of the results so far. A slate that a judge refused counts half of
-a failure, since it cost no trial; part of a slate, part of that. Old results count less: an adviser may recover.
+A trial is a success if it is among the best quarter of the results so far. What a judge refused of a
+slate counts up to half of a failure, by its share: it cost no trial. Old results count less: an adviser may recover.
 
 Source: Thompson 1933; discounting: Raj and Kalyani 2017, arXiv:1707.09727.
 """
