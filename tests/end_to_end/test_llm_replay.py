@@ -100,7 +100,7 @@ def test_a_replay_that_misses_says_what_differs(tmp_path: Path) -> None:
 
 def test_a_slate_that_was_left_is_replayed(tmp_path: Path) -> None:
     """A study that ended between a slate's rejections and its trial goes on as if they were not, and is replayed."""
-    gate = [f"hydra.sweeper.gate.{name}" for name in ("warmup=1", "least_share=1", "most_share=1")]
+    gate = [f"hydra.sweeper.gate.{name}" for name in ("slate=3", "veto=true", "distance=0.02")]
     with LLMServer(any_legal_reply) as server:
         first = advised(tmp_path / "a", server, "anthropic", *gate)
         journal = first.folder / "neuropt" / "journal.jsonl"
@@ -108,6 +108,6 @@ def test_a_slate_that_was_left_is_replayed(tmp_path: Path) -> None:
         last = max(i for i, line in enumerate(lines) if '"reject"' in line)
         journal.write_text("".join(lines[: last + 1]))
         first = advised(tmp_path / "a", server, "anthropic", "hydra.sweeper.n_trials=6", *gate)
-    again = sweep(tmp_path / "b" / "s", "hydra.sweeper.n_trials=6", *gate, *_again(first))
+    again = sweep(tmp_path / "b" / "s", "hydra.sweeper.n_trials=6", *_again(first), *gate)
     assert again.code == 0, again.stderr
     assert proposals(again) == proposals(first)
