@@ -24,6 +24,8 @@ class Sizes:
     """How many trials come before the judge, trial 0 among them, and how many candidates of each kind it is shown."""
 
     warmup: int = 4
+    turns: int = 12
+    doubt: float = 3.0
     prior: int = 40
     surrogate: int = 1
     fillers: int = 60
@@ -51,7 +53,7 @@ class Search:
             so_far = request.after(proposals, 1)
             # Whoever starts warm knows already what the first trials would tell.
             found = self._warm(so_far) if so_far.number < self._sizes.warmup and not so_far.earlier else None
-            found = found or self._judged(so_far)
+            found = found or self._rule(so_far) or self._judged(so_far)
             if found is None:
                 break
             proposals += (found,)
@@ -72,6 +74,12 @@ class Search:
                 return Proposal(params, "An even spread over the space, to hold the rules of thumb against.", "filler")
         return None
 
+    def _rule(self, request: Request) -> Proposal | None:
+        own = [t for t in request.trials if t.proposal.source in OWN]
+        if request.number >= self._sizes.turns or len(own) % 2:
+            return None
+        return next(iter(self._prior.propose(request).proposals), None)
+
     def _judged(self, request: Request) -> Proposal | None:
         judge = Judge(request)
         candidates = self._candidates(request)
@@ -82,7 +90,9 @@ class Search:
         if not judge.ready:
             return fresh[0]
         verdicts = judge.verdicts([c.params for c in fresh])
-        place = max(range(len(fresh)), key=lambda i: (verdicts[i].worth, -i))
+        known = min(1.0, len(request.ranked) / (self._sizes.doubt * len(request.space))) if self._sizes.doubt else 1.0
+        worth = [v.worth * (known if c.source == "filler" else 1.0) for c, v in zip(fresh, verdicts, strict=True)]
+        place = max(range(len(fresh)), key=lambda i: (worth[i], -i))
         return _signed(fresh[place], verdicts[place], len(fresh), judge)
 
     def _candidates(self, request: Request) -> list[Proposal]:
