@@ -1,8 +1,8 @@
 """The search that needs no LLM: rules of thumb and even spreads at first, then what a judge finds most worth a trial.
 
-Candidates come from three sides: the built-in rules and variations of the best (`prior`), Optuna's sampler
-(`surrogate`), and an even spread over the space (`filler`). A Gaussian process on ranks judges them all alike, by their
-expected improvement.
+Up to the twelfth trial every second turn is the rules' own. The judge's candidates come from three sides: the rules and
+variations of the best (`prior`), Optuna's sampler (`surrogate`), and an even spread over the space (`filler`). A
+Gaussian process on ranks judges them by their expected improvement.
 """
 
 from __future__ import annotations
@@ -21,7 +21,18 @@ from neuropt_core.trial import Proposal, Trial
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How many trials come before the judge, trial 0 among them, and how many candidates of each kind it is shown."""
+    """When the judge comes in, and what it is shown.
+
+    Attributes:
+        warmup: Trials before the judge has a say, trial 0 among them.
+        turns: Up to this trial's number every second turn is the rules' own, unjudged: a model of so few results knows
+            less than they do.
+        doubt: Until there are so many results for each parameter, a point of the even spread is worth less, by its
+            share of them: what a model has not seen it overrates.
+        prior: Candidates from the rules.
+        surrogate: Candidates from Optuna.
+        fillers: Points of the even spread.
+    """
 
     warmup: int = 4
     turns: int = 12
@@ -75,10 +86,13 @@ class Search:
         return None
 
     def _rule(self, request: Request) -> Proposal | None:
+        """Returns the rules' next proposal where it is their turn."""
         own = [t for t in request.trials if t.proposal.source in OWN]
         if request.number >= self._sizes.turns or len(own) % 2:
             return None
-        return next(iter(self._prior.propose(request).proposals), None)
+        for proposal in self._prior.propose(request).proposals:
+            return replace(proposal, predicted=Judge(request).verdicts([proposal.params])[0].predicted)
+        return None
 
     def _judged(self, request: Request) -> Proposal | None:
         judge = Judge(request)
@@ -90,7 +104,7 @@ class Search:
         if not judge.ready:
             return fresh[0]
         verdicts = judge.verdicts([c.params for c in fresh])
-        known = min(1.0, len(request.ranked) / (self._sizes.doubt * len(request.space))) if self._sizes.doubt else 1.0
+        known = min(1.0, len(request.ranked) / (self._sizes.doubt * len(request.space)))
         worth = [v.worth * (known if c.source == "filler" else 1.0) for c, v in zip(fresh, verdicts, strict=True)]
         place = max(range(len(fresh)), key=lambda i: (worth[i], -i))
         return _signed(fresh[place], verdicts[place], len(fresh), judge)
