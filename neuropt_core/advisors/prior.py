@@ -105,10 +105,12 @@ def _ranked(request: Request) -> tuple[Trial, ...]:
     return request.spec.ranked((*request.trials, *earlier)) if earlier else request.ranked
 
 
-def _unlike(ranked: Sequence[Trial]) -> list[Trial]:
-    """Returns the trials without repetitions: a second run of the best is no second place to go on from."""
+def _unlike(ranked: Sequence[Trial], most: int) -> list[Trial]:
+    """Returns the first trials without repetitions: a second run of the best is no second place to go on from."""
     found: list[Trial] = []
     for trial in ranked:
+        if len(found) == most:
+            break
         if all(trial.params != other.params for other in found):
             found.append(trial)
     return found
@@ -124,7 +126,7 @@ class _Variator:
 
     def __init__(self, request: Request, beliefs: Mapping[str, Belief], taken: Known, ranked: Sequence[Trial]) -> None:
         self._request, self._beliefs, self._taken = request, beliefs, taken
-        self._bases: Sequence[Trial | None] = _unlike(ranked)[: len(_PLACES)] or (None,)
+        self._bases: Sequence[Trial | None] = _unlike(ranked, len(_PLACES)) or (None,)
         self._bold = max(_BOLD_LEAST, 1 - len(ranked) / _BOLD_UNTIL)
 
     def next(self, number: int) -> Proposal | None:
