@@ -71,11 +71,6 @@ class SpaceCard:
     def __post_init__(self) -> None:
         object.__setattr__(self, "beliefs", MappingProxyType(dict(self.beliefs)))
 
-    def over(self, other: SpaceCard) -> SpaceCard:
-        """Returns this card with the beliefs of `other` where it has none, and the portfolio of `other` behind its."""
-        portfolio = (*self.portfolio, *other.portfolio)
-        return SpaceCard(self.source, {**other.beliefs, **self.beliefs}, portfolio, self.expected or other.expected)
-
     def to_json(self) -> dict[str, Any]:
         """Returns plain data from which `from_json` makes an equal card."""
         e = self.expected

@@ -168,12 +168,12 @@ class Ledger:
         if not self.scored:
             return ()
         sides = zip(self._columns, self._spec.directions, strict=True)
-        return tuple(_quantile(column, 0.9 if d == "minimize" else 0.1) for column, d in sides)
+        return tuple(quantile(column, 0.9 if d == "minimize" else 0.1) for column, d in sides)
 
     @property
     def middle(self) -> tuple[float, ...]:
         """The median score, for each objective; empty before the first score."""
-        return tuple(_quantile(column, 0.5) for column in self._columns) if self.scored else ()
+        return tuple(quantile(column, 0.5) for column in self._columns) if self.scored else ()
 
     def in_order(self) -> list[Evidence]:
         """Returns all entries by number."""
@@ -185,12 +185,13 @@ class Ledger:
         return score_metric(scored)
 
 
-def _quantile(ordered: Sequence[float], share: float) -> float:
+def quantile(ordered: Sequence[float], share: float) -> float:
     """Returns a quantile of sorted numbers, linear between neighbours (`statistics.quantiles`, inclusive)."""
     place = share * (len(ordered) - 1)
-    low = math.floor(place)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+    below = math.floor(place)
+    if place == below:  # Else a difference that is too great for a float would make it nan.
+        return ordered[below]
+    return ordered[below] + (place - below) * (ordered[below + 1] - ordered[below])
 
 
 def estimate(entry: Evidence, peers: Iterable[Evidence], metric: str, direction: str) -> float | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuropt_core.advice import Request
-from neuropt_core.advisors._evidence import evidence
+from neuropt_core.advisors._evidence import evidence, quantile
 from neuropt_core.advisors._tried import key_of
 from neuropt_core.advisors.likeness import Array, Ruler
 from neuropt_core.advisors.model import Model
@@ -91,7 +91,7 @@ class Judge:
         # The model of a long study is made of its best and latest: the place and the median are those of all results.
         losses = sorted(loss for _, loss in self._told)
         ranks = 1 + np.searchsorted(losses, ends[1])
-        middle = _quantile(losses, 0.5)
+        middle = quantile(losses, 0.5)
         optimistic = self._model.quantiles(judged.mean - judged.sd)
         return [
             Verdict(
@@ -191,7 +191,7 @@ def results(request: Request, scored: Sequence[Trial] | None = None) -> list[tup
     ordered = sorted(losses.values())
     for trial in request.trials:
         if trial.number not in losses and trial.teaches:
-            losses[trial.number] = _quantile(ordered, _BAD if trial.state is TrialState.FAIL else _STOPPED)
+            losses[trial.number] = quantile(ordered, _BAD if trial.state is TrialState.FAIL else _STOPPED)
     found: dict[object, list[tuple[Trial, float]]] = {}
     ended = [t for t in request.trials if t.number in losses]
     # Few repeat anything, and only those that may are looked at closely: 1, 1.0 and True are one value here, not there.
@@ -213,12 +213,3 @@ def _earlier(request: Request, sign: float) -> list[tuple[Params, float]]:
     baseline = request.trials[0].values if request.trials[0].number == 0 else ()
     by = shift((pair for e in own for pair in warm.differences(e, spec.space)), warm.baseline, baseline)
     return [] if by is None else [(e.params, sign * (e.values[0] + by[0])) for e in warm.entries if e.values]
-
-
-def _quantile(ordered: Sequence[float], share: float) -> float:
-    place = share * (len(ordered) - 1)
-    below = int(place)
-    above = min(below + 1, len(ordered) - 1)
-    if place == below:  # Else a difference that is too great for a float would make it nan.
-        return ordered[below]
-    return ordered[below] + (place - below) * (ordered[above] - ordered[below])

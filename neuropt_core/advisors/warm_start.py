@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
 from neuropt_core.advisors._evidence import Evidence, evidence
 from neuropt_core.advisors._tried import key_of
-from neuropt_core.space import SearchSpace, Value
+from neuropt_core.earlier import fitted
+from neuropt_core.space import SearchSpace
 from neuropt_core.spec import StudySpec
 from neuropt_core.trial import Trial, TrialState
 
@@ -43,12 +44,11 @@ class WarmStart:
         for trial in earlier:
             if not trial.teaches:
                 continue
-            params = completed(spec.space, trial.params)
-            if params is None or (trial.values and len(trial.values) != several):
+            fitting = fitted(trial, spec.space)
+            if fitting is None or (trial.values and len(trial.values) != several):
                 left_out += 1
                 continue
-            fitting = replace(trial, proposal=replace(trial.proposal, params=params))
-            groups.setdefault(key_of(params), []).append(fitting)
+            groups.setdefault(key_of(fitting.params), []).append(fitting)
         found = [evidence(group, spec.constraints) for group in groups.values()]
         found.sort(key=lambda entry: entry.number)
         entries = (replace(entry, number=i - len(found)) for i, entry in enumerate(found))
@@ -86,18 +86,3 @@ def shifted(entry: Evidence, by: tuple[float, ...]) -> Evidence:
     if entry.state is not TrialState.COMPLETE:
         return entry
     return replace(entry, values=tuple(a + b for a, b in zip(entry.values, by, strict=True)))
-
-
-def completed(space: SearchSpace, params: Mapping[str, Value]) -> dict[str, Value] | None:
-    """Returns the part of a foreign configuration that this space knows, filled up with defaults; None if illegal."""
-    found: dict[str, Value] = {}
-    for parameter in space.parameters:
-        if not space.is_active(parameter.name, found):
-            continue
-        if parameter.name in params:
-            found[parameter.name] = params[parameter.name]
-        elif parameter.has_default:
-            found[parameter.name] = parameter.default
-        else:
-            return None
-    return None if space.check(found) else found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from neuropt_core.advisors.warm_start import WarmStart, completed, shift, shifted
+from neuropt_core.advisors.warm_start import WarmStart, shift, shifted
+from neuropt_core.earlier import fitted
 from neuropt_core.space import Categorical, Float, SearchSpace, Value, When
 from neuropt_core.spec import StudySpec
 from neuropt_core.trial import Failure, Outcome, Proposal, Trial, TrialState
@@ -21,6 +22,11 @@ def _trial(number: int, params: dict[str, Value], value: float | None = None, ki
     failed = Outcome(TrialState.FAIL, failure=Failure(kind, "no"))
     outcome = failed if value is None else Outcome(TrialState.COMPLETE, value)
     return Trial(number, Proposal(params, "x", "random"), outcome)
+
+
+def completed(space: SearchSpace, params: dict[str, Value]) -> dict[str, Value] | None:
+    found = fitted(_trial(0, params), space)
+    return None if found is None else dict(found.params)
 
 
 def test_a_foreign_configuration_is_filled_with_defaults_or_left_out() -> None:
