@@ -34,7 +34,8 @@ class Journal:
     """One JSON line per event, flushed and fsynced before `append` returns. Has one writer at a time.
 
     Records carry an ``op``: ``study`` (space, direction, seed ...), ``session`` (a sweeper begins), ``card``,
-    ``consult``, ``reject``, ``ask``, ``launch``, ``retry`` or ``tell``, and the ``time`` in seconds since 1970.
+    ``consult``, ``reject``, ``ask``, ``launch``, ``submit``, ``retry`` or ``tell``, and the ``time`` in seconds
+    since 1970.
     """
 
     def __init__(self, path: Path) -> None:

@@ -44,6 +44,7 @@ class Study:
         self._trials: dict[int, Trial] = {}
         self._in_order: tuple[Trial, ...] | None = None
         self._attempts: dict[int, int] = {}
+        self._handles: dict[int, Mapping[str, Any]] = {}
         self._retried: dict[int, tuple[Outcome, ...]] = {}
         self._settled: dict[int, int] = {}
         self._seconds = 0.0
@@ -177,6 +178,14 @@ class Study:
         self._record({"op": "launch", "number": number, "attempt": attempt})
         return attempt
 
+    def submitted(self, number: int, handle: Mapping[str, Any]) -> None:
+        """Keeps what another process needs to find a trial's last attempt again, e.g. the job's id in SLURM."""
+        self._record({"op": "submit", "number": number, "handle": dict(handle)})
+
+    def handle(self, number: int) -> Mapping[str, Any] | None:
+        """Returns what `submitted` kept of a trial's last attempt; None if the sweeper did not come to it."""
+        return self._handles.get(number)
+
     def attempts(self, number: int) -> int:
         """How often a trial was launched."""
         return self._attempts.get(number, -1) + 1
@@ -240,6 +249,9 @@ class Study:
             self._card = SpaceCard.from_json(record["card"])
         elif record["op"] == "launch":
             self._attempts[number] = record["attempt"]
+            self._handles.pop(number, None)
+        elif record["op"] == "submit":
+            self._handles[number] = record["handle"]
         elif record["op"] == "retry":
             self._retried[number] = (*self._retried.get(number, ()), Outcome.from_json(record["outcome"]))
             self._settled[number] = record["attempt"]

@@ -49,7 +49,7 @@ class Ticket:
     @property
     def path(self) -> Path:
         """The ticket's own file."""
-        return self.folder / "ticket.json"
+        return self.folder / f"ticket{self._suffix}.json"
 
     @property
     def curve_path(self) -> Path:
@@ -70,6 +70,11 @@ class Ticket:
     def rule_path(self) -> Path:
         """Where the sweeper leaves a newer rule while the job runs."""
         return self.folder / f"rule{self._suffix}.json"
+
+    @property
+    def stop_path(self) -> Path:
+        """Where whoever wants the job to stop at its next report leaves the reason."""
+        return self.folder / f"stop{self._suffix}"
 
     @property
     def _suffix(self) -> str:

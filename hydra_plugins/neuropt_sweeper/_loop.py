@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 
-from hydra_plugins.neuropt_sweeper._batch import Job, outcome_of
+from hydra_plugins.neuropt_sweeper._backend import Job, outcome_of
 from hydra_plugins.neuropt_sweeper._begin import check_reported
 from hydra_plugins.neuropt_sweeper._failures import all_alike, how_to_mend, is_the_users, settled
 from hydra_plugins.neuropt_sweeper._knowledge import queued
@@ -26,6 +26,8 @@ from neuropt_core.trial import Failure, Outcome, Proposal, Trial, TrialState
 _log = logging.getLogger(__name__)
 _ATTEMPTS = 3
 """How often a trial is launched that takes the sweeper with it, or whose sweeper was killed."""
+_PAUSE = 0.05
+"""Seconds between two questions to a backend, which itself looks less often at what is dear to look at."""
 _WEIGHED_EVERY = 10
 """Ended trials between two reckonings of the parameters' importance."""
 
@@ -37,6 +39,7 @@ class Loop:
         self._parts = parts
         self._study = parts.study
         self._running: dict[int, Job] = {}
+        self._again: list[Trial] = []
         self._ended: list[int] = []
         self._dry = False
         self._importance: Mapping[str, float] = {}
@@ -84,9 +87,8 @@ class Loop:
         return tuple(self._study.trials[number] for number in self._ended)
 
     def cancel(self) -> None:
-        """Ends the jobs that run on this machine; the same command launches their trials again."""
-        for job in self._running.values():
-            job.ticket.kill()
+        """Ends the jobs that run; the same command launches their trials again."""
+        self._parts.backend.cancel(list(self._running.values()))
 
     def finish(self, reason: str) -> None:
         """Tells the sinks that this process launches no more trials."""
@@ -106,27 +108,30 @@ class Loop:
             if ticket is None:  # Hydra refuses the configuration by now, and that was told.
                 continue
             if self._study.in_flight(trial.number):
-                while ticket.is_running():  # It outlived the sweeper that launched it; it must not run twice.
-                    time.sleep(1)
-                if host := ticket.may_run_on():
-                    raise StudyError(
-                        f"trial {trial.number}",
-                        f"began on {host}, has left no result yet, and may still run there",
-                        mend=f"Run the same command when it has ended, or delete {ticket.started_path} if it is dead.",
-                    )
-                # Under the basic launcher a job that kills its process kills the sweeper: it must not do so for ever.
+                job = Job(trial, ticket, self._overrides(trial))
+                if ticket.result() is None:
+                    if self._parts.backend.reattach(job, self._study.handle(trial.number)):
+                        self._running[trial.number] = job  # It outlived its sweeper; it must not run twice.
+                        continue
+                    if host := ticket.may_run_on():
+                        raise StudyError(
+                            f"trial {trial.number}",
+                            f"began on {host}, has left no result yet, and may still run there",
+                            mend=f"Run the same command when it has ended, or delete {ticket.started_path} if it is "
+                            "dead.",
+                        )
+                # In the sweeper's own process a job that kills it kills the sweeper: it must not do so for ever.
                 if ticket.result() is not None or self._study.crashes(trial.number) >= _ATTEMPTS:
-                    self._end(Job(trial, ticket, ()), outcome_of(ticket))
+                    self._end(job, outcome_of(ticket))
                     continue
-            if self._reason_to_stop() is None:
-                self._launch(trial)
-        while self._running:
-            self._collect()
+            self._again.append(trial)
 
     def _fill(self) -> None:
         """Asks for as many trials as there are free workers, the user's own configuration first of all."""
         study, parts = self._study, self._parts
         known = len(study.trials)
+        while self._again and len(self._running) < parts.backend.capacity:
+            self._launch(self._again.pop(0))
         if not study.trials:
             self._ask([own_configuration(study.spec.space)])
         # What the user listed comes right after trial 0.
@@ -179,7 +184,8 @@ class Loop:
         path = override(f"hydra.job.env_set.{VARIABLE}", str(ticket.path), "++")
         job = Job(trial, ticket, (*self._overrides(trial), path))
         self._running[trial.number] = job
-        self._parts.backend.submit(job)
+        if handle := self._parts.backend.submit(job):
+            self._study.submitted(trial.number, handle)
 
     def _ticket(self, trial: Trial, attempt: int) -> Ticket | None:
         """Returns the ticket, or None after telling that Hydra refuses the configuration."""
@@ -193,7 +199,8 @@ class Loop:
             return None
         objectives = len(self._study.spec.directions)
         ticket = Ticket(folder / "neuropt", trial.number, attempt, objectives=objectives)
-        if ticket.path.exists() and (other := Ticket.read(ticket.path).number) != trial.number:
+        first = replace(ticket, attempt=0).path
+        if first.exists() and (other := Ticket.read(first).number) != trial.number:
             raise ConfigError(
                 "hydra.sweep.subdir",
                 f"must give every job a folder of its own, got {folder} for trials {other} and {trial.number}",
@@ -204,7 +211,8 @@ class Loop:
     def _collect(self) -> None:
         watch = self._parts.watch
         with nullcontext() if watch is None else watch.watching(self._running.values()):
-            ended = self._parts.backend.poll()
+            while not (ended := self._parts.backend.poll()):
+                time.sleep(_PAUSE)
         for job, outcome in ended:
             del self._running[job.trial.number]
             self._end(job, outcome)

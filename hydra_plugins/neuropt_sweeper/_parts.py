@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hydra_plugins.neuropt_sweeper._batch import Backend
+from hydra_plugins.neuropt_sweeper._backend import Backend
 from hydra_plugins.neuropt_sweeper._compose import Composer
 from hydra_plugins.neuropt_sweeper._limits import Rules
 from hydra_plugins.neuropt_sweeper._space import Plan

@@ -43,7 +43,10 @@ def read_settings(settings: Mapping[str, Any]) -> NeuroptSweeperConf:
     # YAML reads an unquoted true as a bool, and OmegaConf writes it back with a capital.
     conf.pretrained = str(conf.pretrained).lower()
     _least("n_trials", conf.n_trials, 1)
-    _least("max_parallel", conf.max_parallel, 1)
+    if conf.max_parallel is not None:
+        _least("max_parallel", conf.max_parallel, 1)
+    _among("backend", conf.backend, ("auto", "submitit", "process", "ray", "batch"))
+    _among("resume", conf.resume, ("auto", "force"))
     directions(conf)
     constraints(conf)
     _among("pretrained", conf.pretrained, tuple(PRETRAINED))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.plugins import Plugins
 from hydra.errors import CompactHydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from hydra_plugins.neuropt_sweeper._batch import BatchBackend
+from hydra_plugins.neuropt_sweeper._adopt import Adopting
 from hydra_plugins.neuropt_sweeper._begin import gather
+from hydra_plugins.neuropt_sweeper._choose import make_backend
 from hydra_plugins.neuropt_sweeper._compose import Composer, resume_command, script_command
 from hydra_plugins.neuropt_sweeper._dry import DryRun
 from hydra_plugins.neuropt_sweeper._failures import how_all_died
@@ -104,13 +103,13 @@ def _run(
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=RecordedTask(task_function), config=config
         )
-        capacity = _capacity(conf, launcher, console)
-        console.say(_opening(conf, composer, advisor, study, f"{type(launcher).__name__}, {capacity} at a time"))
+        backend = Adopting(make_backend(conf, launcher, interrupt))
+        console.say(_opening(conf, composer, advisor, study, backend.words))
         with interrupt:
             parts = Parts(
                 study=study,
                 advisor=advisor,
-                backend=BatchBackend(launcher, capacity, _around(launcher, interrupt)),
+                backend=backend,
                 composer=composer,
                 plan=plan,
                 sinks=_sinks(composer, console, wandb),
@@ -124,18 +123,15 @@ def _run(
                 rules=rules,
                 say=console.say,
                 stop_requested=lambda: interrupt.requested,
-                # A job of the basic launcher runs alone, in this process: what it was launched with is all there is.
-                watch=Watch(spec, lambda: study.trials, pruning, live=not isinstance(launcher, BasicLauncher)),
+                watch=Watch(spec, lambda: study.trials, pruning, live=backend.apart),
             )
-            _end(parts, console)
+            try:
+                _end(parts, console)
+            finally:
+                backend.close()
     finally:
         journal.close()
     return study.trials
-
-
-def _around(launcher: object, interrupt: Interrupt) -> Callable[[], AbstractContextManager[None]]:
-    # Where jobs run in this process, Ctrl-C must reach the training code itself.
-    return nullcontext if isinstance(launcher, BasicLauncher) else interrupt.sparing_children
 
 
 def _sinks(composer: Composer, console: ConsoleSink, wandb: WandbSink | None) -> list[Sink]:
@@ -195,14 +191,6 @@ def _end(parts: Parts, console: ConsoleSink) -> None:
         results = parts.composer.sweep_dir / "results.yaml"
         shown = f"\n{details}" if (details := how_all_died(loop.ended)) else ""
         raise SweepError(f"neuropt: no trial got a score: {reason.removesuffix('.')}. See {results}.{shown}")
-
-
-def _capacity(conf: NeuroptSweeperConf, launcher: object, console: ConsoleSink) -> int:
-    if not isinstance(launcher, BasicLauncher):
-        return conf.max_parallel
-    if conf.max_parallel > 1:
-        console.say("Hydra's basic launcher runs one trial at a time; max_parallel needs another hydra/launcher.")
-    return 1
 
 
 def _opening(conf: NeuroptSweeperConf, composer: Composer, advisor: Advisor, study: Study, launcher: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from hydra_plugins.neuropt_sweeper._batch import Job
+from hydra_plugins.neuropt_sweeper._backend import Job
 from neuropt_core.curve import Curve, Point
 from neuropt_core.pruning import Pruning, make_rule, remark
 from neuropt_core.spec import StudySpec

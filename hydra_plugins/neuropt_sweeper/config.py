@@ -155,8 +155,20 @@ class NeuroptSweeperConf:
     """The study's name, also the group in W&B; null takes the sweep folder's."""
     seed: int = 0
     """All chance is a function of this, the trial's number and the parameter."""
-    max_parallel: int = 1
-    """How many trials the launcher gets at a time (Hydra's basic launcher runs them one after another)."""
+    max_parallel: int | None = None
+    """How many trials run at a time; null is one for each GPU of this machine, 4 under SLURM, 1 elsewhere."""
+    backend: str = "auto"
+    """How trials run: submitit, process, ray, batch; auto looks at hydra/launcher."""
+    isolate: bool = True
+    """false runs the trials of Hydra's basic launcher in the sweeper's own process, one by one, for a debugger."""
+    arrays: bool = False
+    """true submits trials that begin together as one SLURM array, for clusters that prefer these."""
+    trial_timeout: Any = None
+    """How long a trial may run: seconds, or text such as 2h; it is asked to stop, then ended."""
+    stop_grace: Any = 60
+    """How long a trial that is asked to stop may take for it before it is ended: seconds, or text such as 5m."""
+    resume: str = "auto"
+    """auto goes on with the study in the folder if nothing but its budget was changed; force takes the changes."""
     max_failure_rate: float = 0.5
     """The study ends once more than this share of n_trials has failed; in [0, 1]."""
     retries: int = 2

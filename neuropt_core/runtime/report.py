@@ -38,8 +38,8 @@ def report(step: int, **metrics: float) -> None:
     job.points.append(point)
     ticket.append(point)
     reason = job.rule(ticket).judge(Curve(tuple(job.points)))
-    if reason is None and (ticket.folder / "stop").exists():
-        reason = "the sweep asked it to stop"
+    if reason is None and ticket.stop_path.exists():
+        reason = ticket.stop_path.read_text(encoding="utf-8").strip() or "the sweep asked it to stop"
     if reason is not None:
         ticket.stop(reason)
         raise TrialPruned(reason)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from histories import curve_of, scored, trial
 
-from hydra_plugins.neuropt_sweeper._batch import Job
+from hydra_plugins.neuropt_sweeper._backend import Job
 from hydra_plugins.neuropt_sweeper._watch import Watch
 from neuropt_core.curve import Point
 from neuropt_core.pruning import Pruning, make_rule
