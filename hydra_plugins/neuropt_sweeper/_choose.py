@@ -96,11 +96,11 @@ def _best(conf: NeuroptSweeperConf, launcher: Launcher) -> tuple[str, str]:
 
 
 def _submitit_flaw(launcher: Launcher) -> str:
-    params = getattr(launcher, "params", None)
-    if not isinstance(params, Mapping) or "submitit_folder" not in params:
-        return "its parameters are not where this release looks for them (launcher.params)"
-    if not callable(launcher):
-        return "it cannot be called with a job, which is how this release submits one"
+    """Returns why a launcher that bears submitit's mark cannot be served as one; "" if it can."""
+    from hydra_plugins.neuropt_sweeper._submitit import serves
+
+    if not serves(launcher) or "submitit_folder" not in getattr(launcher, "params", ()):
+        return "its parameters and its call with a job are not where this release looks for them"
     return "" if importlib.util.find_spec("submitit") else "submitit cannot be imported"
 
 
@@ -149,7 +149,7 @@ def _words(backend: str, conf: NeuroptSweeperConf, launcher: Launcher) -> str:
     if backend == "submitit" and getattr(launcher, "_EXECUTOR", None) == "slurm":
         return f"SLURM through submitit, {count or 4} at a time"
     if backend == "submitit":
-        return f"submitit on this machine, {count or 'one for each GPU or else 1'} at a time"
+        return f"submitit on this machine, {count or 1} at a time"
     if backend == "ray":
         return f"ray, {count or 'as many as the cluster has room for'} at a time"
     return f"a process for each trial, {count or 'one for each GPU or else 1'} at a time"

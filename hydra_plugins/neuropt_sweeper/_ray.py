@@ -169,7 +169,11 @@ class RayBackend:
             config.hydra.job.id = f"job_id_for_{number}"
             config.hydra.job.num = number
         return launch_job_on_ray(
-            launcher.hydra_context, OmegaConf.create(self._remote), config, launcher.task_function, Singleton.get_state()
+            launcher.hydra_context,
+            OmegaConf.create(self._remote),
+            config,
+            launcher.task_function,
+            Singleton.get_state(),
         )
 
     def _look(self, job: Job, task: Any, ready: bool) -> Outcome | None:
@@ -187,7 +191,7 @@ class RayBackend:
         return outcome_of(job.ticket) if time.monotonic() - returned > _SETTLING else None
 
 
-_LESS = "Ask for less, or give ray more by hydra.launcher.ray.init.num_cpus or num_gpus."
+_LESS = "Ask for less, or give ray more by +hydra.launcher.ray.init.num_cpus or num_gpus."
 
 
 def needed(remote: Mapping[str, Any]) -> dict[str, float]:

@@ -17,7 +17,7 @@ WAYS = {
     "killed": "is killed (SIGKILL)",
     "unpicklable": "raises what cannot be pickled",
     "hangs": "hangs (`trial_timeout`)",
-    "nan": "returns NaN",
+    "diverges": "returns NaN",
     "nothing": "returns nothing",
 }
 LAUNCHERS = ("basic", "basic, isolate=false", "joblib", "submitit_local", "submitit_slurm", "ray")

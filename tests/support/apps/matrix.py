@@ -61,7 +61,7 @@ def main(cfg: DictConfig) -> Any:
         os.kill(os.getpid(), signal.SIGKILL)
     if how == "hangs":
         time.sleep(3600)
-    return {"nan": math.nan, "nothing": None}.get(how, math.log10(cfg.optimizer.lr) ** 2)
+    return {"diverges": math.nan, "nothing": None}.get(how, math.log10(cfg.optimizer.lr) ** 2)
 
 
 def _raise(how: str, model: Model) -> None:
