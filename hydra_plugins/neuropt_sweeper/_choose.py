@@ -11,6 +11,7 @@ from hydra.plugins.launcher import Launcher
 from hydra_plugins.neuropt_sweeper._backend import Backend
 from hydra_plugins.neuropt_sweeper._batch import BatchBackend
 from hydra_plugins.neuropt_sweeper._interrupt import Interrupt
+from hydra_plugins.neuropt_sweeper._process import ProcessBackend, why_not
 from hydra_plugins.neuropt_sweeper.config import NeuroptSweeperConf
 
 
@@ -20,6 +21,13 @@ def make_backend(conf: NeuroptSweeperConf, launcher: Launcher, interrupt: Interr
     Raises:
         ConfigError: The backend that is named cannot run under this launcher.
     """
+    if isinstance(launcher, BasicLauncher) and conf.isolate:
+        if not (reason := why_not(launcher)):
+            each = conf.budget.gpus_per_trial
+            return ProcessBackend(launcher, conf.max_parallel, gpus_per_trial=each, around=interrupt.sparing_children)
+        backend = BatchBackend(launcher, 1)
+        backend.words += f": {reason}"
+        return backend
     return BatchBackend(launcher, conf.max_parallel or 1, _around(launcher, interrupt))
 
 
