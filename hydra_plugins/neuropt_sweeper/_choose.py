@@ -94,9 +94,8 @@ def _best(conf: NeuroptSweeperConf, launcher: Launcher) -> tuple[str, str]:
 
 def _submitit_flaw(launcher: Launcher) -> str:
     """Returns why a launcher that bears submitit's mark cannot be served as one; "" if it can."""
-    from hydra_plugins.neuropt_sweeper._submitit import serves
-
-    if not serves(launcher) or "submitit_folder" not in getattr(launcher, "params", ()):
+    params = getattr(launcher, "params", None)
+    if not callable(launcher) or not isinstance(params, Mapping) or "submitit_folder" not in params:
         return "its parameters and its call with a job are not where this release looks for them"
     return "" if importlib.util.find_spec("submitit") else "submitit cannot be imported"
 
