@@ -19,6 +19,8 @@ class BatchBackend:
     """Plain `Launcher.launch(batch)`: an honest barrier, and the only thing that every launcher can do."""
 
     name = "batch"
+    outlives = False
+    blocks = True
 
     def __init__(
         self,
