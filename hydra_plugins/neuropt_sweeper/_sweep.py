@@ -7,12 +7,13 @@ from typing import Any
 
 from hydra.core.plugins import Plugins
 from hydra.errors import CompactHydraException
+from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from hydra_plugins.neuropt_sweeper._adopt import Adopting
 from hydra_plugins.neuropt_sweeper._begin import gather
-from hydra_plugins.neuropt_sweeper._choose import make_backend
+from hydra_plugins.neuropt_sweeper._choose import describe, make_backend
 from hydra_plugins.neuropt_sweeper._compose import Composer, resume_command, script_command
 from hydra_plugins.neuropt_sweeper._dry import DryRun
 from hydra_plugins.neuropt_sweeper._failures import how_all_died
@@ -88,7 +89,8 @@ def _run(
     advisor = make_advisor(conf.advisor, vars(conf.llm), environ, lambda: interrupt.requested, engine_of(conf))
     name = conf.study_name or composer.sweep_dir.name
     if conf.dry_run:
-        return _rehearse(conf, composer, task_function, arguments, advisor)
+        where = describe(conf, _launcher(hydra_context, task_function, config))
+        return _rehearse(conf, composer, task_function, arguments, advisor, where)
     wandb = make_wandb_sink(vars(conf.wandb), environ)
     line, params = parse_arguments(arguments), parse_params(conf.params.items())
     journal = Journal(composer.sweep_dir / "neuropt" / "journal.jsonl")  # Held first: a refused sweep writes nothing.
@@ -100,9 +102,7 @@ def _run(
         study = Study(spec, journal, knowledge.earlier)
         composer.save()
         console.say("\n".join([*found.said, *knowledge.said]))
-        launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=RecordedTask(task_function), config=config
-        )
+        launcher = _launcher(hydra_context, task_function, config)
         backend = Adopting(make_backend(conf, launcher, interrupt))
         console.say(_opening(conf, composer, advisor, study, backend.words))
         with interrupt:
@@ -134,6 +134,13 @@ def _run(
     return study.trials
 
 
+def _launcher(hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> Launcher:
+    """Returns the user's launcher, which starts nothing before it is asked to."""
+    return Plugins.instance().instantiate_launcher(
+        hydra_context=hydra_context, task_function=RecordedTask(task_function), config=config
+    )
+
+
 def _sinks(composer: Composer, console: ConsoleSink, wandb: WandbSink | None) -> list[Sink]:
     files: list[Sink] = [TranscriptSink(composer.sweep_dir), ResultsSink(composer.sweep_dir)]
     return [*files, console, *([] if wandb is None else [wandb])]
@@ -159,14 +166,19 @@ def _spec(conf: NeuroptSweeperConf, name: str, plan: Plan, line: Arguments, foun
 
 
 def _rehearse(
-    conf: NeuroptSweeperConf, composer: Composer, task_function: TaskFunction, arguments: list[str], advisor: Advisor
+    conf: NeuroptSweeperConf,
+    composer: Composer,
+    task_function: TaskFunction,
+    arguments: list[str],
+    advisor: Advisor,
+    where: str,
 ) -> Sequence[Trial]:
     """Says what the sweep would do; leaves nothing behind."""
     line, params = parse_arguments(arguments), parse_params(conf.params.items())
     found = make_plan(conf, composer, task_function, line, params)
     spec = _spec(conf, conf.study_name or composer.sweep_dir.name, found.plan, line, found)
     knowledge = gather(conf, spec, composer, lambda p: (*line.fixed, *found.plan.of(p)))
-    dry = DryRun(composer, found.plan, spec, advisor, conf.n_trials, line.fixed, vars(conf.llm), knowledge)
+    dry = DryRun(composer, found.plan, spec, advisor, conf.n_trials, line.fixed, vars(conf.llm), knowledge, where)
     ConsoleSink().say("\n".join([*found.said, *knowledge.said, *dry.lines()]))
     return ()
 

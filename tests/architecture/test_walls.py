@@ -42,6 +42,7 @@ LEAVES = {
     "omegaconf": ("neuropt_core/runtime/", "hydra_plugins/"),
     "numpy": ("neuropt_core/advisors/",),
     "scipy": ("neuropt_core/advisors/",),
+    "ray": ("hydra_plugins/neuropt_sweeper/_ray.py",),
     "torchvision": (),
     "timm": (),
 }
