@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hydra_plugins.neuropt_sweeper.config import NeuroptSweeperConf
-from neuropt_core.budget import Limits, seconds_of
+from neuropt_core.budget import Limits, seconds_of, spoken
 from neuropt_core.errors import ConfigError
 
 
@@ -33,6 +33,17 @@ class Rules:
     timeout: float | None = None
     grace: float = 60.0
     pause: float = 30.0
+
+    @property
+    def words(self) -> str:
+        """What limits the study beside its number of trials, for a reader; "" if nothing does."""
+        limits = self.limits
+        parts = [
+            f"{spoken(limits.wall_clock)} on the wall clock" if limits.wall_clock is not None else "",
+            f"{limits.gpu_hours:g} GPU-hours" if limits.gpu_hours is not None else "",
+            f"{spoken(self.timeout)} for each trial" if self.timeout is not None else "",
+        ]
+        return ", ".join(filter(None, parts))
 
     def pause_before(self, retry: int) -> float:
         """Returns the seconds before the `retry`-th launch again: none, then `pause`, then four times as long each.
