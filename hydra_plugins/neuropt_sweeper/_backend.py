@@ -119,4 +119,4 @@ def outcome_of(ticket: Ticket, error: str = "", kind: str = "") -> Outcome:
     if error:
         message += f" ({error})"
     failure = Failure(kind or ("lost" if began else "node_lost"), message)
-    return Outcome(TrialState.FAIL, curve=ticket.curve(), failure=failure)
+    return Outcome(TrialState.FAIL, curve=ticket.curve(), failure=failure, seconds=ticket.seconds())
