@@ -29,6 +29,8 @@ STOPPED = "the sweep was stopped"
 """How the reason begins of a trial that had to stop with its sweep: it stays open and is launched again."""
 TIMED_OUT = "it ran longer than hydra.sweeper.trial_timeout"
 """How the reason begins of a trial that took too long."""
+_FORCED = ", did not stop, and was ended by force"
+"""How the reason ends of a trial that did not obey; in the stop file before it is ended, since it may say so itself."""
 _LAST = 60.0
 """Seconds that a backend gets to end a job by force (SLURM: scancel, KillWait) before it is told again."""
 
@@ -105,11 +107,14 @@ class Orders:
         if self.stopping and self._request is not None and self._request.how == "now" and not self._ending:
             self.end_all(f"{STOPPED} ({self._request.words})", self._grace)
             self._looked = now
+        late = []
         for job in jobs:
             try:
-                self._look_at(job, now, cancel)
+                late += [job] if self._is_late(job, now) else []
             except OSError as error:  # A full disk, say: the sweep goes on, and the next look tries again.
                 self._complain(error)
+        if late:
+            cancel(late)  # All at once: a backend may wait for each call.
         return True
 
     @contextmanager
@@ -145,14 +150,13 @@ class Orders:
         moments = {job.trial.number: self._since(job.ticket) for job in jobs}
         return {number: None if at is None else at + shift for number, at in moments.items()}
 
-    def _look_at(self, job: Job, now: float, cancel: Callable[[Sequence[Job]], None]) -> None:
+    def _is_late(self, job: Job, now: float) -> bool:
+        """Asks a job to stop if it has to; tells whether it was asked, has not stopped in time, and is to be ended."""
         ticket, number = job.ticket, job.trial.number
         if ticket.path not in self._asked:
             if (reason := self._reason(job)) is None:
-                return
+                return False
             self._asked[ticket.path] = now
-            if ticket.result_path.exists():
-                return  # It has ended by itself; the next poll has it.
             if not ticket.stop_path.exists():
                 write_whole(ticket.stop_path, reason)
             if not self._ending:
@@ -162,15 +166,17 @@ class Orders:
             grace = 0.0  # What has not begun needs no time to stop.
         forced = self._forced.get(ticket.path)
         if now - self._asked[ticket.path] < grace or (forced is not None and now - forced < _LAST):
-            return
+            return False
+        if ticket.result_path.exists():
+            return False  # It has ended by itself; the next poll has it.
         self._forced[ticket.path] = now
-        if not self._backend.apart:
-            if forced is None and grace:
-                self._say(f"Trial {number} does not stop, and runs in the sweeper's own process: only Ctrl-C ends it")
-            return
-        if forced is None and grace:
-            self._say(f"Trial {number} did not stop within {spoken(grace)}: it is ended by force")
-        cancel([job])
+        if forced is None and grace and not self._backend.apart:
+            self._say(f"Trial {number} does not stop, and runs in the sweeper's own process: only Ctrl-C ends it")
+        elif forced is None and self._backend.apart:
+            write_whole(ticket.stop_path, ticket.stop_path.read_text(encoding="utf-8").strip() + _FORCED)
+            if grace:
+                self._say(f"Trial {number} did not stop within {spoken(grace)}: it is ended by force")
+        return self._backend.apart
 
     def _reason(self, job: Job) -> str | None:
         """Returns why a trial has to stop, the newest reason that is known first; None if it has not to."""
@@ -181,8 +187,8 @@ class Orders:
             if not ticket.stop_path.exists():
                 write_whole(ticket.stop_path, request.words)
             forget(self._sweep_dir, number)
-        if ticket.stop_path.exists():  # Also by hand, or by an earlier sweeper.
-            return ticket.stop_path.read_text(encoding="utf-8").strip() or "the sweep asked it to stop"
+        if text := _text(ticket.stop_path):  # Also by hand, or by an earlier sweeper.
+            return text
         began = None if self._timeout is None else self._since(ticket)
         if self._timeout is not None and began is not None and time.time() - began > self._timeout:
             return f"{TIMED_OUT}={spoken(self._timeout).replace(' ', '')}"
@@ -211,25 +217,33 @@ def as_ordered(ticket: Ticket, outcome: Outcome) -> Outcome:
 
     - One that had to stop with its sweep counts as preempted, whether it obeyed or was ended: nothing is learnt of its
       configuration, and it is launched again.
-    - One that took too long and was ended by force has failed (``timeout``).
+    - One that took too long is PRUNED if it obeyed; if it had to be ended by force it has failed (``timeout``).
     - One that a person stopped is PRUNED with the person's reason also if it was ended by force: the person judged its
       curve, and nothing is wrong with the job.
 
     What a job left by itself holds otherwise, be it a score or a failure of its own.
     """
-    if outcome.state is TrialState.PRUNED and outcome.reason.startswith(STOPPED):
-        return replace(outcome, state=TrialState.FAIL, reason="", failure=Failure("preempted", outcome.reason))
-    if outcome.failure is None or ticket.result_path.exists():
+    reason = outcome.reason
+    if outcome.failure is not None and not ticket.result_path.exists():
+        reason = _text(ticket.stop_path)
+    if not reason:
         return outcome
-    try:
-        reason = ticket.stop_path.read_text(encoding="utf-8").strip() or "the sweep asked it to stop"
-    except FileNotFoundError:
-        return outcome
+    died = outcome.failure is not None
+    pruned = replace(outcome, state=TrialState.PRUNED, failure=None, reason=reason)
+    failed = replace(pruned, state=TrialState.FAIL, reason="", failure=Failure("preempted", reason))
     if reason.startswith(STOPPED):
-        return replace(outcome, failure=Failure("preempted", reason))
-    if reason.startswith(TIMED_OUT):
-        return replace(outcome, failure=Failure("timeout", f"{reason}, did not stop, and was ended by force"))
-    return replace(outcome, state=TrialState.PRUNED, failure=None, reason=f"{reason} (ended by force)")
+        return failed
+    if reason.startswith(TIMED_OUT) and (died or reason.endswith(_FORCED)):
+        return replace(failed, failure=Failure("timeout", reason))
+    return pruned
+
+
+def _text(path: Path) -> str:
+    """Returns the reason that a stop file holds, also if it is empty; "" if there is no such file."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip() or "the sweep asked it to stop"
+    except FileNotFoundError:
+        return ""
 
 
 def is_own(failure: Failure) -> bool:

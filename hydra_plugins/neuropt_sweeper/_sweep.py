@@ -46,7 +46,6 @@ from neuropt_core.stop_file import announce, forget_all
 from neuropt_core.study import Study
 from neuropt_core.trial import Trial
 
-
 _PRESSED, _SHUT_DOWN = 10.0, 5.0
 """The most seconds that trials get to stop by themselves after a second Ctrl-C, and after SIGTERM or SIGHUP."""
 
@@ -216,7 +215,7 @@ def _end(parts: Parts, console: ConsoleSink, interrupt: Interrupt) -> None:
     finally:
         loop.finish(reason)
     stopped = interrupt.requested or bool(parts.orders.stopping)
-    if stopped and any(t.outcome is None for t in parts.study.trials) or len(parts.study.finished) < parts.n_trials:
+    if (stopped and any(t.outcome is None for t in parts.study.trials)) or len(parts.study.finished) < parts.n_trials:
         console.say(f"Go on with: {resume_command(parts.composer.sweep_dir)}")
     if interrupt.requested:
         raise SystemExit(interrupt.code)
