@@ -79,6 +79,10 @@ class Orders:
 
     def end_all(self, why: str, grace: float) -> None:
         """From the next look on, asks all trials to stop; those that do not within `grace` seconds are ended."""
+        if grace and not self._ending:
+            self._say(
+                f"Asking what runs to stop; it is ended after {spoken(grace)}, and launched again by the next sweep"
+            )
         self._ending, self._ending_grace = why, min(grace, self._ending_grace if self._ending else grace)
         self._looked = -math.inf
 
