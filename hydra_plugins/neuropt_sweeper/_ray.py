@@ -45,6 +45,8 @@ class RayBackend:
 
     name = "ray"
     apart = True
+    outlives = False
+    blocks = False
 
     def __init__(
         self,
