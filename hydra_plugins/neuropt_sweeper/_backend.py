@@ -55,6 +55,10 @@ class Backend(Protocol):
     """Whether jobs run in other processes than the sweeper's, so that they can be spoken to while they run."""
     capacity: int
     """How many trials may be in flight."""
+    outlives: bool
+    """Whether jobs go on when the sweeper is told to end, for the next one to take over: SLURM's do."""
+    blocks: bool
+    """Whether `poll` waits until jobs have ended, so that nothing can be said to the backend meanwhile."""
     words: str
     """For people, e.g. ``SLURM through submitit, 4 at a time; jobs outlive the sweeper``."""
 
@@ -115,4 +119,4 @@ def outcome_of(ticket: Ticket, error: str = "", kind: str = "") -> Outcome:
     if error:
         message += f" ({error})"
     failure = Failure(kind or ("lost" if began else "node_lost"), message)
-    return Outcome(TrialState.FAIL, curve=ticket.curve(), failure=failure)
+    return Outcome(TrialState.FAIL, curve=ticket.curve(), failure=failure, seconds=ticket.seconds())

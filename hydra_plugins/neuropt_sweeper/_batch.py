@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
@@ -13,12 +14,21 @@ from hydra_plugins.neuropt_sweeper._backend import Handle, Job, hide_ticket, out
 from neuropt_core.trial import Outcome
 
 _log = logging.getLogger(__name__)
+_PAUSE = 0.05
+"""Seconds between two looks at jobs that a launcher has let go of."""
 
 
 class BatchBackend:
-    """Plain `Launcher.launch(batch)`: an honest barrier, and the only thing that every launcher can do."""
+    """Plain `Launcher.launch(batch)`: an honest barrier, and the only thing that every launcher can do.
+
+    One dead job makes some launchers raise and end the whole batch, and which of several jobs it was cannot be told
+    then. Those are suspects: each is told as ``node_lost``, so that it is launched again, and then alone. Who dies
+    alone is ``lost``.
+    """
 
     name = "batch"
+    outlives = False
+    blocks = True
 
     def __init__(
         self,
@@ -29,6 +39,7 @@ class BatchBackend:
         """`around` is entered around each launch."""
         self._launcher, self._around = launcher, around
         self._waiting: list[Job] = []
+        self._suspects: set[int] = set()
         # The basic launcher runs its jobs here, one after another: what a job was launched with is all that it knows.
         self.apart = not isinstance(launcher, BasicLauncher)
         self.capacity = capacity if self.apart else 1
@@ -38,23 +49,29 @@ class BatchBackend:
         hide_ticket(launcher)
 
     def submit(self, job: Job) -> Handle | None:
-        """Takes a job; it starts at the next `poll`, with all that were taken by then."""
+        """Takes a job; it starts at one of the next `poll`s, with all that were taken by then and may run with it."""
         self._waiting.append(job)
         return None
 
     def poll(self) -> list[tuple[Job, Outcome]]:
-        """Launches what was submitted, waits until the launcher returns, and reads what the jobs left on disk."""
-        waiting, self._waiting = self._waiting, []
-        ended = []
-        for batch in _consecutive(waiting):
-            error = self._launch(batch)
-            ended += [(job, outcome_of(job.ticket, error)) for job in batch]
-        return ended
+        """Launches a batch of what was submitted, waits until all of it has ended, and reads what it left on disk."""
+        batch = self._next_batch()
+        if not batch:
+            return []
+        error = self._launch(batch)
+        while error and any(job.ticket.is_running() for job in batch):
+            time.sleep(_PAUSE)  # The launcher has given up, and some of its jobs have not.
+        left = [job for job in batch if job.ticket.started_path.exists() and job.ticket.result() is None]
+        suspects = left if error and len(left) > 1 else []
+        self._suspects -= {job.trial.number for job in batch}
+        self._suspects |= {job.trial.number for job in suspects}
+        return [(job, self._outcome(job, error, suspects)) for job in batch]
 
     def cancel(self, jobs: Sequence[Job]) -> None:
-        """Ends those that run on this machine; while a launch blocks, nothing else can."""
+        """Ends those that run on this machine, and forgets those that wait; while a launch blocks, nothing else can."""
         for job in jobs:
             job.ticket.kill()
+        self._waiting = [job for job in self._waiting if job not in jobs]
 
     def reattach(self, job: Job, handle: Handle | None) -> bool:
         """Returns False: what a launcher of an earlier process still runs, only the jobs' files tell."""
@@ -62,6 +79,28 @@ class BatchBackend:
 
     def close(self) -> None:
         """Does nothing; there are no helpers."""
+
+    def _next_batch(self) -> list[Job]:
+        """Takes the jobs out of those that wait which may be launched together with the first of them.
+
+        Hydra numbers the jobs of a batch from its first, and a trial's number is its job's: they must be consecutive.
+        A suspect is launched alone.
+        """
+        batch: list[Job] = []
+        for job in sorted(self._waiting, key=lambda job: job.trial.number):
+            alone = job.trial.number in self._suspects or bool(batch and batch[-1].trial.number in self._suspects)
+            if batch and (alone or job.trial.number != batch[-1].trial.number + 1):
+                break
+            batch.append(job)
+        self._waiting = [job for job in self._waiting if job not in batch]
+        return batch
+
+    def _outcome(self, job: Job, error: str, suspects: list[Job]) -> Outcome:
+        if job not in suspects:
+            return outcome_of(job.ticket, error)
+        numbers = [other.trial.number for other in suspects]
+        said = f"it or another of trials {numbers} took the batch down and is tried again alone; {error}"
+        return outcome_of(job.ticket, said, "node_lost")
 
     def _launch(self, batch: list[Job]) -> str:
         """Returns what the launcher raised, in words; "" if nothing."""
@@ -75,15 +114,3 @@ class BatchBackend:
             _log.debug("The launcher raised", exc_info=True)
             return told
         return ""
-
-
-def _consecutive(jobs: list[Job]) -> Iterator[list[Job]]:
-    # Hydra numbers the jobs of a batch from its first; a trial's number is its job's.
-    batch: list[Job] = []
-    for job in sorted(jobs, key=lambda job: job.trial.number):
-        if batch and job.trial.number != batch[-1].trial.number + 1:
-            yield batch
-            batch = []
-        batch.append(job)
-    if batch:
-        yield batch

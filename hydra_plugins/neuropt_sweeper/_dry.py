@@ -34,6 +34,7 @@ class DryRun:
     fixed: tuple[str, ...]
     llm: Mapping[str, Any]
     knowledge: Knowledge = field(default_factory=Knowledge)
+    where: str = ""
 
     def lines(self) -> list[str]:
         """Returns what is told to people.
@@ -51,6 +52,7 @@ class DryRun:
         said = [
             f"Dry run of {self.spec.name}, {self.n_trials} trials: nothing is launched and nobody is asked.",
             f"  Advisor: {self.advisor.name}",
+            *f"  Where: {self.where}".splitlines(),
             f"  Trial 0, your own configuration: {self._command(own, 0)}",
         ]
         for number, proposal in enumerate(first, start=1):

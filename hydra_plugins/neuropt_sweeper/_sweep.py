@@ -7,19 +7,21 @@ from typing import Any
 
 from hydra.core.plugins import Plugins
 from hydra.errors import CompactHydraException
+from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from hydra_plugins.neuropt_sweeper._adopt import Adopting
 from hydra_plugins.neuropt_sweeper._begin import gather
-from hydra_plugins.neuropt_sweeper._choose import make_backend
+from hydra_plugins.neuropt_sweeper._choose import describe, make_backend
 from hydra_plugins.neuropt_sweeper._compose import Composer, resume_command, script_command
 from hydra_plugins.neuropt_sweeper._dry import DryRun
 from hydra_plugins.neuropt_sweeper._failures import how_all_died
 from hydra_plugins.neuropt_sweeper._interrupt import Interrupt
 from hydra_plugins.neuropt_sweeper._knowledge import read_priors
-from hydra_plugins.neuropt_sweeper._limits import read_rules
+from hydra_plugins.neuropt_sweeper._limits import Rules, read_rules
 from hydra_plugins.neuropt_sweeper._loop import Loop
+from hydra_plugins.neuropt_sweeper._orders import Orders
 from hydra_plugins.neuropt_sweeper._overrides import Arguments, parse_arguments, parse_params
 from hydra_plugins.neuropt_sweeper._parts import Parts
 from hydra_plugins.neuropt_sweeper._plan import Found, make_plan
@@ -40,8 +42,12 @@ from neuropt_core.sinks.results import ResultsSink
 from neuropt_core.sinks.transcript import TranscriptSink
 from neuropt_core.sinks.wandb import WandbSink
 from neuropt_core.spec import StudySpec
+from neuropt_core.stop_file import announce, forget_all
 from neuropt_core.study import Study
 from neuropt_core.trial import Trial
+
+_PRESSED, _SHUT_DOWN = 10.0, 5.0
+"""The most seconds that trials get to stop by themselves after a second Ctrl-C, and after SIGTERM or SIGHUP."""
 
 
 class SweepError(CompactHydraException):
@@ -59,7 +65,7 @@ def run_sweep(
 
     Raises:
         SweepError: Something must be mended first, or no trial got a score.
-        SystemExit: With 130, after Ctrl-C.
+        SystemExit: With 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
     """
     try:
         return _run(settings, hydra_context, task_function, config, arguments)
@@ -88,11 +94,14 @@ def _run(
     advisor = make_advisor(conf.advisor, vars(conf.llm), environ, lambda: interrupt.requested, engine_of(conf))
     name = conf.study_name or composer.sweep_dir.name
     if conf.dry_run:
-        return _rehearse(conf, composer, task_function, arguments, advisor)
+        where = describe(conf, _launcher(hydra_context, task_function, config))
+        return _rehearse(conf, composer, task_function, arguments, advisor, where)
     wandb = make_wandb_sink(vars(conf.wandb), environ)
     line, params = parse_arguments(arguments), parse_params(conf.params.items())
     journal = Journal(composer.sweep_dir / "neuropt" / "journal.jsonl")  # Held first: a refused sweep writes nothing.
     try:
+        forget_all(composer.sweep_dir)  # What was asked of an earlier sweeper concerns this one no more.
+        announce(composer.sweep_dir)
         found = make_plan(conf, composer, task_function, line, params)
         plan = found.plan
         spec = _spec(conf, name, plan, line, found)
@@ -100,11 +109,10 @@ def _run(
         study = Study(spec, journal, knowledge.earlier)
         composer.save()
         console.say("\n".join([*found.said, *knowledge.said]))
-        launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=RecordedTask(task_function), config=config
-        )
+        launcher = _launcher(hydra_context, task_function, config)
         backend = Adopting(make_backend(conf, launcher, interrupt))
-        console.say(_opening(conf, composer, advisor, study, backend.words))
+        console.say(_opening(conf, composer, advisor, study, backend.words, rules))
+        orders = Orders(composer.sweep_dir, backend, timeout=rules.timeout, grace=rules.grace, say=console.say)
         with interrupt:
             parts = Parts(
                 study=study,
@@ -122,16 +130,26 @@ def _run(
                 importances=importances,
                 rules=rules,
                 say=console.say,
-                stop_requested=lambda: interrupt.requested,
+                stop_requested=lambda: _requested(interrupt, orders),
+                refresh=console.refresh,
+                orders=orders,
                 watch=Watch(spec, lambda: study.trials, pruning, live=backend.apart),
             )
             try:
-                _end(parts, console)
+                _end(parts, console, interrupt)
             finally:
                 backend.close()
     finally:
+        forget_all(composer.sweep_dir)
         journal.close()
     return study.trials
+
+
+def _launcher(hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> Launcher:
+    """Returns the user's launcher, which starts nothing before it is asked to."""
+    return Plugins.instance().instantiate_launcher(
+        hydra_context=hydra_context, task_function=RecordedTask(task_function), config=config
+    )
 
 
 def _sinks(composer: Composer, console: ConsoleSink, wandb: WandbSink | None) -> list[Sink]:
@@ -159,47 +177,76 @@ def _spec(conf: NeuroptSweeperConf, name: str, plan: Plan, line: Arguments, foun
 
 
 def _rehearse(
-    conf: NeuroptSweeperConf, composer: Composer, task_function: TaskFunction, arguments: list[str], advisor: Advisor
+    conf: NeuroptSweeperConf,
+    composer: Composer,
+    task_function: TaskFunction,
+    arguments: list[str],
+    advisor: Advisor,
+    where: str,
 ) -> Sequence[Trial]:
     """Says what the sweep would do; leaves nothing behind."""
     line, params = parse_arguments(arguments), parse_params(conf.params.items())
     found = make_plan(conf, composer, task_function, line, params)
     spec = _spec(conf, conf.study_name or composer.sweep_dir.name, found.plan, line, found)
     knowledge = gather(conf, spec, composer, lambda p: (*line.fixed, *found.plan.of(p)))
-    dry = DryRun(composer, found.plan, spec, advisor, conf.n_trials, line.fixed, vars(conf.llm), knowledge)
+    dry = DryRun(composer, found.plan, spec, advisor, conf.n_trials, line.fixed, vars(conf.llm), knowledge, where)
     ConsoleSink().say("\n".join([*found.said, *knowledge.said, *dry.lines()]))
     return ()
 
 
-def _end(parts: Parts, console: ConsoleSink) -> None:
+def _requested(interrupt: Interrupt, orders: Orders) -> str:
+    """Returns who asked the sweep to end, in words; "" if nobody did."""
+    if interrupt.shutdown:
+        return f"it was told to end ({interrupt.shutdown})"
+    return "it was interrupted" if interrupt.requested else orders.stopping
+
+
+def _end(parts: Parts, console: ConsoleSink, interrupt: Interrupt) -> None:
     """Runs the loop and ends the study as its reason asks for."""
     loop, reason = Loop(parts), "it was interrupted at once"
     try:
         reason = loop.run()
     except KeyboardInterrupt:
-        loop.cancel()
+        reason = _cut_short(loop, parts, interrupt)
     except BaseException as error:
         # The error itself is shown below, traceback of the job and all; here its sentence will do.
         reason = f"it ended with {type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
         raise
     finally:
         loop.finish(reason)
-    if "interrupted" in reason:
+    stopped = interrupt.requested or bool(parts.orders.stopping)
+    if (stopped and any(t.outcome is None for t in parts.study.trials)) or len(parts.study.finished) < parts.n_trials:
         console.say(f"Go on with: {resume_command(parts.composer.sweep_dir)}")
-        raise SystemExit(130)
-    if parts.study.best is None:
+    if interrupt.requested:
+        raise SystemExit(interrupt.code)
+    if parts.study.best is None and not stopped:
         results = parts.composer.sweep_dir / "results.yaml"
         shown = f"\n{details}" if (details := how_all_died(loop.ended)) else ""
         raise SweepError(f"neuropt: no trial got a score: {reason.removesuffix('.')}. See {results}.{shown}")
 
 
-def _opening(conf: NeuroptSweeperConf, composer: Composer, advisor: Advisor, study: Study, launcher: str) -> str:
+def _cut_short(loop: Loop, parts: Parts, interrupt: Interrupt) -> str:
+    """Ends what runs after a second Ctrl-C or a signal to shut down; returns why, in words."""
+    if not interrupt.shutdown:
+        loop.end("Ctrl-C", min(parts.rules.grace, _PRESSED))
+        return "it was interrupted at once"
+    # Whoever shuts a machine down waits for some seconds only, and these are for the jobs that die with it.
+    if not parts.backend.outlives:
+        loop.end(interrupt.shutdown, min(parts.rules.grace, _SHUT_DOWN))
+    return f"it was told to end ({interrupt.shutdown})"
+
+
+def _opening(
+    conf: NeuroptSweeperConf, composer: Composer, advisor: Advisor, study: Study, launcher: str, rules: Rules
+) -> str:
     told, aim = len(study.finished), " and ".join(study.spec.directions)
     lines = [
         f"Study {study.spec.name}: {conf.n_trials} trials, {aim} what the task function returns",
         *([f"  Constraints: {', '.join(map(str, study.spec.constraints))}"] if study.spec.constraints else []),
         f"  Advisor: {advisor.name}",
         f"  Launcher: {launcher}",
+        *([f"  Limits: {rules.words}"] if rules.words else []),
         f"  Folder: {composer.sweep_dir}",
+        "  Stop: Ctrl-C finishes what runs, a second one ends it; from elsewhere: neuropt stop FOLDER",
     ]
     return "\n".join([*lines, f"  Resumed: {told} trials are done"] if study.trials else lines)

@@ -19,6 +19,7 @@ LEVELS = {
     **dict.fromkeys(
         ("files", "space", "curve", "trial", "card", "objectives", "profile", "redact", "figures", "extrapolation"), 1
     ),
+    **dict.fromkeys(("heartbeat", "taxonomy"), 1),
     **dict.fromkeys(
         ("spec", "advice", "stopping", "pruning", "tying", "journal", "ticket", "spending", "transcript"), 2
     ),
@@ -42,6 +43,7 @@ LEAVES = {
     "omegaconf": ("neuropt_core/runtime/", "hydra_plugins/"),
     "numpy": ("neuropt_core/advisors/",),
     "scipy": ("neuropt_core/advisors/",),
+    "ray": ("hydra_plugins/neuropt_sweeper/_ray.py",),
     "torchvision": (),
     "timm": (),
 }
