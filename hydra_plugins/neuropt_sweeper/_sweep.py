@@ -11,7 +11,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from hydra_plugins.neuropt_sweeper._adopt import Adopting
-from hydra_plugins.neuropt_sweeper._begin import gather
+from hydra_plugins.neuropt_sweeper._begin import gather, setup_of
 from hydra_plugins.neuropt_sweeper._choose import make_backend
 from hydra_plugins.neuropt_sweeper._compose import Composer, resume_command, script_command
 from hydra_plugins.neuropt_sweeper._dry import DryRun
@@ -29,6 +29,7 @@ from hydra_plugins.neuropt_sweeper._watch import Watch
 from hydra_plugins.neuropt_sweeper.config import NeuroptSweeperConf
 from neuropt_core.advice import Advisor
 from neuropt_core.assemble import importances, make_advisor, make_wandb_sink, own_price
+from neuropt_core.changes import in_words
 from neuropt_core.errors import NeuroptError
 from neuropt_core.journal import Journal
 from neuropt_core.pruning import Pruning
@@ -86,7 +87,6 @@ def _run(
     console = ConsoleSink(log_path=None if conf.dry_run else composer.sweep_dir / "neuropt.log")
     interrupt = Interrupt(console.say)
     advisor = make_advisor(conf.advisor, vars(conf.llm), environ, lambda: interrupt.requested, engine_of(conf))
-    name = conf.study_name or composer.sweep_dir.name
     if conf.dry_run:
         return _rehearse(conf, composer, task_function, arguments, advisor)
     wandb = make_wandb_sink(vars(conf.wandb), environ)
@@ -95,11 +95,12 @@ def _run(
     try:
         found = make_plan(conf, composer, task_function, line, params)
         plan = found.plan
-        spec = _spec(conf, name, plan, line, found)
+        spec = _spec(conf, conf.study_name or composer.sweep_dir.name, plan, line, found)
         knowledge = gather(conf, spec, composer, lambda p: (*line.fixed, *plan.of(p)), journal)
-        study = Study(spec, journal, knowledge.earlier)
+        setup = setup_of(conf, composer, plan, line.fixed, environ)
+        study = Study(spec, journal, knowledge.earlier, setup=setup, force=conf.resume == "force")
         composer.save()
-        console.say("\n".join([*found.said, *knowledge.said]))
+        console.say("\n".join((*found.said, *knowledge.said)))
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=RecordedTask(task_function), config=config
         )
@@ -123,7 +124,7 @@ def _run(
                 rules=rules,
                 say=console.say,
                 stop_requested=lambda: interrupt.requested,
-                watch=Watch(spec, lambda: study.trials, pruning, live=backend.apart),
+                watch=Watch(study.spec, lambda: study.current, pruning, live=backend.apart),
             )
             try:
                 _end(parts, console)
@@ -202,4 +203,12 @@ def _opening(conf: NeuroptSweeperConf, composer: Composer, advisor: Advisor, stu
         f"  Launcher: {launcher}",
         f"  Folder: {composer.sweep_dir}",
     ]
-    return "\n".join([*lines, f"  Resumed: {told} trials are done"] if study.trials else lines)
+    if study.trials:
+        lines.append(f"  Resumed: {told} trials are done")
+    if study.taken:
+        lines.append(f"  Changed: {in_words(study.taken)}")
+        if out := len(study.trials) - len(study.current):
+            lines.append(
+                f"  {out} of {len(study.trials)} trials do not fit any more: they count, and are not learnt from"
+            )
+    return "\n".join(lines)
