@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
@@ -11,6 +11,8 @@ from neuropt_core.advice import Consultation, Rejection
 from neuropt_core.card import SpaceCard
 from neuropt_core.changes import Era, Setup, fit
 from neuropt_core.earlier import fitted, from_journal
+from neuropt_core.errors import StudyError
+from neuropt_core.journal import many_objects
 from neuropt_core.space import SearchSpace
 from neuropt_core.spec import StudySpec
 from neuropt_core.trial import Outcome, Proposal, Trial
@@ -121,6 +123,25 @@ class Replay:
 
     def _is_own(self, trial: Trial) -> bool:
         return trial.proposal.source == "default" and trial.params == self.spec.space.defaults()
+
+
+def replayed(records: Sequence[Mapping[str, Any]], path: str) -> Replay:
+    """Returns the state that a journal's records yield.
+
+    Raises:
+        StudyError: One of them is no record of a study; the text says which line of the file it is.
+    """
+    line = 1
+    try:
+        state = Replay(records[0])
+        with many_objects():
+            for record in records[1:]:
+                line += 1
+                state.take(record)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        rule = f"cannot be read as a record of a study ({type(error).__name__}: {error})"
+        raise StudyError(f"{path}, line {line}", rule, mend="Mend or move the journal; nothing was launched.") from None
+    return state
 
 
 def _of_card(card: SpaceCard, before: SearchSpace, space: SearchSpace) -> SpaceCard:

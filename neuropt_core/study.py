@@ -13,8 +13,8 @@ from neuropt_core.advice import Advice, Consultation, Request
 from neuropt_core.changes import Setup, differences, in_words
 from neuropt_core.earlier import to_journal
 from neuropt_core.errors import StudyError
-from neuropt_core.journal import Journal, many_objects
-from neuropt_core.replay import Replay
+from neuropt_core.journal import Journal
+from neuropt_core.replay import replayed
 from neuropt_core.spec import StudySpec
 from neuropt_core.trial import Outcome, Proposal, Trial
 
@@ -58,11 +58,7 @@ class Study:
             first = {"op": "study", "version": 1, "spec": spec.to_json(), **setup.to_json(), **warm}
             journal.append(first)
             records = [first]
-        self._state = Replay(records[0])
-        with many_objects():
-            for record in records[1:]:
-                self._state.take(record)
-        state = self._state
+        self._state = state = replayed(records, str(journal.path))
         said = differences(state.spec, state.setup, spec, setup)
         if said:
             begun = bool(self.finished) or any(self.in_flight(trial.number) for trial in self.trials)
