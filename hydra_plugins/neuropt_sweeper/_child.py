@@ -17,7 +17,6 @@ import traceback
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from multiprocessing import forkserver, spawn
-
 from pathlib import Path
 from typing import Any
 
