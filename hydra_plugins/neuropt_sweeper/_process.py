@@ -1,4 +1,4 @@
-"""The backend for Hydra's basic launcher: each trial in a process of its own, forked where torch is imported already."""
+"""The backend for Hydra's basic launcher: a process for each trial, forked where torch is imported already."""
 
 from __future__ import annotations
 
