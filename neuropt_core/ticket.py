@@ -150,7 +150,8 @@ class Ticket:
         if (before := self._started()) is not None:
             own = {name: value for name, value in before.items() if name != "earlier"}
             earlier = [*before.get("earlier", ()), own | {"seconds": self._seconds_since_start()}]
-            self.heartbeat_path.unlink(missing_ok=True)  # The earlier start's; it would make this one old.
+            with contextlib.suppress(OSError):  # The earlier start's; older than this start, it does no harm either.
+                self.heartbeat_path.unlink()
         data = this_start() | ({"earlier": earlier} if earlier else {})
         write_whole(self.started_path, json.dumps(data))
         return float(sum(start["seconds"] for start in earlier))
