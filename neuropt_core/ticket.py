@@ -14,7 +14,7 @@ import json
 import math
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -278,14 +278,10 @@ class Ticket:
     def joining(self, own: bool = True) -> Joining:
         """Returns the curve so far, ready to be added to; with or without this attempt's own points."""
         joining = Joining()
-        for ticket in self._attempts(own):
-            for record in ticket.records():
-                joining.add((ticket.attempt, record.get("start", 0)), Point.from_json(record))
-        return joining
-
-    def _attempts(self, own: bool) -> Iterator[Ticket]:
         for attempt in range(self.attempt + own):
-            yield replace(self, attempt=attempt)
+            for record in replace(self, attempt=attempt).records():
+                joining.add((attempt, record.get("start", 0)), Point.from_json(record))
+        return joining
 
     def write_result(self, outcome: Outcome) -> None:
         """Leaves the outcome; called by the job, once, at its end."""
