@@ -12,7 +12,9 @@ unexport PYTHONDONTWRITEBYTECODE
 # Threads that wait must sleep: where anything else runs on the machine, spinning ones made a trial ten times slower.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test test-next lint format clean
+SLURM := /var/tmp/neuropt-slurm
+
+.PHONY: demo test test-next test-slurm lint format clean
 
 demo: $(VENV)/.demo  ## fine-tune a real network on real images: the main job, in a few minutes on two cores
 	$(BIN)/python examples/finetune/train.py --multirun hydra/sweeper=neuropt hydra.sweeper.n_trials=$(TRIALS)
@@ -22,6 +24,11 @@ test: $(VENV)/.dev  ## everything, slow tests included
 
 test-next: $(VENV)-next/.dev  ## the sweeper on the next Hydra, which the old launcher plugins already pull in
 	$(VENV)-next/bin/python -m pytest -n 2 -q tests/porch tests/end_to_end
+
+# The cluster goes down again whatever came of the tests.
+test-slurm: $(VENV)/.dev  ## sweeps on a real SLURM of virtual nodes on this machine; needs root on Debian
+	@trap 'tests/slurm/down.sh' EXIT; trap 'exit 130' INT TERM; \
+	tests/slurm/up.sh && NEUROPT_SLURM=$${NEUROPT_SLURM:-$(SLURM)} $(BIN)/python -m pytest -q -m slurm tests/slurm
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check $(FOLDERS)

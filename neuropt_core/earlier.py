@@ -138,10 +138,13 @@ def _replayed(records: list[Any]) -> tuple[StudySpec, tuple[Trial, ...]]:
     if not records or records[0]["op"] != "study":
         raise ValueError("it does not begin with a study")
     trials: dict[int, Trial] = {}
+    spec = records[0]["spec"]
     for record in records[1:]:
         if record["op"] == "ask":
             trials[record["number"]] = Trial(record["number"], Proposal.from_json(record["proposal"]))
         elif record["op"] == "tell":
             asked = trials[record["number"]]
             trials[record["number"]] = replace(asked, outcome=Outcome.from_json(record["outcome"]))
-    return StudySpec.from_json(records[0]["spec"]), tuple(trials[number] for number in sorted(trials))
+        elif record["op"] == "changed":
+            spec = record["spec"]
+    return StudySpec.from_json(spec), tuple(trials[number] for number in sorted(trials))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import gc
 import os
 from collections.abc import Iterator, Mapping
@@ -12,6 +12,7 @@ from typing import Any
 
 from neuropt_core.errors import StudyError
 from neuropt_core.files import append_line, read_lines
+from neuropt_core.lock import Lock
 
 
 @contextmanager
@@ -34,8 +35,8 @@ class Journal:
     """One JSON line per event, flushed and fsynced before `append` returns. Has one writer at a time.
 
     Records carry an ``op``: ``study`` (space, direction, seed ...), ``session`` (a sweeper begins), ``card``,
-    ``consult``, ``reject``, ``ask``, ``launch``, ``submit``, ``retry`` or ``tell``, and the ``time`` in seconds
-    since 1970.
+    ``consult``, ``reject``, ``ask``, ``launch``, ``submit``, ``retry``, ``tell`` or ``changed`` (the user has taken
+    another space or config), and the ``time`` in seconds since 1970.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,34 +49,45 @@ class Journal:
         """
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = path.with_suffix(".lock").open("w")
+        self._lock = Lock(path.with_suffix(".lock"), of=str(path))
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
-            raise StudyError(
-                str(path), "is in use by another sweeper", mend="Wait for it, or give this one another hydra.sweep.dir."
-            ) from None
-        path.touch()
-        try:
-            self._read: list[dict[str, Any]] | None
-            with many_objects():
-                self._read, torn = read_lines(path)
-        except ValueError as error:
+            self._read: list[dict[str, Any]] | None = self._opened()
+        except BaseException:
             self.close()
+            raise
+
+    def _opened(self) -> list[dict[str, Any]]:
+        self.path.touch()
+        try:
+            with many_objects():
+                records, torn = read_lines(self.path)
+        except ValueError as error:
             raise StudyError(str(error), mend="Mend or move the journal; nothing was launched.") from None
+        strange = next((n for n, r in enumerate(records, start=1) if not (isinstance(r, dict) and "op" in r)), None)
+        if strange is not None:
+            rule = f"line {strange}: is not a record of a journal"
+            raise StudyError(f"{self.path}, {rule}", mend="Mend or move the journal; nothing was launched.")
         if torn:
-            data = path.read_bytes()
-            os.truncate(path, data.rfind(b"\n") + 1)
+            data = self.path.read_bytes()
+            os.truncate(self.path, data.rfind(b"\n") + 1)
+        return records
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Adds a record; when this returns it is on disk.
 
         Raises:
-            OSError: The disk is full or gone; the study must not act on the record.
+            OSError: The disk is full or gone; the study must not act on the record, and the journal is as it was.
         """
         self._read = None
-        append_line(self.path, dict(record), sync=True)
+        size = self.path.stat().st_size if self.path.is_file() else None
+        try:
+            append_line(self.path, dict(record), sync=True)
+        except OSError:
+            # Half a line would join with the next one to a line that nobody can read.
+            if size is not None:
+                with contextlib.suppress(OSError):
+                    os.truncate(self.path, size)
+            raise
 
     def records(self) -> list[dict[str, Any]]:
         """Returns all records in order."""

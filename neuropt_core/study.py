@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any
 
-from neuropt_core.advice import Advice, Consultation, Rejection, Request
-from neuropt_core.card import SpaceCard
-from neuropt_core.earlier import from_journal, to_journal
+from neuropt_core.advice import Advice, Consultation, Request
+from neuropt_core.changes import Setup, differences, in_words
+from neuropt_core.earlier import to_journal
 from neuropt_core.errors import StudyError
-from neuropt_core.journal import Journal, many_objects
+from neuropt_core.journal import Journal
+from neuropt_core.replay import replayed
 from neuropt_core.spec import StudySpec
 from neuropt_core.trial import Outcome, Proposal, Trial
 
@@ -26,6 +28,9 @@ class Study:
         journal: Journal,
         earlier: tuple[Trial, ...] = (),
         clock: Callable[[], float] = time.time,
+        *,
+        setup: Setup | None = None,
+        force: bool = False,
     ) -> None:
         """Begins a study, or goes on with the one in the journal.
 
@@ -34,52 +39,70 @@ class Study:
             journal: Where it is kept.
             earlier: The trials of the study from which the user starts warm.
             clock: Seconds since some moment that all sessions share, for the budgets; nothing else depends on it.
+            setup: What else makes its trials what they are; None where that is not known.
+            force: Whether a study that goes on takes what has changed since, but for its objectives. One in which no
+                trial has ended, or may be running, takes it in any case: nothing would be mixed.
 
         They are kept in the journal; a study that goes on has those with which it began, whatever is handed over.
 
         Raises:
-            StudyError: The journal holds a study with another space, direction, seed or fixed overrides.
+            StudyError: The journal holds a study that differs (`changes.differences`), and that is not forced.
         """
         self._journal, self._clock = journal, clock
-        self._trials: dict[int, Trial] = {}
-        self._in_order: tuple[Trial, ...] | None = None
-        self._attempts: dict[int, int] = {}
-        self._handles: dict[int, Mapping[str, Any]] = {}
-        self._retried: dict[int, tuple[Outcome, ...]] = {}
-        self._settled: dict[int, int] = {}
-        self._seconds = 0.0
-        self._last: float | None = None
-        self._consulted: list[Consultation] = []
-        self._rejected: list[Rejection] = []
-        self._card: SpaceCard | None = None
-        self._earlier = earlier
+        self.taken: tuple[str, ...] = ()
+        """The differences that this session has taken over."""
         records = journal.records()
-        if records:
-            kept = StudySpec.from_json(records[0]["spec"])
-            _refuse_changes(kept, spec, journal)
-            self.spec = replace(spec, name=kept.name, profile=kept.profile)
-            self._earlier = from_journal(records[0].get("earlier", ()))
-        else:
-            self.spec = spec
+        setup = setup or Setup()
+        if not records:
             warm = {"earlier": to_journal(earlier)} if earlier else {}
-            journal.append({"op": "study", "version": 1, "spec": spec.to_json(), **warm})
-        with many_objects():
-            for record in records[1:]:
-                self._replay(record)
+            first = {"op": "study", "version": 1, "spec": spec.to_json(), **setup.to_json(), **warm}
+            journal.append(first)
+            records = [first]
+        self._state = state = replayed(records, str(journal.path))
+        said = differences(state.spec, state.setup, spec, setup)
+        if said:
+            begun = bool(self.finished) or any(self.in_flight(trial.number) for trial in self.trials)
+            _refuse(said, state.spec, spec, journal, force or not begun)
+            spec = replace(spec, name=state.spec.name)
+            setup = setup if setup.config is not None else state.setup
+            self._record({"op": "changed", "spec": spec.to_json(), **setup.to_json(), "differences": list(said)})
+            self.taken = said
+        else:
+            state.spec = replace(spec, name=state.spec.name, profile=state.spec.profile)
         self._record({"op": "session"})
-        last = self._consulted[-1] if self._consulted else None
-        number, place = len(self._trials), len(self._consulted)
+        last = state.consulted[-1] if state.consulted else None
+        number, place = len(state.trials), len(state.consulted)
         # Whoever begins again has perhaps mended the key: what failed before says nothing about the next call. And of
         # an answer that no trial came of, a replay has to know that it was left.
         if last and last.kind != "resumed" and (last.failed or last.kind == "not asked" or last.number == number):
             self.consult(Consultation(model="", number=number, kind="resumed", place=place))
 
     @property
+    def spec(self) -> StudySpec:
+        """What defines the study."""
+        return self._state.spec
+
+    @property
     def trials(self) -> tuple[Trial, ...]:
         """All trials in the order of their numbers."""
-        if self._in_order is None:  # Kept between changes: a sweep looks at all trials several times for each one.
-            self._in_order = tuple(self._trials[number] for number in sorted(self._trials))
-        return self._in_order
+        return self._state.in_order
+
+    @property
+    def current(self) -> tuple[Trial, ...]:
+        """The trials that advisors see: all, unless the study was changed; then those that fit what it is now.
+
+        Their values are those of the present parameters, and the user's own configuration comes first.
+        """
+        return self._state.current
+
+    @property
+    def has_own(self) -> bool:
+        """Whether the user's own configuration, as it stands now, is among the trials."""
+        return self._state.has_own
+
+    def fitted(self, number: int) -> Trial | None:
+        """Returns a trial as a point of the present space; None if it is none, since the study was changed."""
+        return self._state.fitted(number)
 
     @property
     def finished(self) -> tuple[Trial, ...]:
@@ -88,23 +111,23 @@ class Study:
 
     @property
     def best(self) -> Trial | None:
-        """The trial with the best score, the earliest of equals; None before the first score."""
-        return next(iter(self.spec.ranked(self.trials)), None)
+        """The trial with the best score of those that fit the study as it is now; None before the first score."""
+        return next(iter(self.spec.ranked(self.current)), None)
 
     @property
     def baseline(self) -> Trial | None:
         """Trial 0, the user's own configuration, once it was asked."""
-        return self._trials.get(0)
+        return self._state.trials.get(0)
 
     @property
     def consulted(self) -> tuple[Consultation, ...]:
         """All exchanges with an LLM, oldest first, without their texts."""
-        return tuple(self._consulted)
+        return tuple(self._state.consulted)
 
     @property
     def earlier(self) -> tuple[Trial, ...]:
         """The trials of the warm start with which the study began."""
-        return self._earlier
+        return self._state.earlier
 
     @property
     def seconds(self) -> float:
@@ -112,19 +135,19 @@ class Study:
 
         Of a sweeper that was killed, what came after its last record is not known and not counted.
         """
-        return self._seconds + (0.0 if self._last is None else max(0.0, self._clock() - self._last))
+        return self._state.seconds + (0.0 if self._state.last is None else max(0.0, self._clock() - self._state.last))
 
     @property
     def retried(self) -> Mapping[int, tuple[Outcome, ...]]:
         """Trial number -> what came of its attempts that were not told, since a machine was at fault."""
-        return MappingProxyType(self._retried)
+        return MappingProxyType(self._state.retried)
 
     @property
     def relaunched(self) -> Mapping[int, int]:
         """Trial number -> how often it was launched again for that reason; trials that never were are left out."""
         counts = {
-            number: len(outcomes) - (self._trials[number].outcome is None and not self.in_flight(number))
-            for number, outcomes in self._retried.items()
+            number: len(outcomes) - (self._state.trials[number].outcome is None and not self.in_flight(number))
+            for number, outcomes in self._state.retried.items()
         }
         return {number: count for number, count in counts.items() if count}
 
@@ -132,14 +155,14 @@ class Study:
         """Returns all that an advisor may know now."""
         return Request(
             self.spec,
-            self.trials,
-            len(self._trials),
+            self.current,
+            len(self._state.trials),
             count,
             n_trials,
             self.consulted,
-            rejected=tuple(self._rejected),
-            card=self._card,
-            earlier=self._earlier,
+            rejected=tuple(self._state.rejected),
+            card=self._state.card,
+            earlier=self._state.earlier,
         )
 
     def note(self, advice: Advice) -> None:
@@ -161,22 +184,48 @@ class Study:
                 replicate of nothing.
         """
         if proposal.source == "replicate":
-            repeated = self._trials.get(-1 if proposal.parent is None else proposal.parent)
+            repeated = next((t for t in self.current if t.number == proposal.parent), None)
             if repeated is None or repeated.params != proposal.params:
-                raise StudyError(f"trial {len(self._trials)}", "must repeat a trial", got=proposal.parent)
+                raise StudyError(f"trial {len(self._state.trials)}", "must repeat a trial", got=proposal.parent)
         elif proposal.source != "default":
             violations = self.spec.space.check(proposal.params)
             if violations:
-                raise StudyError(f"trial {len(self._trials)}", "; ".join(map(str, violations)))
-        trial = Trial(len(self._trials), proposal)
+                raise StudyError(f"trial {len(self._state.trials)}", "; ".join(map(str, violations)))
+        trial = Trial(len(self._state.trials), proposal)
         self._record({"op": "ask", "number": trial.number, "proposal": proposal.to_json()})
         return trial
 
-    def launch(self, number: int) -> int:
-        """Journals that a trial is being launched; returns the attempt, 0 for the first."""
-        attempt = self._attempts.get(number, -1) + 1
-        self._record({"op": "launch", "number": number, "attempt": attempt})
+    def ask_again(self, number: int) -> Trial | None:
+        """Makes a trial that never ended what it is in the present space, before it is launched again.
+
+        The user's own configuration is the present one; None if another trial does not fit any more.
+
+        Raises:
+            StudyError: There is no such trial, or it was told before.
+        """
+        self._open(number)
+        trial, now = self._state.trials[number], self.fitted(number)
+        if trial.proposal.source == "default":
+            now = replace(trial, proposal=replace(trial.proposal, params=self.spec.space.defaults()))
+        if now is not None and now != trial:
+            self._record({"op": "ask", "number": number, "proposal": now.proposal.to_json()})
+        return now
+
+    def launch(self, number: int, folder: PurePath | None = None) -> int:
+        """Journals that a trial is being launched; returns the attempt, 0 for the first.
+
+        Args:
+            number: The trial's.
+            folder: Where the attempt leaves its files: whoever goes on finds them there, whatever was changed.
+        """
+        attempt = self._state.attempts.get(number, -1) + 1
+        where = {} if folder is None else {"folder": str(folder)}
+        self._record({"op": "launch", "number": number, "attempt": attempt, **where})
         return attempt
+
+    def folder(self, number: int) -> PurePath | None:
+        """Returns where a trial's last attempt leaves its files; None if the journal does not tell."""
+        return self._state.folders.get(number)
 
     def submitted(self, number: int, handle: Mapping[str, Any]) -> None:
         """Keeps what another process needs to find a trial's last attempt again, e.g. the job's id in SLURM."""
@@ -184,11 +233,11 @@ class Study:
 
     def handle(self, number: int) -> Mapping[str, Any] | None:
         """Returns what `submitted` kept of a trial's last attempt; None if the sweeper did not come to it."""
-        return self._handles.get(number)
+        return self._state.handles.get(number)
 
     def attempts(self, number: int) -> int:
         """How often a trial was launched."""
-        return self._attempts.get(number, -1) + 1
+        return self._state.attempts.get(number, -1) + 1
 
     def retry(self, number: int, outcome: Outcome) -> None:
         """Keeps what came of the last attempt at a trial that is to be launched again; the trial goes on running.
@@ -197,17 +246,16 @@ class Study:
             StudyError: There is no such trial, or it was told before.
         """
         self._open(number)
-        self._record(
-            {"op": "retry", "number": number, "attempt": self._attempts.get(number, 0), "outcome": outcome.to_json()}
-        )
+        attempt = self._state.attempts.get(number, 0)
+        self._record({"op": "retry", "number": number, "attempt": attempt, "outcome": outcome.to_json()})
 
     def in_flight(self, number: int) -> bool:
         """Whether the last launch of a trial has neither been told nor given up for another attempt."""
-        return number in self._attempts and self._settled.get(number) != self._attempts[number]
+        return number in self._state.attempts and self._state.settled.get(number) != self._state.attempts[number]
 
     def crashes(self, number: int) -> int:
         """How many launches of a trial have no end: each but the last took the sweeper with it, or was cut off."""
-        return self.attempts(number) - len(self._retried.get(number, ()))
+        return self.attempts(number) - len(self._state.retried.get(number, ()))
 
     def tell(self, number: int, outcome: Outcome) -> Trial:
         """Keeps the outcome of a trial.
@@ -217,63 +265,25 @@ class Study:
         """
         self._open(number)
         self._record({"op": "tell", "number": number, "outcome": outcome.to_json()})
-        return self._trials[number]
+        return self._state.trials[number]
 
     def _open(self, number: int) -> None:
-        trial = self._trials.get(number)
+        trial = self._state.trials.get(number)
         if trial is None or trial.outcome is not None:
             raise StudyError(f"trial {number}", "was never asked" if trial is None else "was told before")
 
     def _record(self, record: dict[str, Any]) -> None:
         record = {**record, "time": round(self._clock(), 3)}
         self._journal.append(record)
-        self._replay(record)
-
-    def _replay(self, record: dict[str, Any]) -> None:
-        number, now = record.get("number", -1), record.get("time")  # Older journals tell no time.
-        self._in_order = None
-        if now is not None:
-            paused = self._last is None or record["op"] == "session"
-            self._seconds += 0.0 if paused else max(0.0, now - self._last)
-            self._last = now
-        if record["op"] == "ask":
-            self._trials[number] = Trial(number, Proposal.from_json(record["proposal"]))
-        elif record["op"] == "consult":
-            self._consulted.append(Consultation.from_json(record))  # Without the texts, as after a resume.
-        elif record["op"] == "reject":
-            self._rejected.append(Rejection.from_json(record))
-        elif record["op"] == "session":
-            # Of an advice that no trial came of the study asks anew, as if nothing of it had been put aside.
-            self._rejected = [r for r in self._rejected if r.number < len(self._trials)]
-        elif record["op"] == "card":
-            self._card = SpaceCard.from_json(record["card"])
-        elif record["op"] == "launch":
-            self._attempts[number] = record["attempt"]
-            self._handles.pop(number, None)
-        elif record["op"] == "submit":
-            self._handles[number] = record["handle"]
-        elif record["op"] == "retry":
-            self._retried[number] = (*self._retried.get(number, ()), Outcome.from_json(record["outcome"]))
-            self._settled[number] = record["attempt"]
-        elif record["op"] == "tell":
-            self._trials[number] = replace(self._trials[number], outcome=Outcome.from_json(record["outcome"]))
+        self._state.take(record)
 
 
-def _refuse_changes(kept: StudySpec, new: StudySpec, journal: Journal) -> None:
-    old, now = kept.to_json(), new.to_json()
-    changed = [key for key in ("space", "direction", "further", "constraints", "seed", "fixed") if old[key] != now[key]]
-    if not changed:
+def _refuse(said: tuple[str, ...], old: StudySpec, new: StudySpec, journal: Journal, force: bool) -> None:
+    another = old.directions != new.directions
+    if force and not another:
         return
-    details = []
-    for key in changed:
-        if key == "space":
-            before, after = ({p["name"]: p for p in side["space"]} for side in (old, now))
-            names = [n for n in {**before, **after} if before.get(n) != after.get(n)]
-            details.append(f"space ({', '.join(names)})" if names else "space (order)")
-        else:
-            details.append(f"{key} (was {old[key]!r}, is {now[key]!r})")
-    raise StudyError(
-        str(journal.path),
-        f"holds a study that differs in {', '.join(details)}",
-        mend="Run the command with which it was begun, or choose another hydra.sweep.dir.",
-    )
+    mend = "Run the command with which it was begun, choose another hydra.sweep.dir, or take the changes with "
+    mend += "hydra.sweeper.resume=force."
+    if another:
+        mend = "Scores of other objectives cannot be compared: choose another hydra.sweep.dir."
+    raise StudyError(str(journal.path), f"holds a study that differs in {in_words(said)}", mend=mend)

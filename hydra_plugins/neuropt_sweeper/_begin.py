@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hydra_plugins.neuropt_sweeper._compose import Composer
 from hydra_plugins.neuropt_sweeper._knowledge import ENQUEUE, read_enqueue
+from hydra_plugins.neuropt_sweeper._space import Plan
 from hydra_plugins.neuropt_sweeper.config import NeuroptSweeperConf
+from neuropt_core.changes import Setup, leaves_of
 from neuropt_core.earlier import JOURNAL, WHERE, Earlier, best_of, from_journal, read_earlier
 from neuropt_core.errors import ConfigError
 from neuropt_core.journal import Journal
@@ -30,6 +32,21 @@ class Knowledge:
     enqueue: tuple[Proposal, ...] = ()
     earlier: tuple[Trial, ...] = ()
     said: tuple[str, ...] = ()
+
+
+def setup_of(
+    conf: NeuroptSweeperConf, composer: Composer, plan: Plan, fixed: Sequence[str], environ: Mapping[str, str]
+) -> Setup:
+    """Returns what a study stands on beside its spec: the user's config of trial 0, what is enqueued, the seed's key.
+
+    Raises:
+        ConfigError: Hydra cannot compose trial 0.
+    """
+    raw = leaves_of(composer.raw(composer.job((*fixed, *plan.baseline), number=0)), environ)
+    # What introspection found is the tool's, not the user's.
+    ours = {text.split("=", 1)[0].lstrip("+") for text in plan.constants if text.startswith("++neuropt.")}
+    config = {key: value for key, value in raw.items() if key not in ours}
+    return Setup(config, tuple(conf.enqueue), None if plan.seed is None else plan.seed.key)
 
 
 def gather(

@@ -137,6 +137,11 @@ class Flight:
             _log.warning("%s: %s: %s", who, type(error).__name__, error)
 
     @property
+    def places(self) -> int:
+        """How many trials may run, as things stand: a total that was lowered counts those that run, too."""
+        return min(self._parts.backend.capacity, self._parts.n_trials - len(self._parts.study.finished))
+
+    @property
     def _jobs(self) -> list[Job]:
         return list(self.running.values())
 
@@ -144,7 +149,7 @@ class Flight:
         """Tells whether waiting longer is of no use: a trial may be launched, or nothing is left to wait for."""
         if self.stopping or not len(self.again):
             return not self.running
-        return self.again.is_due() and len(self.running) < self._parts.backend.capacity
+        return self.again.is_due() and len(self.running) < self.places
 
     def _look(self, *, at_once: bool = False) -> None:
         """Now and then looks at who is to stop, and tells people what has changed."""

@@ -79,7 +79,7 @@ def resolvers() -> dict[str, bytes]:
     for name, resolver in BaseContainer._resolvers.items():
         try:
             found[name] = _pickled(resolver)
-        except Exception:  # noqa: BLE001, S112 - it is registered by an import, or a config that needs it says so
+        except Exception:  # noqa: BLE001 - it is registered by an import, or a config that needs it says so
             continue
     return found
 

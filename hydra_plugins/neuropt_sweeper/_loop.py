@@ -17,13 +17,14 @@ from hydra_plugins.neuropt_sweeper._orders import as_ordered, is_own
 from hydra_plugins.neuropt_sweeper._overrides import override
 from hydra_plugins.neuropt_sweeper._parts import Parts
 from hydra_plugins.neuropt_sweeper._reasons import Reasons
+from hydra_plugins.neuropt_sweeper._tickets import kept_as, last_ticket, new_ticket
 from neuropt_core.advice import Consultation, own_configuration
 from neuropt_core.advisors.replicates import owed, replicates
 from neuropt_core.budget import Used, spoken
 from neuropt_core.errors import ConfigError, StudyError
 from neuropt_core.sinks.base import Scene, Sink
 from neuropt_core.spending import spent
-from neuropt_core.ticket import VARIABLE, Ticket
+from neuropt_core.ticket import VARIABLE
 from neuropt_core.trial import Failure, Outcome, Proposal, Trial, TrialState
 
 _log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class Loop:
         if self._study.consulted and self._study.consulted[-1].kind == "resumed":
             self._show(self._study.consulted[-1])  # Written by the study itself, before there was a sink.
         self._adopt()
-        check_reported(self._study.spec, self._study.trials)
+        check_reported(self._study.spec, self._study.current)
         while (reason := self._reason_to_stop()) is None:
             self._fill()
             self._flight.collect()
@@ -82,6 +83,7 @@ class Loop:
             retries=self._relaunched(),
             running=self._flight.begun,
             stopping=self._flight.stopping,
+            left_out=frozenset({t.number for t in self._study.trials} - {t.number for t in self._study.current}),
         )
 
     @property
@@ -105,41 +107,58 @@ class Loop:
     def _adopt(self) -> None:
         """Takes over trials that were asked before this process began, and have no outcome yet."""
         for trial in self._study.trials:
-            if trial.outcome is not None:
-                continue
-            attempts = self._study.attempts(trial.number)
-            ticket = self._ticket(trial, max(attempts - 1, 0))
-            if ticket is None:  # Hydra refuses the configuration by now, and that was told.
-                continue
-            if self._study.in_flight(trial.number):
-                job = Job(trial, ticket, self._overrides(trial))
-                if ticket.result() is None:
-                    if self._parts.backend.reattach(job, self._study.handle(trial.number)):
-                        self._running[trial.number] = job  # It outlived its sweeper; it must not run twice.
-                        continue
-                    if host := ticket.may_run_on():
-                        raise StudyError(
-                            f"trial {trial.number}",
-                            f"began on {host}, has left no result yet, and may still run there",
-                            mend=f"Run the same command when it has ended, or delete {ticket.started_path} if it is "
-                            "dead.",
-                        )
-                # In the sweeper's own process a job that kills it kills the sweeper: it must not do so for ever.
-                if ticket.result() is not None or self._study.crashes(trial.number) >= _ATTEMPTS:
-                    self._end(job, outcome_of(ticket))
-                    continue
-            self._again.append(trial)
+            if trial.outcome is None and not (self._study.in_flight(trial.number) and self._take_over(trial)):
+                self._again.append(trial)
+
+    def _take_over(self, trial: Trial) -> bool:
+        """Tells whether a trial's last attempt has ended or may still run, so that it is not launched again.
+
+        Raises:
+            StudyError: It may still run on another machine.
+        """
+        study, number = self._study, trial.number
+        overrides = self._overrides(trial)
+        try:
+            ticket = last_ticket(self._parts.composer, study, trial, overrides)
+        except ConfigError as error:
+            self._refused(trial, error)
+            return True
+        job = Job(trial, ticket, overrides)
+        if ticket.result() is None:
+            if self._parts.backend.reattach(job, study.handle(number)):
+                self._running[number] = job  # It outlived its sweeper; it must not run twice.
+                return True
+            if host := ticket.may_run_on():
+                mend = f"Run the same command when it has ended, or delete {ticket.started_path} if it is dead."
+                rule = f"began on {host}, has left no result yet, and may still run there"
+                raise StudyError(f"trial {number}", rule, mend=mend)
+        # It may have ended meanwhile. In the sweeper's own process a job that kills it kills the sweeper: it must not
+        # do so for ever; one that did not begin has killed nobody.
+        began = [a for a in range(study.attempts(number)) if replace(ticket, attempt=a).started_path.exists()]
+        if ticket.result() is None and min(len(began), study.crashes(number)) < _ATTEMPTS:
+            return False
+        self._end(job, outcome_of(ticket))
+        return True
+
+    def _launch_again(self, trial: Trial) -> None:
+        now = self._study.ask_again(trial.number)
+        if now is not None:
+            self._launch(now)
+            return
+        message = "it had not ended when the study was changed (hydra.sweeper.resume=force), and no longer fits it"
+        self._tell(trial.number, Outcome(TrialState.FAIL, failure=Failure("config", message)))
 
     def _fill(self) -> None:
         """Asks for as many trials as there are free workers, the user's own configuration first of all."""
         study, parts = self._study, self._parts
         known = len(study.trials)
-        while len(self._running) < parts.backend.capacity and (trial := self._again.take()) is not None:
-            self._launch(trial)
-        if not study.trials:
+        # What was asked under a larger budget stays open, and waits for it.
+        while len(self._running) < self._flight.places and (trial := self._again.take()) is not None:
+            self._launch_again(trial)
+        if not study.has_own and (self._free() > 0 or not study.trials):
             self._ask([own_configuration(study.spec.space)])
         # What the user listed comes right after trial 0.
-        self._ask(list(queued(parts.enqueue, study.trials)[: max(0, self._free())]))
+        self._ask(list(queued(parts.enqueue, study.current)[: max(0, self._free())]))
         self._repeat()
         if (free := self._free()) > 0:
             # Each proposal is to be run `seeds` times, and the runs behind it are filled in below.
@@ -165,7 +184,7 @@ class Loop:
         """Asks for the runs that configurations are owed, each by `seeds` or the best ones by the reserve."""
         study, parts = self._study, self._parts
         if parts.rules.seeds > 1:
-            self._ask(list(owed(study.trials, parts.rules.seeds, self._free())))
+            self._ask(list(owed(study.current, parts.rules.seeds, self._free())))
         elif (free := self._free()) > 0:
             self._ask(list(replicates(study.request(count=free, n_trials=parts.n_trials), parts.rules.replicates)))
 
@@ -179,39 +198,27 @@ class Loop:
             self._launch(trial)
 
     def _launch(self, trial: Trial) -> None:
-        ticket = self._ticket(trial, self._study.attempts(trial.number))
-        if ticket is None:
-            return
+        overrides, composer = self._overrides(trial), self._parts.composer
+        try:
+            folder = composer.output_dir(composer.job(overrides, trial.number))
+        except ConfigError as error:
+            return self._refused(trial, error)
+        ticket = new_ticket(folder, self._study, trial)
         if self._parts.watch is not None:
             ticket = replace(ticket, rule=self._parts.watch.rule_for(trial))
         ticket.write()
-        self._study.launch(trial.number)
+        self._study.launch(trial.number, kept_as(composer.sweep_dir, ticket.folder))
         path = override(f"hydra.job.env_set.{VARIABLE}", str(ticket.path), "++")
-        job = Job(trial, ticket, (*self._overrides(trial), path))
+        job = Job(trial, ticket, (*overrides, path))
         self._running[trial.number] = job
         if handle := self._parts.backend.submit(job):
             self._study.submitted(trial.number, handle)
 
-    def _ticket(self, trial: Trial, attempt: int) -> Ticket | None:
-        """Returns the ticket, or None after telling that Hydra refuses the configuration."""
-        composer = self._parts.composer
-        try:
-            folder = composer.output_dir(composer.job(self._overrides(trial), trial.number))
-        except ConfigError as error:
-            if trial.number == 0:
-                raise
-            self._tell(trial.number, Outcome(TrialState.FAIL, failure=Failure("config", str(error))))
-            return None
-        objectives = len(self._study.spec.directions)
-        ticket = Ticket(folder / "neuropt", trial.number, attempt, objectives=objectives)
-        first = replace(ticket, attempt=0).path
-        if first.exists() and (other := Ticket.read(first).number) != trial.number:
-            raise ConfigError(
-                "hydra.sweep.subdir",
-                f"must give every job a folder of its own, got {folder} for trials {other} and {trial.number}",
-                mend="Add ${hydra.job.num} to it.",
-            )
-        return ticket
+    def _refused(self, trial: Trial, error: ConfigError) -> None:
+        """Tells that Hydra refuses a configuration, but for the user's own, which is theirs to mend."""
+        if trial.number == 0:
+            raise error
+        self._tell(trial.number, Outcome(TrialState.FAIL, failure=Failure("config", str(error))))
 
     def _end(self, job: Job, outcome: Outcome) -> None:
         """Tells what came of a trial, or launches it again if a machine was at fault.
@@ -254,12 +261,12 @@ class Loop:
         if len(self._study.finished) % _WEIGHED_EVERY == 0:
             self._weigh()
         self._tell_sinks(lambda sink, scene: sink.trial_told(scene, trial))
-        check_reported(self._study.spec, self._study.trials)
+        check_reported(self._study.spec, self._study.current)
 
     def _weigh(self) -> None:
         """Reckons anew how much each parameter matters; seldom, since it takes a while."""
         try:
-            self._importance = self._parts.importances(self._study.spec, self._study.trials)
+            self._importance = self._parts.importances(self._study.spec, self._study.current)
         except Exception as error:  # noqa: BLE001 - it is shown and nothing depends on it
             _log.warning("The parameters' importance is not known: %s: %s", type(error).__name__, error)
 

@@ -1,4 +1,4 @@
-"""The backend for Hydra's basic launcher: each trial in a process of its own, forked where torch is already imported."""
+"""The backend for Hydra's basic launcher: each trial in a process of its own, forked where torch is imported already."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hydra.plugins.launcher import Launcher
 
 from hydra_plugins.neuropt_sweeper._backend import Handle, Job, outcome_of
-from hydra_plugins.neuropt_sweeper._child import HEAVY, POISONED, Order
+from hydra_plugins.neuropt_sweeper._child import POISONED, Order, preloaded
 from hydra_plugins.neuropt_sweeper._forks import Forked, Forks, born
 from hydra_plugins.neuropt_sweeper._gpus import visible_gpus
 from hydra_plugins.neuropt_sweeper._isolation import parcel, preparation, resolvers
@@ -80,9 +80,11 @@ class ProcessBackend:
         self._running: list[_Running] = []
         self._failed: list[tuple[Job, Outcome]] = []
         self._parcel: bytes | None = None
-        self._preload = [name for name in HEAVY if name in sys.modules]
+        self._resolvers: dict[str, bytes] = {}
+        self._retired: list[Forks] = []
+        self._shunned: set[str] = set()
         with around():
-            self._forks = Forks(self._preload)
+            self._forks = Forks(preloaded(sys.modules))
 
     def submit(self, job: Job) -> Handle | None:
         """Starts the job's process; it begins with the task at the next `poll`, when its handle is in the journal."""
@@ -130,11 +132,12 @@ class ProcessBackend:
     def close(self) -> None:
         """Ends the fork server; where trials run on, it ends with the last of them."""
         if not self._running:
-            self._forks.close()
+            for forks in (*self._retired, self._forks):
+                forks.close()
 
     def _order(self, job: Job, slot: int) -> Order:
         if self._parcel is None:
-            self._parcel = parcel(self._launcher)
+            self._parcel, self._resolvers = parcel(self._launcher), resolvers()
         environ = self._slots.environment(slot, os.environ)
         return Order(
             number=job.trial.number,
@@ -145,22 +148,23 @@ class ProcessBackend:
             main=preparation(),
             start_method=multiprocessing.get_start_method(allow_none=True),
             parcel=self._parcel,
-            resolvers=resolvers(),
+            resolvers=self._resolvers,
         )
 
     def _sets_threads(self) -> bool:
         return self.capacity > 1 and "OMP_NUM_THREADS" not in os.environ
 
     def _fork(self, order: Order) -> Forked:
+        try:
+            with self._around():
+                return self._forks.fork(order)
+        except (OSError, EOFError) as error:
+            if not self._forks.preload:
+                raise
+            _log.warning("The fork server ended (%r); it begins again without the libraries it had.", error)
+        self._begin_again(())
         with self._around():
-            try:
-                return self._forks.fork(order)
-            except (OSError, EOFError) as error:
-                if not self._forks.preload:
-                    raise
-                _log.warning("The fork server ended (%r); it begins again without the libraries it had.", error)
-                self._forks = Forks()
-                return self._forks.fork(order)
+            return self._forks.fork(order)
 
     def _free_slot(self) -> int:
         # A sweep that goes on with fewer places finds trials in places that it has no more.
@@ -177,22 +181,24 @@ class ProcessBackend:
             running.follower.close()
         if process.code == POISONED:
             _log.warning("A library initialised CUDA when it was imported: trials begin without it being imported.")
-            with self._around():
-                self._forks = Forks()
+            self._begin_again(())
             self.submit(job)
             return None
-        self._learn(process.loaded)
+        if not process.loaded <= {*self._forks.preload, *self._shunned}:
+            # What a trial had to import by itself the next ones find done; seldom more than once in a sweep.
+            self._begin_again(preloaded({*process.loaded, *self._forks.preload} - self._shunned))
         kind = "host_out_of_memory" if process.code == -signal.SIGKILL and running.victims.grew() else ""
         return job, outcome_of(job.ticket, _told(process), kind)
 
-    def _learn(self, loaded: frozenset[str]) -> None:
-        """Begins the server again with what a trial had to import by itself; seldom more than once in a sweep."""
-        if self._running or loaded <= set(self._preload):
-            return
-        self._preload = [name for name in HEAVY if name in loaded or name in self._preload]
+    def _begin_again(self, preload: Sequence[str]) -> None:
+        """Takes a server that has imported these; the one before ends with the trials that came from it."""
+        self._shunned |= {*self._forks.preload} - {*preload}
+        self._retired.append(self._forks)
+        if not self._running:
+            while self._retired:
+                self._retired.pop().close()
         with self._around():
-            self._forks.close()
-            self._forks = Forks(self._preload)
+            self._forks = Forks(preload)
 
 
 def _told(process: Forked) -> str:

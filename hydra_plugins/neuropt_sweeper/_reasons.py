@@ -41,5 +41,6 @@ class Reasons:
         self._reached = self._reached or parts.rules.limits.reached(used)
         if self._reached:
             return self._reached
-        stalled = parts.rules.limits.stalled and has_stalled(study.spec, finished, parts.n_trials, parts.rules.warmup)
+        told = tuple(sorted((t for t in study.current if t.outcome is not None), key=lambda t: t.number))
+        stalled = parts.rules.limits.stalled and has_stalled(study.spec, told, parts.n_trials, parts.rules.warmup)
         return stalled or ("the advisor has nothing more to propose" if dry else None)

@@ -84,7 +84,8 @@ class Asking:
     def __init__(self, command: Sequence[str], limit: float = _LIMIT) -> None:
         """Starts it; Ctrl-C does not reach it."""
         self._name, self._end = command[0], time.monotonic() + limit
-        self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # A full pipe would block it.
+        # Files, since a full pipe would block it. They are closed when this is dropped.
+        self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115
         self._failed = ""
         # A person's own SQUEUE_STATES or SQUEUE_PARTITION would hide jobs, which then looked gone.
         env = {k: v for k, v in os.environ.items() if not k.startswith(("SQUEUE_", "SACCT_", "SCANCEL_"))}

@@ -67,13 +67,16 @@ class Plan:
     def overrides(self, params: Mapping[str, Value]) -> tuple[str, ...]:
         """Returns the overrides that set `params`, in the space's order."""
         names = [name for name in self.space.names if name in params]
-        return tuple(override(name, params[name], self.prefixes[name]) for name in names)
+        # What was searched before the study was changed is set all the same, so that its trials can be repeated.
+        names += [name for name in params if name not in self.space]
+        return tuple(override(name, params[name], self.prefixes.get(name, "++")) for name in names)
 
     def of(self, proposal: Proposal) -> tuple[str, ...]:
         """Returns the overrides that make a proposal's configuration, after those of the command line."""
         seed = () if proposal.seed is None or self.seed is None else (override(self.seed.key, proposal.seed),)
-        # Trial 0 runs as the user's config stands, and so does its replicate.
-        if proposal.source == "default" or (proposal.source == "replicate" and proposal.parent == 0):
+        # Trial 0 runs as the user's config stands, and so does its replicate; not if the user has changed it since.
+        own = proposal.source == "replicate" and proposal.parent == 0 and proposal.params == self.space.defaults()
+        if proposal.source == "default" or own:
             return (*self.baseline, *seed)
         return (*self.overrides(proposal.params), *self.constants, *seed)
 

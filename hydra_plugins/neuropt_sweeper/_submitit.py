@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -38,12 +38,6 @@ _SIGNS = {
     "Out Of Memory": "host_out_of_memory",
 }
 """What slurmstepd writes into a job's log, and the kind of failure that it tells of."""
-
-
-def serves(launcher: object) -> bool:
-    """Tells whether a launcher is one of submitit's, by what it has and not by its class."""
-    takes_jobs = callable(launcher) and isinstance(getattr(launcher, "params", None), Mapping)
-    return takes_jobs and getattr(launcher, "_EXECUTOR", None) in ("slurm", "local")
 
 
 @dataclass(slots=True, eq=False)
@@ -83,7 +77,7 @@ class SubmititBackend:
         """Submits nothing yet.
 
         Args:
-            launcher: One that `serves` accepts.
+            launcher: One of submitit's, or a subclass.
             capacity: How many trials may be in flight; None is 4 under SLURM, and 1 on this machine.
             arrays: Whether jobs that are to begin together become one SLURM array.
             around: Entered around each submission.

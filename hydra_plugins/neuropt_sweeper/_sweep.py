@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 from hydra.core.plugins import Plugins
@@ -12,7 +13,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from hydra_plugins.neuropt_sweeper._adopt import Adopting
-from hydra_plugins.neuropt_sweeper._begin import gather
+from hydra_plugins.neuropt_sweeper._begin import gather, setup_of
 from hydra_plugins.neuropt_sweeper._choose import describe, make_backend
 from hydra_plugins.neuropt_sweeper._compose import Composer, resume_command, script_command
 from hydra_plugins.neuropt_sweeper._dry import DryRun
@@ -31,6 +32,7 @@ from hydra_plugins.neuropt_sweeper._watch import Watch
 from hydra_plugins.neuropt_sweeper.config import NeuroptSweeperConf
 from neuropt_core.advice import Advisor
 from neuropt_core.assemble import importances, make_advisor, make_wandb_sink, own_price
+from neuropt_core.changes import in_words
 from neuropt_core.errors import NeuroptError
 from neuropt_core.journal import Journal
 from neuropt_core.pruning import Pruning
@@ -42,7 +44,7 @@ from neuropt_core.sinks.results import ResultsSink
 from neuropt_core.sinks.transcript import TranscriptSink
 from neuropt_core.sinks.wandb import WandbSink
 from neuropt_core.spec import StudySpec
-from neuropt_core.stop_file import announce, forget_all
+from neuropt_core.stop_file import forget_all
 from neuropt_core.study import Study
 from neuropt_core.trial import Trial
 
@@ -92,35 +94,33 @@ def _run(
     console = ConsoleSink(log_path=None if conf.dry_run else composer.sweep_dir / "neuropt.log")
     interrupt = Interrupt(console.say)
     advisor = make_advisor(conf.advisor, vars(conf.llm), environ, lambda: interrupt.requested, engine_of(conf))
-    name = conf.study_name or composer.sweep_dir.name
     if conf.dry_run:
         where = describe(conf, _launcher(hydra_context, task_function, config))
         return _rehearse(conf, composer, task_function, arguments, advisor, where)
-    wandb = make_wandb_sink(vars(conf.wandb), environ)
+    sinks = _sinks(composer, console, make_wandb_sink(vars(conf.wandb), environ))
     line, params = parse_arguments(arguments), parse_params(conf.params.items())
     journal = Journal(composer.sweep_dir / "neuropt" / "journal.jsonl")  # Held first: a refused sweep writes nothing.
     try:
         forget_all(composer.sweep_dir)  # What was asked of an earlier sweeper concerns this one no more.
-        announce(composer.sweep_dir)
         found = make_plan(conf, composer, task_function, line, params)
         plan = found.plan
-        spec = _spec(conf, name, plan, line, found)
+        spec = _spec(conf, conf.study_name or composer.sweep_dir.name, plan, line, found)
         knowledge = gather(conf, spec, composer, lambda p: (*line.fixed, *plan.of(p)), journal)
-        study = Study(spec, journal, knowledge.earlier)
+        setup = setup_of(conf, composer, plan, line.fixed, environ)
+        study = Study(spec, journal, knowledge.earlier, setup=setup, force=conf.resume == "force")
         composer.save()
-        console.say("\n".join([*found.said, *knowledge.said]))
-        launcher = _launcher(hydra_context, task_function, config)
-        backend = Adopting(make_backend(conf, launcher, interrupt))
+        console.say("\n".join((*found.said, *knowledge.said)))
+        backend = Adopting(make_backend(conf, _launcher(hydra_context, task_function, config), interrupt))
         console.say(_opening(conf, composer, advisor, study, backend.words, rules))
         orders = Orders(composer.sweep_dir, backend, timeout=rules.timeout, grace=rules.grace, say=console.say)
-        with interrupt:
+        with interrupt, closing(backend):
             parts = Parts(
                 study=study,
                 advisor=advisor,
                 backend=backend,
                 composer=composer,
                 plan=plan,
-                sinks=_sinks(composer, console, wandb),
+                sinks=sinks,
                 n_trials=conf.n_trials,
                 max_failures=conf.max_failure_rate * conf.n_trials,
                 fixed=line.fixed,
@@ -133,12 +133,9 @@ def _run(
                 stop_requested=lambda: _requested(interrupt, orders),
                 refresh=console.refresh,
                 orders=orders,
-                watch=Watch(spec, lambda: study.trials, pruning, live=backend.apart),
+                watch=Watch(study.spec, lambda: study.current, pruning, live=backend.apart),
             )
-            try:
-                _end(parts, console, interrupt)
-            finally:
-                backend.close()
+            _end(parts, console, interrupt)
     finally:
         forget_all(composer.sweep_dir)
         journal.close()
@@ -249,4 +246,12 @@ def _opening(
         f"  Folder: {composer.sweep_dir}",
         "  Stop: Ctrl-C finishes what runs, a second one ends it; from elsewhere: neuropt stop FOLDER",
     ]
-    return "\n".join([*lines, f"  Resumed: {told} trials are done"] if study.trials else lines)
+    if study.trials:
+        lines.append(f"  Resumed: {told} trials are done")
+    if study.taken:
+        lines.append(f"  Changed: {in_words(study.taken)}")
+        if out := len(study.trials) - len(study.current):
+            lines.append(
+                f"  {out} of {len(study.trials)} trials do not fit any more: they count, and are not learnt from"
+            )
+    return "\n".join(lines)

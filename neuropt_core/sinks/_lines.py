@@ -118,7 +118,7 @@ def outcome_lines(scene: Scene, why: str) -> list[str]:
 
 def table_rows(scene: Scene, top: int = 3) -> list[tuple[str, ...]]:
     """Returns the summary's table, titles first: the best trials, and trial 0 wherever it stands."""
-    shown = list(scene.spec.ranked(scene.trials)[:top])
+    shown = list(scene.spec.ranked(scene.present)[:top])
     base = scene.baseline
     if base is not None and base.number not in [trial.number for trial in shown]:
         shown.append(base)

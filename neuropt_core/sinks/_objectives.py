@@ -40,7 +40,7 @@ def front(scene: Scene) -> tuple[Trial, ...]:
 
     A repetition with the very same scores as the trial that it repeats says nothing new, and is left out.
     """
-    found = pareto_front((t for t in scene.trials if scene.spec.feasible(t)), scene.spec.directions)
+    found = pareto_front((t for t in scene.present if scene.spec.feasible(t)), scene.spec.directions)
     shown: list[Trial] = []
     for trial in found:
         if not any(trial.params == other.params and trial.values == other.values for other in shown):
@@ -52,7 +52,7 @@ def against_time(scene: Scene) -> tuple[Trial, ...]:
     """Returns the feasible trials that no other beats in its scores and its seconds at once, the quickest first."""
     points = [
         (trial, (*point, trial.outcome.seconds))
-        for trial in scene.trials
+        for trial in scene.present
         if trial.outcome is not None and scene.spec.feasible(trial)
         if (point := losses(trial, scene.spec.directions)) is not None
     ]

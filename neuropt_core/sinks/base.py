@@ -36,6 +36,8 @@ class Scene:
         running: Number of each trial in flight -> when it began on its machine, as `time.monotonic` counts; None while
             it waits for one.
         stopping: Why no more trials begin, in words; "" while they do.
+        left_out: The numbers of the trials that do not fit what the study has been changed to: they are listed, but
+            cannot be the best.
     """
 
     spec: StudySpec
@@ -52,21 +54,28 @@ class Scene:
     retries: Mapping[int, int] = field(default_factory=dict)
     running: Mapping[int, float | None] = field(default_factory=dict)
     stopping: str = ""
+    left_out: frozenset[int] = frozenset()
+
+    @property
+    def present(self) -> tuple[Trial, ...]:
+        """The trials that fit the study as it is now: all of them, unless it was changed."""
+        return tuple(t for t in self.trials if t.number not in self.left_out) if self.left_out else self.trials
 
     @property
     def best(self) -> Trial | None:
         """The trial with the best score; None before the first."""
-        return next(iter(self.spec.ranked(self.trials)), None)
+        return next(iter(self.spec.ranked(self.present)), None)
 
     @property
     def recommended(self) -> Recommendation | None:
         """The configuration to take, as far as noise lets it be told; None before the first score."""
-        return recommendation(self.spec, self.trials)
+        return recommendation(self.spec, self.present)
 
     @property
     def baseline(self) -> Trial | None:
-        """Trial 0, the user's own configuration."""
-        return self.trials[0] if self.trials else None
+        """The user's own configuration: trial 0, or the one that took its place when the user changed the study."""
+        own = [t for t in self.present if t.proposal.source == "default"]
+        return own[-1] if own else next(iter(self.present), None)
 
     def reproduce(self, trial: Trial) -> str:
         """Returns the shell command that runs a trial's configuration once, outside a sweep."""

@@ -98,7 +98,8 @@ def trials_csv(scene: Scene) -> str:
     and so on; ``breaks`` stands where there are constraints, and tells which a trial breaks. A parameter named like one
     of the fixed columns is shown as ``params.<name>``.
     """
-    names = scene.spec.space.names
+    before = dict.fromkeys(name for t in scene.trials if t.number in scene.left_out for name in t.params)
+    names = tuple(dict.fromkeys((*scene.spec.space.names, *before)))
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     further = [f"value_{place}" for place in range(1, len(scene.spec.directions))]

@@ -139,7 +139,7 @@ def compare(scene: Scene) -> Comparison:
     if words := against_baseline(scene, best, base):
         return Comparison(words, *values, better=best.number != base.number, best=score, baseline=against)
     if chosen == base.number:
-        others = len(configurations(t for t in scene.trials if t.value is not None)) - 1
+        others = len(configurations(t for t in scene.present if t.value is not None)) - 1
         why = f": trial 0 is the best of {others + 1}" if others else ", since no other trial has a score"
         return Comparison(f"not better than your own configuration{why}", *values, best=score, baseline=against)
     gain = difference if scene.spec.direction == "maximize" else -difference
@@ -152,7 +152,7 @@ def compare(scene: Scene) -> Comparison:
 
 
 def _standing(scene: Scene, trial: Trial) -> Standing:
-    return next(s for s in standings(scene.spec, scene.trials) if any(t.number == trial.number for t in s.runs))
+    return next(s for s in standings(scene.spec, scene.present) if any(t.number == trial.number for t in s.runs))
 
 
 def _same(one: Value, other: Value) -> bool:

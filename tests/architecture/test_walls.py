@@ -17,15 +17,28 @@ FILES = sorted([*(ROOT / "neuropt_core").rglob("*.py"), *(ROOT / "hydra_plugins"
 LEVELS = {
     "errors": 0,
     **dict.fromkeys(
-        ("files", "space", "curve", "trial", "card", "objectives", "profile", "redact", "figures", "extrapolation"), 1
+        (
+            "files",
+            "space",
+            "curve",
+            "trial",
+            "card",
+            "objectives",
+            "profile",
+            "redact",
+            "figures",
+            "extrapolation",
+            "lock",
+        ),
+        1,
     ),
     **dict.fromkeys(("heartbeat", "taxonomy"), 1),
     **dict.fromkeys(
         ("spec", "advice", "stopping", "pruning", "tying", "journal", "ticket", "spending", "transcript"), 2
     ),
     **dict.fromkeys(("recommend", "budget", "stop_file"), 2),
-    **dict.fromkeys(("llm", "nn", "sinks", "earlier"), 3),
-    **dict.fromkeys(("advisors", "runtime"), 4),
+    **dict.fromkeys(("llm", "nn", "sinks", "earlier", "changes"), 3),
+    **dict.fromkeys(("advisors", "runtime", "replay"), 4),
     "study": 5,
     "assemble": 6,
     "cli": 7,

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 
 import pytest
 
 from neuropt_core.errors import ConfigError
-from neuropt_core.journal import Journal
-from neuropt_core.stop_file import StopRequest, announce, ask, asked, forget, forget_all, sweeper, trials_asked
+from neuropt_core.stop_file import StopRequest, ask, asked, forget, forget_all, trials_asked
 
 
 def test_a_request_is_read_as_it_was_left(tmp_path: Path) -> None:
@@ -45,17 +42,3 @@ def test_a_request_has_a_known_way() -> None:
     """A request that is neither to finish nor to stop now is refused."""
     with pytest.raises(ConfigError, match="must be one of"):
         StopRequest("later")
-
-
-def test_a_sweeper_lives_as_long_as_its_lock(tmp_path: Path) -> None:
-    """Who works on a study is told while the journal is held, and nobody once it is not, whatever the file says."""
-    assert sweeper(tmp_path) is None
-    journal = Journal(tmp_path / "neuropt" / "journal.jsonl")
-    assert sweeper(tmp_path) == {}
-    announce(tmp_path)
-    live = sweeper(tmp_path)
-    assert live is not None
-    assert (live["pid"], live["host"]) == (os.getpid(), os.uname().nodename)
-    journal.close()
-    assert json.loads((tmp_path / "neuropt" / "sweeper.json").read_text())["pid"] == os.getpid()
-    assert sweeper(tmp_path) is None

@@ -130,9 +130,10 @@ def test_a_changed_study_is_refused_with_its_differences(journal: Journal) -> No
     other = StudySpec("s", SearchSpace((Float(name="lr", low=1e-4, high=0.1, log=True),)), "maximize", fixed=("a=2",))
     with pytest.raises(StudyError) as caught:
         Study(other, journal)
-    assert "space (lr, act), direction (was 'minimize', is 'maximize'), fixed (was ['a=1'], is ['a=2'])" in str(
-        caught.value
+    words = (
+        "holds a study that differs in lr: 1e-05..0.1 log -> 0.0001..0.1 log; lr: own value 0.001 -> none; removed act"
     )
+    assert f"{words}; direction: minimize -> maximize; command line: a=1 -> a=2." in str(caught.value)
 
 
 def test_what_is_not_legal_is_never_numbered(journal: Journal) -> None:

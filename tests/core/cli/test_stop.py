@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from neuropt_core.cli.app import app
 from neuropt_core.journal import Journal
-from neuropt_core.stop_file import announce, asked
+from neuropt_core.stop_file import asked
 
 
 def _stop(*arguments: str) -> Result:
@@ -37,12 +38,11 @@ def _study(folder: Path) -> Journal:
 def test_a_sweep_is_asked(tmp_path: Path, options: tuple[str, ...], how: str, words: str) -> None:
     """The request lies in the folder, and the answer names the process and the trials."""
     journal = _study(tmp_path)
-    announce(tmp_path)
     done = _stop(str(tmp_path), *options)
     journal.close()
     assert done.exit_code == 0, done.output
     assert words in done.output
-    assert "process " in done.output
+    assert f"process {os.getpid()} on {os.uname().nodename}" in done.output
     request = asked(tmp_path)
     assert request is not None
     assert request.how == how
@@ -55,7 +55,7 @@ def test_one_trial_is_asked_if_it_runs(tmp_path: Path) -> None:
     done = [_stop(str(tmp_path), "--trial", str(number)) for number in (1, 0, 7)]
     journal.close()
     assert [d.exit_code for d in done] == [0, 1, 1]
-    assert "Trial 1 is to stop at its next report (a process that is still starting)." in done[0].output
+    assert "Trial 1 is to stop at its next report (process " in done[0].output
     assert "Trial 0 has ended; running: 1, 2." in done[1].output
     assert "Trial 7 does not run; running: 1, 2." in done[2].output
     assert sorted(path.name for path in (tmp_path / "neuropt").glob("stop*")) == ["stop-1"]

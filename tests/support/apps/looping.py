@@ -15,7 +15,7 @@ import neuropt_core
 
 @hydra.main(version_base="1.3", config_path="looping_conf", config_name="config")
 def main(cfg: DictConfig) -> float:
-    """Returns a loss after `epochs`, or once the file `until` is there; those in `hang.numbers` hear nothing till then."""
+    """Returns a loss after `epochs`, or once the file `until` is there; `hang.numbers` hear nothing till then."""
     number = HydraConfig.get().job.num
     hangs = number in cfg.hang.numbers
     if hangs:

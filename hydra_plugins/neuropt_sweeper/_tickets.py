@@ -1,0 +1,48 @@
+"""Where each attempt at a trial leaves its files: a new one's folder, and the one that an earlier sweeper chose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path, PurePath
+
+from hydra_plugins.neuropt_sweeper._compose import Composer
+from neuropt_core.errors import ConfigError
+from neuropt_core.study import Study
+from neuropt_core.ticket import Ticket
+from neuropt_core.trial import Trial
+
+
+def new_ticket(folder: Path, study: Study, trial: Trial) -> Ticket:
+    """Returns the ticket of a trial's next attempt, whose job's output folder is `folder`.
+
+    Raises:
+        ConfigError: Another trial has the folder.
+    """
+    attempt, objectives = study.attempts(trial.number), len(study.spec.directions)
+    ticket = Ticket(folder / "neuropt", trial.number, attempt, objectives=objectives)
+    first = replace(ticket, attempt=0).path
+    if first.exists() and (other := Ticket.read(first).number) != trial.number:
+        raise ConfigError(
+            "hydra.sweep.subdir",
+            f"must give every job a folder of its own, got {folder} for trials {other} and {trial.number}",
+            mend="Add ${hydra.job.num} to it.",
+        )
+    return ticket
+
+
+def last_ticket(composer: Composer, study: Study, trial: Trial, overrides: Sequence[str]) -> Ticket:
+    """Returns the ticket of a trial's last attempt, where it was launched, whatever the config says by now.
+
+    Raises:
+        ConfigError: The journal is of a time when it did not keep the folder, and Hydra refuses the overrides.
+    """
+    folder, attempt = study.folder(trial.number), study.attempts(trial.number) - 1
+    if folder is None:
+        folder = composer.output_dir(composer.job(overrides, trial.number)) / "neuropt"
+    return Ticket(composer.sweep_dir / folder, trial.number, attempt, objectives=len(study.spec.directions))
+
+
+def kept_as(sweep_dir: Path, folder: Path) -> PurePath:
+    """Returns a folder as the journal keeps it: relative where it can be, since a sweep's folder may be moved."""
+    return folder.relative_to(sweep_dir) if folder.is_relative_to(sweep_dir) else folder

@@ -1,0 +1,118 @@
+"""Submission to a real SLURM: arrays, refusals, time-outs, and sweepers that die at the worst moments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from clusters import Watched, ask, until
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+Begin = Callable[..., Watched]
+
+
+def test_arrays_and_jobs_that_wait_outlive_the_sweeper(watched: Begin) -> None:
+    """Six trials go as one array to four nodes; their sweeper dies while two wait, and all six are told once.
+
+    Of an array no handle is in the journal, so that submitit's own files must tell which task is whose.
+    """
+    sweep = watched(
+        "hydra.sweeper.n_trials=7", "hydra.sweeper.max_parallel=6", "hydra.sweeper.arrays=true", "seconds=[0.5,6]"
+    )
+    sweep.until(lambda: len(sweep.noted("start")) == 5, "trial 0 is done and four nodes work")
+    assert ask("squeue", "-h", "-r", "-t", "PD", "-o", "%i").count("_") == 2
+    sweep.kill()
+    assert 1 not in sweep.journal("submit")
+    sweep.start()
+    done = sweep.end()
+    assert done.code == 0, done.stderr
+    assert sorted(done.told()) == list(range(7))
+    assert {n: len(noted) for n, noted in sweep.noted("start").items()} == dict.fromkeys(range(7), 1)
+    assert max(r["attempt"] for r in done.journal if r["op"] == "launch") == 0
+
+
+def test_sbatchs_refusal_is_shown_in_its_own_words(watched: Begin) -> None:
+    """A job that the cluster can never run ends the sweep at trial 0, with what sbatch says."""
+    sweep = watched("hydra.launcher.gpus_per_node=5", "hydra.sweeper.n_trials=2")
+    done = sweep.end()
+    assert done.code == 1
+    assert "the job did not begin (Batch job submission failed: Requested node configuration is not available" in (
+        " ".join(done.stdout.split())
+    )
+    assert "Traceback" not in done.stdout
+    assert done.told() == {}
+
+
+def test_a_time_out_goes_on_under_its_number(watched: Begin) -> None:
+    """With max_num_timeout=1 a job at its time limit is requeued by submitit and goes on; the trial is told once."""
+    sweep = watched("hydra.sweeper.n_trials=1", "hydra.launcher.max_num_timeout=1", "seconds=[6]")
+    job_id = sweep.job_id(0)
+    until(lambda: (sweep.folder / "0" / "step").exists(), "the job works")
+    ask("scancel", job_id, "--signal", "USR2")  # As SLURM does some time before the limit.
+    until(lambda: ask("squeue", "-h", "-j", job_id, "-t", "PD", "-o", "%i"), "the job is requeued")
+    ask("scontrol", "update", f"jobid={job_id}", "StartTime=now")
+    done = sweep.end()
+    assert [(n, outcome["state"]) for n, outcome in done.told().items()] == [(0, "COMPLETE")]
+    first, second = sweep.noted("start")[0]
+    assert second["step"] > first["step"] == 0
+    assert second["SLURM_RESTART_COUNT"] == "1"
+    assert len(sweep.noted("end")[0]) == 1
+
+
+def test_a_sweeper_that_dies_in_its_submission_launches_anew(watched: Begin, tmp_path: Path) -> None:
+    """Killed when sbatch has taken the job, and before submitit gave it its arguments: the trial runs, and only once.
+
+    The sbatch on the path is the genuine one, and then kills who called it, once.
+    """
+    path = tmp_path / "bin"
+    path.mkdir()
+    (path / "armed").touch()
+    genuine = ask("which", "sbatch")
+    deadly = f'[ -e "{path}/armed" ] && rm "{path}/armed" && kill -9 $PPID'
+    shim = f'#!/bin/sh\n"{genuine}" "$@"; code=$?\n{deadly}\nexit $code\n'
+    (path / "sbatch").write_text(shim)
+    (path / "sbatch").chmod(0o755)
+    sweep = watched("hydra.sweeper.n_trials=2", "hydra.sweeper.max_parallel=2", path=str(path))
+    assert sweep.process.wait(60) == -9
+    assert 0 in sweep.journal("launch")
+    assert 0 not in sweep.journal("submit")
+    assert len(ask("squeue", "-h").splitlines()) == 1
+    sweep.start()
+    done = sweep.end()
+    assert done.code == 0, done.stderr
+    assert sorted(done.told()) == [0, 1]
+    assert {n: len(noted) for n, noted in sweep.noted("start").items()} == {0: 1, 1: 1}
+
+
+def test_a_handle_that_was_not_journaled_is_found(watched: Begin) -> None:
+    """Killed between the submission and its record: the job is found by its arguments, and runs but once."""
+    sweep = watched("hydra.sweeper.n_trials=1", "seconds=[5]")
+    sweep.job_id(0)
+    sweep.kill()
+    journal = sweep.folder / "neuropt" / "journal.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    assert json.loads(lines[-1])["op"] == "submit"
+    journal.write_text("".join(lines[:-1]))
+    sweep.start()
+    done = sweep.end()
+    assert sorted(done.told()) == [0]
+    assert len(sweep.noted("start")[0]) == 1
+    assert max(r["attempt"] for r in done.journal if r["op"] == "launch") == 0
+
+
+def test_a_second_ctrl_c_leaves_no_job(watched: Begin) -> None:
+    """Pressed twice, it ends the jobs on the cluster at once, and the same command launches their trials again."""
+    sweep = watched("hydra.sweeper.n_trials=2", "hydra.sweeper.max_parallel=2", "seconds=[4]")
+    sweep.until(lambda: len(sweep.noted("start")) == 2, "two trials run")
+    for _ in range(2):
+        sweep.process.send_signal(2)
+        until(lambda: "Press Ctrl-C again" in sweep.output, "the first one is noticed")
+    assert sweep.process.wait(60) == 130
+    until(lambda: not ask("squeue", "-h"), "no job is left", 8)
+    sweep.start()
+    done = sweep.end()
+    assert sorted(done.told()) == [0, 1]
+    assert {outcome["state"] for outcome in done.told().values()} == {"COMPLETE"}
+    assert {n: len(noted) for n, noted in sweep.noted("end").items()} == {0: 1, 1: 1}

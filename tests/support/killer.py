@@ -1,0 +1,102 @@
+"""Runs sweeps in forks of itself and kills them with SIGKILL at a chosen moment of their writing.
+
+Hydra, Optuna and the plugin are imported once and nothing of them is started, so that a fork is a fresh sweeper without
+the seconds of its imports. A moment is a call of `os.fsync` or of `os.replace`, the two that make something durable;
+the sweeper's own code knows nothing of it. Started by `sweepers.Sweepers`, spoken to in JSON lines.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import pkgutil
+import runpy
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def main() -> None:
+    """Reads one order a line, runs it in a fork, and answers with how it ended."""
+    _warm_up()
+    for line in sys.stdin:
+        order = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            _run(order)
+        _, status = os.waitpid(child, 0)
+        print(json.dumps({"code": os.waitstatus_to_exitcode(status)}), flush=True)
+
+
+def _warm_up() -> None:
+    import hydra.core.plugins
+    import optuna  # noqa: F401 - imported once for all forks
+
+    for package in ("neuropt_core", "neuropt_core.advisors", "neuropt_core.sinks", "hydra_plugins.neuropt_sweeper"):
+        for module in pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}."):
+            if module.name != "neuropt_core.nn":
+                with contextlib.suppress(ImportError):  # An extra that is not installed.
+                    importlib.import_module(module.name)
+    importlib.import_module("hydra._internal.core_plugins.basic_launcher")
+    hydra.core.plugins.Plugins.instance()  # The scan of all plugins, which every app begins with.
+
+
+def _run(order: Mapping[str, Any]) -> None:
+    code = 1
+    try:
+        with Path(order["log"]).open("ab", 0) as log:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+        os.chdir(order["cwd"])
+        script, *arguments = order["argv"]
+        sys.argv, sys.orig_argv = [script, *arguments], [sys.executable, script, *arguments]
+        if (moment := order.get("moment")) is not None:
+            _arm(**moment)
+        runpy.run_path(script, run_name="__main__")
+        code = 0
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+    except BaseException:  # noqa: BLE001 - shown, and told as the exit code
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _arm(place: int, when: str, only: str) -> None:
+    """Kills this process at the `place`-th writing of a file whose name has `only` in it, before or after it."""
+    count = 0
+
+    def watched(call: Callable[..., Any], name_of: Callable[..., str]) -> Callable[..., Any]:
+        def wrapper(*arguments: Any) -> Any:
+            nonlocal count
+            counts = only in name_of(*arguments)
+            count += counts
+            hit = counts and count == place
+            if hit and when == "before":
+                os.kill(os.getpid(), signal.SIGKILL)
+            returned = call(*arguments)
+            if hit:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return returned
+
+        return wrapper
+
+    def of_descriptor(descriptor: int) -> str:
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+
+    def of_target(_: Any, target: Any) -> str:
+        return str(target)
+
+    os.fsync = watched(os.fsync, of_descriptor)  # type: ignore[assignment]
+    os.replace = watched(os.replace, of_target)
+
+
+if __name__ == "__main__":
+    main()
