@@ -30,8 +30,8 @@ from neuropt_core.trial import Trial
 
 _STYLES = {"head": "bold", "best": "bold green", "score": "bold", "bad": "red", "warn": "yellow", "dim": "dim", "": ""}
 
-_PIECE = 1000
-"""Characters: whatever says that it takes something takes four bytes for each (PIPE_BUF)."""
+_PIECE = 950
+"""Characters: whatever says that it takes something takes four bytes for each, and a line (PIPE_BUF)."""
 _PATIENCE = 5.0
 """Seconds that are waited for a stream that takes nothing."""
 
@@ -143,17 +143,15 @@ class ConsoleSink:
 
     def _push(self, text: str) -> None:
         """Writes to the stream, unless nobody takes it: the sweep must not wait for a terminal that was held."""
-        pieces = [text[at : at + _PIECE] for at in range(0, len(text), _PIECE)]
-        if self._unshown:
-            pieces.insert(0, f"({self._unshown} characters were not shown here)\n")
-        for place, piece in enumerate(pieces):
+        notice = f"({self._unshown} characters were not shown here)\n" if self._unshown else ""
+        for at in range(0, len(text), _PIECE):
             # Who was not there the last time is not waited for again.
             if not self._takes(0.0 if self._unshown else _PATIENCE):
-                self._unshown += sum(map(len, pieces[place:]))
+                self._unshown += len(text) - at
                 return
-            self._stream.write(piece)
+            self._stream.write(notice + text[at : at + _PIECE])
             self._stream.flush()
-            self._unshown = 0
+            notice, self._unshown = "", 0
 
     def _takes(self, wait: float) -> bool:
         try:

@@ -118,7 +118,8 @@ def test_a_sweep_is_stopped_from_outside_and_goes_on(tmp_path: Path) -> None:
     assert again.code == 0, again.stderr
     assert "a machine was at fault" not in again.stdout
     assert {n: o["state"] for n, o in again.told().items()} == {0: "PRUNED", 1: "COMPLETE", 2: "COMPLETE"}
-    steps = [json.loads(line)["step"] for line in (done.folder / "2" / "neuropt" / "curve-1.jsonl").open()]
+    lines = (done.folder / "2" / "neuropt" / "curve-1.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in lines]
     assert steps[0] == before, "it did not go on from its checkpoint"
 
 
