@@ -10,6 +10,7 @@ import logging
 import os
 import time
 import weakref
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,32 @@ class Lock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def holder(path: Path) -> Mapping[str, Any] | None:
+    """Returns what the holder of a lock file has signed with (``pid``, ``host``, ``since``); None if nobody holds it.
+
+    Empty for one that has not signed yet.
+
+    Raises:
+        OSError: The file is there and cannot be read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        signed = _read(descriptor)
+        if error.errno in _HELD:
+            return signed
+        if error.errno not in _UNABLE:
+            raise
+        return signed if signed and not _is_gone(signed) else None
+    finally:
+        os.close(descriptor)  # Which gives the lock back.
+    return None
 
 
 def _forget(lock: Lock | None) -> None:

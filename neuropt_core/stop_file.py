@@ -6,16 +6,13 @@ whole; the sweeper reads and removes them. An empty ``stop``, as ``touch`` leave
 
 from __future__ import annotations
 
-import fcntl
 import getpass
 import json
 import os
 import re
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from neuropt_core.errors import ConfigError
 from neuropt_core.files import write_whole
@@ -23,7 +20,6 @@ from neuropt_core.files import write_whole
 HOWS = ("finish", "now")
 """``finish`` lets the trials that run end; ``now`` asks them to stop, too, and ends those that do not."""
 _NAME = "stop"
-_SWEEPER = "sweeper.json"
 
 
 def _whoever() -> str:
@@ -103,36 +99,6 @@ def forget_all(sweep_dir: Path) -> None:
     forget(sweep_dir)
     for number in trials_asked(sweep_dir):
         forget(sweep_dir, number)
-
-
-def announce(sweep_dir: Path) -> None:
-    """Says which process works on the study; called by the sweeper, which holds the journal's lock."""
-    data = {"pid": os.getpid(), "host": os.uname().nodename, "since": round(time.time(), 3)}
-    write_whole(sweep_dir / "neuropt" / _SWEEPER, json.dumps(data))
-
-
-def sweeper(sweep_dir: Path) -> Mapping[str, Any] | None:
-    """Returns ``pid``, ``host`` and ``since`` of the sweeper that works on the study; None if there is none.
-
-    Empty for a sweeper that has said nothing of itself yet. That it lives, the lock tells that it holds: the file alone
-    would outlive it.
-    """
-    try:
-        lock = (sweep_dir / "neuropt" / "journal.lock").open("rb")
-    except FileNotFoundError:
-        return None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pass
-        else:
-            return None
-    try:
-        data: Mapping[str, Any] = json.loads((sweep_dir / "neuropt" / _SWEEPER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return data
 
 
 def _path(sweep_dir: Path, trial: int | None) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 from hydra.core.plugins import Plugins
@@ -43,7 +44,7 @@ from neuropt_core.sinks.results import ResultsSink
 from neuropt_core.sinks.transcript import TranscriptSink
 from neuropt_core.sinks.wandb import WandbSink
 from neuropt_core.spec import StudySpec
-from neuropt_core.stop_file import announce, forget_all
+from neuropt_core.stop_file import forget_all
 from neuropt_core.study import Study
 from neuropt_core.trial import Trial
 
@@ -96,12 +97,11 @@ def _run(
     if conf.dry_run:
         where = describe(conf, _launcher(hydra_context, task_function, config))
         return _rehearse(conf, composer, task_function, arguments, advisor, where)
-    wandb = make_wandb_sink(vars(conf.wandb), environ)
+    sinks = _sinks(composer, console, make_wandb_sink(vars(conf.wandb), environ))
     line, params = parse_arguments(arguments), parse_params(conf.params.items())
     journal = Journal(composer.sweep_dir / "neuropt" / "journal.jsonl")  # Held first: a refused sweep writes nothing.
     try:
         forget_all(composer.sweep_dir)  # What was asked of an earlier sweeper concerns this one no more.
-        announce(composer.sweep_dir)
         found = make_plan(conf, composer, task_function, line, params)
         plan = found.plan
         spec = _spec(conf, conf.study_name or composer.sweep_dir.name, plan, line, found)
@@ -110,18 +110,17 @@ def _run(
         study = Study(spec, journal, knowledge.earlier, setup=setup, force=conf.resume == "force")
         composer.save()
         console.say("\n".join((*found.said, *knowledge.said)))
-        launcher = _launcher(hydra_context, task_function, config)
-        backend = Adopting(make_backend(conf, launcher, interrupt))
+        backend = Adopting(make_backend(conf, _launcher(hydra_context, task_function, config), interrupt))
         console.say(_opening(conf, composer, advisor, study, backend.words, rules))
         orders = Orders(composer.sweep_dir, backend, timeout=rules.timeout, grace=rules.grace, say=console.say)
-        with interrupt:
+        with interrupt, closing(backend):
             parts = Parts(
                 study=study,
                 advisor=advisor,
                 backend=backend,
                 composer=composer,
                 plan=plan,
-                sinks=_sinks(composer, console, wandb),
+                sinks=sinks,
                 n_trials=conf.n_trials,
                 max_failures=conf.max_failure_rate * conf.n_trials,
                 fixed=line.fixed,
@@ -136,10 +135,7 @@ def _run(
                 orders=orders,
                 watch=Watch(study.spec, lambda: study.current, pruning, live=backend.apart),
             )
-            try:
-                _end(parts, console, interrupt)
-            finally:
-                backend.close()
+            _end(parts, console, interrupt)
     finally:
         forget_all(composer.sweep_dir)
         journal.close()

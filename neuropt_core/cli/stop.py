@@ -7,7 +7,8 @@ from typing import Any
 
 from neuropt_core.errors import StudyError
 from neuropt_core.files import read_lines
-from neuropt_core.stop_file import StopRequest, ask, sweeper
+from neuropt_core.lock import holder
+from neuropt_core.stop_file import StopRequest, ask
 
 
 def stop_line(sweep_dir: Path, *, now: bool, trial: int | None, reason: str) -> tuple[str, bool]:
@@ -24,11 +25,11 @@ def stop_line(sweep_dir: Path, *, now: bool, trial: int | None, reason: str) -> 
     """
     records = _records(sweep_dir)
     running = _running(records)
-    live = sweeper(sweep_dir)
+    live = holder(sweep_dir / "neuropt" / "journal.lock")
     if live is None:
         more = f" Trials {_few(running)} have no outcome yet; the sweep's command goes on with them." if running else ""
         return f"No sweep works in {sweep_dir}.{more}", False
-    who = f"process {live['pid']} on {live['host']}" if live else "a process that is still starting"
+    who = f"process {live.get('pid')} on {live.get('host')}" if live else "a process that is still starting"
     if trial is not None and trial not in running:
         state = "has ended" if any(r["op"] == "tell" and r["number"] == trial for r in records) else "does not run"
         return f"Trial {trial} {state}; running: {_few(running)}.", False

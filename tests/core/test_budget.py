@@ -55,12 +55,13 @@ def test_limits_that_cannot_be_are_refused(given: dict[str, object], where: str)
 
 
 def test_gpu_hours_count_each_ended_attempt() -> None:
-    """Told trials and attempts that were given up count with the GPUs that each held; running ones do not yet."""
+    """Told trials and attempts that were given up count with the GPUs that each held, and so do running ones."""
     done = Trial(0, trial(0, {"x": 1.0}).proposal, Outcome(TrialState.COMPLETE, 0.5, seconds=3600))
     again = Outcome(TrialState.COMPLETE, 0.5, seconds=1800)
     limits = Limits(gpu_hours=12.0, gpus=8)
     used = limits.used(7.0, [done, trial(1, {"x": 2.0})], {1: (again,)})
     assert used == Used(7.0, 12.0)
+    assert limits.used(7.0, [done], {}, [900.0, 900.0]) == Used(7.0, 12.0)
     assert limits.reached(used) == "the budget of 12 GPU-hours is spent (hydra.sweeper.budget.gpu_hours)"
     assert limits.reached(Used(7.0, 11.9)) == ""
 

@@ -37,3 +37,14 @@ def test_gpu_hours_of_jobs_without_a_gpu_are_refused() -> None:
     conf = NeuroptSweeperConf(budget=BudgetConf(gpu_hours=3.0))
     with pytest.raises(ConfigError, match="must be at least 1 for a limit on gpu_hours"):
         read_rules(conf, {"gpus_per_node": 0})
+
+
+def test_time_limits_are_read_as_durations() -> None:
+    """Time-out, grace and pause take seconds or text; no grace and no pause are allowed, no time at all is not."""
+    rules = read_rules(NeuroptSweeperConf(trial_timeout="2h", stop_grace=0, retry_pause="0"), {})
+    assert (rules.timeout, rules.grace, rules.pause) == (7200.0, 0.0, 0.0)
+    assert rules.words == "2 h for each trial"
+    assert read_rules(NeuroptSweeperConf(), {}).words == ""
+    for wrong in ({"trial_timeout": 0}, {"stop_grace": -1}, {"retry_pause": "soon"}, {"stop_grace": False}):
+        with pytest.raises(ConfigError, match=f"hydra.sweeper.{next(iter(wrong))}: must be a duration above 0"):
+            read_rules(NeuroptSweeperConf(**wrong), {})

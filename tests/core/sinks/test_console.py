@@ -300,3 +300,32 @@ def test_the_log_gets_the_line_when_the_stream_is_gone(story: Story, tmp_path: P
     with pytest.raises(BrokenPipeError):
         stream.close()
     assert (tmp_path / "log").read_text() == "kept\n"
+
+
+def test_a_pipe_that_nobody_reads_does_not_hold_up_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody takes is in the log alone, the sink goes on at once, and says later how much is missing."""
+    monkeypatch.setattr("neuropt_core.sinks.console._PATIENCE", 0.1)
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    with os.fdopen(writer, "w") as stream:
+        sink = ConsoleSink(stream, tmp_path / "log")
+        for _ in range(100):
+            sink.say("x" * 5000)
+        taken = len(os.read(reader, 1 << 20))
+        assert taken < 100 * 5001
+        sink.say("there again")
+        assert os.read(reader, 1 << 20).decode() == (
+            f"({100 * 5001 - taken} characters were not shown here)\nthere again\n"
+        )
+    os.close(reader)
+    assert (tmp_path / "log").read_text().count("x" * 5000) == 100
+
+
+def test_the_bar_tells_for_how_long_trials_run(story: Story) -> None:
+    """Minutes stand beside a trial that runs for one or more; one in a queue, or just begun, has none."""
+    for number in range(4):
+        story.ask(params={"optimizer.lr": 1e-4 * (number + 1)} if number else None)
+    sink = ConsoleSink(io.StringIO(), clock=lambda: 10_000.0)
+    running = {0: 10_000.0 - 7500, 1: 10_000.0 - 725, 2: 9_990.0, 3: None}
+    status = sink._status(replace(story.scene, running=running, stopping="it was interrupted"))
+    assert "ending  running 0 (2 h 05 min), 1 (12 min), 2, 3" in status
