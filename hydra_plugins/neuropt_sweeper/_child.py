@@ -17,7 +17,6 @@ import traceback
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from multiprocessing import forkserver, spawn
-
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +122,7 @@ class _Process(multiprocessing.Process):
     def run(self) -> None:
         """Runs the trial; what goes wrong outside of the task function is said to the sweeper."""
         order = self._order
-        go, say = forkserver.get_inherited_fds()  # type: ignore[attr-defined]
+        go, say = forkserver.get_inherited_fds()  # type: ignore[misc]  # None in no child of a fork server
         _settle(order)
         if cuda_is_open():
             os._exit(POISONED)
