@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from sweeps import BOWL, Sweep, command, environment, sweep
+from terminal import Screen, terminal
 
 CHILD = BOWL.with_name("child.py")
 FOUR = "\n".join(f"GPU {index}: NVIDIA A100 (UUID: GPU-{index})" for index in range(4))
@@ -59,6 +60,23 @@ def test_each_trial_has_a_process_of_its_own(tmp_path: Path) -> None:
     assert " 20%\n[1/3] trial 0" in done.stdout.replace("\r", "")
     assert "NEUROPT_TICKET" not in done.stdout
     _wait_for(lambda: not _alive(seen[0]["parent"]))  # The fork server, with the sweep.
+
+
+def test_what_a_trial_prints_does_not_garble_the_terminal(tmp_path: Path) -> None:
+    """On a terminal a trial's lines and its bar of carriage returns stand above the sweep's own, each at the left."""
+    folder = tmp_path / "s"
+    folder.mkdir()
+    words = (f"record={folder / 'ran'}", "hydra.sweeper.n_trials=2")
+    with terminal(columns=200, lines=30) as (stream, output):
+        subprocess.run(
+            command(folder, *words, script=CHILD), env=environment(TERM="xterm"), cwd=folder, stdout=stream, check=True
+        )
+    screen = Screen(200, 30).feed(output[0])
+    assert screen.strange == []
+    rows = [row for row in screen.text if "printed by" in row or " 20%" in row or "] trial " in row]
+    assert rows[0::3] == ["printed by 0", "printed by 1"]
+    assert rows[1::3] == [" 20%", " 20%"]
+    assert [row[:13] for row in rows[2::3]] == ["[1/2] trial 0", "[2/2] trial 1"]
 
 
 @pytest.mark.parametrize("chdir", ["true", "false"])
