@@ -138,7 +138,9 @@ class Forks:
         return Forked(pid, born(pid), status, go_w, said)
 
     def close(self) -> None:
-        """Ends the server; call it when no process that it forked runs any more, for it waits for them."""
+        """Ends the server, also in the midst of its imports; what it forked goes on."""
+        # Asked politely, it would first wait for whatever a trial has left running.
+        os.kill(self._server._forkserver_pid, signal.SIGKILL)
         self._server._stop()
 
 

@@ -100,6 +100,7 @@ def test_hydra_is_honoured_in_the_child(tmp_path: Path, chdir: str) -> None:
         ("os_exit", "lost", "its process exited with code 4"),
         ("kill", "lost", "killed by SIGKILL"),
         ("stubborn", "exception", "cannot be pickled"),
+        ("breakpoint", "exception", "set hydra.sweeper.isolate=false"),
         ("a_nan", "non_finite", "finite"),
         ("nothing", "no_number", "must return a number"),
     ],
@@ -168,7 +169,7 @@ def test_a_second_ctrl_c_ends_what_a_trial_started(tmp_path: Path) -> None:
 
 
 def test_a_job_outlives_its_sweeper_and_is_taken_over(tmp_path: Path) -> None:
-    """After kill -9 of the sweeper the running trial goes on, and the same command waits for it instead of a new one."""
+    """After kill -9 of the sweeper the running trial goes on, and the same command waits for it."""
     folder = tmp_path / "s"
     folder.mkdir()
     words = (f"record={folder / 'ran'}", "hydra.sweeper.n_trials=2", "seconds=4")
@@ -221,7 +222,7 @@ def test_isolate_false_stops_in_a_debugger(tmp_path: Path) -> None:
     """Without isolation a breakpoint in the task function is the terminal's, as in a plain run."""
     folder, script = tmp_path / "s", tmp_path / "stops.py"
     folder.mkdir()
-    script.write_text(CHILD.read_text().replace('    number = hydra', '    breakpoint()\n    number = hydra', 1))
+    script.write_text(CHILD.read_text().replace("    number = hydra", "    breakpoint()\n    number = hydra", 1))
     words = (f"record={folder / 'ran'}", "hydra.sweeper.n_trials=1", "hydra.sweeper.isolate=false")
     done = subprocess.run(
         command(folder, *words, script=script),

@@ -73,6 +73,8 @@ def _misbehave(how: str) -> Any:
         os.kill(os.getpid(), signal.SIGKILL)
     if how == "stubborn":
         raise Stubborn("cannot be pickled")
+    if how == "breakpoint":
+        breakpoint()
     if how == "hang":
         time.sleep(600)
     return {"a_nan": float("nan"), "nothing": None}[how]
