@@ -1,4 +1,4 @@
-"""The backend for Hydra's basic launcher: a process for each trial, forked where torch is imported already."""
+"""The backend for Hydra's basic launcher: each trial in a process of its own, forked with torch already imported."""
 
 from __future__ import annotations
 
@@ -50,8 +50,6 @@ class ProcessBackend:
 
     name = "process"
     apart = True
-    outlives = False
-    blocks = False
 
     def __init__(
         self,
