@@ -134,6 +134,7 @@ class Queue:
         self._known: frozenset[str] = frozenset()
         self._gone: dict[str, float] = {}
         self._forgotten: set[str] = set()
+        self._over: set[str] = set()
         self._sacct: Asking | None = None
         self._has_sacct = True
         self._warned: set[tuple[str, str]] = set()
@@ -167,16 +168,20 @@ class Queue:
             self._complain(answer, now)
             return ended
         self._failures = 0
-        ended |= self._compare(_entries(answer.text), hurried)
+        self._take_out(entries := _entries(answer.text))
+        ended |= self._compare(entries, hurried)
         took, quiet = now - self._asked, (now - self._changed) / _AT_MOST
         self._next = self._asked + min(max(_EVERY, 10 * took, quiet), _AT_MOST)
         if self._gone:
             self._next = self._asked + max(_EVERY, 2 * took)
         return ended
 
-    def states(self) -> Mapping[str, Entry]:
-        """Asks once and waits: what SLURM knows of all jobs; empty if it does not answer."""
-        return _entries(Asking(["squeue", "--me", "-h", "-r", "--states=all", "-o", "%i|%T|%r"]).wait().text)
+    def finished(self, job: str) -> None:
+        """Says that a job has left its result: should SLURM put it back into its queue, it is taken out of it.
+
+        That happens to a job that is preempted and ends well in the time it is left.
+        """
+        self._over.add(job)
 
     def _compare(self, entries: Mapping[str, Entry], hurried: Collection[str]) -> dict[str, Entry]:
         ended = {}
@@ -194,6 +199,14 @@ class Queue:
             else:
                 ended[job] = entry or Entry("")
         return ended
+
+    def _take_out(self, entries: Mapping[str, Entry]) -> None:
+        states = {job: entries[job].state if job in entries else "" for job in self._over}
+        again = sorted(job for job, state in states.items() if state == "PENDING")
+        self._over = {job for job, state in states.items() if state not in ("PENDING", "", *_FINAL)}
+        if again:
+            _log.info("SLURM would run %s again, whose result is told; it is cancelled.", ", ".join(again))
+            cancel(again)
 
     def _ask_accounting(self) -> dict[str, Entry]:
         """Returns what `sacct` knows of jobs that the controller has forgotten, once it has answered."""

@@ -210,6 +210,8 @@ class SubmititBackend:
         """Returns what a job left; without an entry it is known to have left a result."""
         del self._flights[flight.job.trial.number]
         if entry is None:
+            if flight.submitted.cluster == "slurm":
+                self._queue.finished(flight.submitted.job_id)
             return flight.job, outcome_of(flight.job.ticket)
         if flight.job.ticket.folder.is_dir():
             os.listdir(flight.job.ticket.folder)  # Opening a folder makes NFS look again for a result that is late.

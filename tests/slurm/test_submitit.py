@@ -19,17 +19,17 @@ def test_arrays_and_jobs_that_wait_outlive_the_sweeper(watched: Begin) -> None:
     Of an array no handle is in the journal, so that submitit's own files must tell which task is whose.
     """
     sweep = watched(
-        "hydra.sweeper.n_trials=7", "hydra.sweeper.max_parallel=6", "hydra.sweeper.arrays=true", "seconds=[0.5,6]"
+        "hydra.sweeper.n_trials=6", "hydra.sweeper.max_parallel=6", "hydra.sweeper.arrays=true", "seconds=[5]"
     )
-    sweep.until(lambda: len(sweep.noted("start")) == 5, "trial 0 is done and four nodes work")
+    sweep.until(lambda: len(sweep.noted("start")) == 4, "four nodes work")
     assert ask("squeue", "-h", "-r", "-t", "PD", "-o", "%i").count("_") == 2
     sweep.kill()
-    assert 1 not in sweep.journal("submit")
+    assert not sweep.journal("submit")
     sweep.start()
     done = sweep.end()
     assert done.code == 0, done.stderr
-    assert sorted(done.told()) == list(range(7))
-    assert {n: len(noted) for n, noted in sweep.noted("start").items()} == dict.fromkeys(range(7), 1)
+    assert sorted(done.told()) == list(range(6))
+    assert {n: len(noted) for n, noted in sweep.noted("start").items()} == dict.fromkeys(range(6), 1)
     assert max(r["attempt"] for r in done.journal if r["op"] == "launch") == 0
 
 
@@ -54,7 +54,7 @@ def test_a_time_out_goes_on_under_its_number(watched: Begin) -> None:
     until(lambda: ask("squeue", "-h", "-j", job_id, "-t", "PD", "-o", "%i"), "the job is requeued")
     ask("scontrol", "update", f"jobid={job_id}", "StartTime=now")
     done = sweep.end()
-    assert [(n, outcome["state"]) for n, outcome in done.told().items()] == [(0, "COMPLETE")]
+    assert [(n, outcome["state"]) for n, outcome in done.told().items()] == [(0, "COMPLETE")], done.stdout
     first, second = sweep.noted("start")[0]
     assert second["step"] > first["step"] == 0
     assert second["SLURM_RESTART_COUNT"] == "1"
