@@ -1,6 +1,6 @@
 """neuropt: looks into the configured model, asks what to try next, and says why.
 
-What a training script needs: `build`, `report` and `TrialPruned`; all are loaded on first use.
+What a training script needs: `build`, `report`, `checkpoint_dir` and `TrialPruned`; all are loaded on first use.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from neuropt_core.errors import TrialPruned as TrialPruned
     from neuropt_core.runtime.build import Tuning as Tuning
     from neuropt_core.runtime.build import build as build
+    from neuropt_core.runtime.checkpoints import checkpoint_dir as checkpoint_dir
     from neuropt_core.runtime.report import report as report
 
 __version__ = "0.1.0"
@@ -19,6 +20,7 @@ _HOMES = {
     "TrialPruned": "neuropt_core.errors",
     "Tuning": "neuropt_core.runtime.build",
     "build": "neuropt_core.runtime.build",
+    "checkpoint_dir": "neuropt_core.runtime.checkpoints",
     "report": "neuropt_core.runtime.report",
 }
 

@@ -57,3 +57,20 @@ def read_lines(path: Path) -> tuple[list[Any], bool]:
         except ValueError as error:
             raise ValueError(f"{path}, line {number}: is not JSON ({error})") from None
     return records, torn
+
+
+def whole_lines(path: Path, offset: int = 0) -> tuple[list[Any], int]:
+    """Returns the whole JSON lines of a file from a byte on, and where to go on reading; none if there is no file.
+
+    Raises:
+        ValueError: A line is not JSON.
+        OSError: The file is there and cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            new = file.read()
+    except FileNotFoundError:
+        return [], offset
+    whole = new[: new.rfind(b"\n") + 1]  # The rest of a line may still be on its way.
+    return [json.loads(line) for line in whole.splitlines()], offset + len(whole)

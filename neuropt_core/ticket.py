@@ -1,24 +1,28 @@
 """What one job is handed, and where it leaves what it made: the only thing that crosses the process border.
 
-The sweeper writes `ticket.json` into a folder of the trial and names it in the job's environment; the job appends
-to `curve.jsonl` there and, when it ends, writes `result.json`. While it runs, the sweeper may leave a newer rule in
-`rule.json`. Each file has that one writer.
+The sweeper writes `ticket.json` into a folder of the trial and names it in the job's environment; the job says in
+`started.json` that it has begun, touches `heartbeat` while it lives, appends to `curve.jsonl` and, when it ends, writes
+`result.json`. While it runs, the sweeper may leave a newer rule in `rule.json`. Each file has that one writer.
+
+A scheduler may start one attempt several times in its folder (a job that SLURM requeues): that is a *start*.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import signal
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from neuropt_core.curve import Curve, Point
+from neuropt_core.curve import Curve, Joining, Point
 from neuropt_core.errors import StudyError
 from neuropt_core.files import append_line, read_lines, write_whole
+from neuropt_core.heartbeat import SILENCE_SECONDS, Start, born, modified, now_in, this_start
 from neuropt_core.stopping import StopRule
 from neuropt_core.trial import Outcome
 
@@ -77,6 +81,21 @@ class Ticket:
         return self.folder / f"stop{self._suffix}"
 
     @property
+    def heartbeat_path(self) -> Path:
+        """What the job touches every few seconds while it lives."""
+        return self.folder / f"heartbeat{self._suffix}"
+
+    @property
+    def output_path(self) -> Path:
+        """What the job prints, where a backend keeps that."""
+        return self.folder / f"output{self._suffix}.log"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder for the job's own checkpoints, common to all attempts at the trial."""
+        return self.folder / "checkpoints"
+
+    @property
     def _suffix(self) -> str:
         # Attempts never share a file: a late writer of an earlier one must not spoil the next.
         return f"-{self.attempt}" if self.attempt else ""
@@ -121,42 +140,90 @@ class Ticket:
         path = environ.get(VARIABLE)
         return cls.read(Path(path)) if path else None
 
-    def write_started(self) -> None:
-        """Says that the job has begun, and in which process; called by the job."""
-        pid = os.getpid()
-        write_whole(self.started_path, json.dumps({"pid": pid, "host": os.uname().nodename, "born": _born(pid)}))
+    def write_started(self) -> float:
+        """Says that the job has begun, and in which process; called by the job.
+
+        Returns:
+            For how many seconds earlier starts of this attempt ran; 0 for the first one.
+        """
+        earlier: list[dict[str, Any]] = []
+        if (before := self._started()) is not None:
+            own = {name: value for name, value in before.items() if name != "earlier"}
+            earlier = [*before.get("earlier", ()), own | {"seconds": self._seconds_since_start()}]
+            self.heartbeat_path.unlink(missing_ok=True)  # The earlier start's; it would make this one old.
+        data = this_start() | ({"earlier": earlier} if earlier else {})
+        write_whole(self.started_path, json.dumps(data))
+        return float(sum(start["seconds"] for start in earlier))
+
+    def start(self) -> Start | None:
+        """Returns the newest start of this attempt; None if it has not begun."""
+        data = self._started()
+        if data is None:
+            return None
+        return Start(len(data.get("earlier", ())), int(data.get("restart", 0)), float(data.get("time", 0.0)))
+
+    def seconds(self) -> float:
+        """Returns how long the attempt has run, over all its starts, to its last sign of life; 0 if it never began."""
+        earlier = (self._started() or {}).get("earlier", ())
+        return round(sum(float(start["seconds"]) for start in earlier) + self._seconds_since_start(), 3)
 
     def is_running(self) -> bool:
         """Tells whether the job's process is alive on this machine and has left no result.
 
         False also where that cannot be known: a job on another machine, or one that has not begun.
         """
-        try:
-            data: Any = json.loads(self.started_path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        if (data := self._started()) is None:
             return False
         pid = data["pid"]
         here = data["host"] == os.uname().nodename and pid != os.getpid()
-        return here and not self.result_path.exists() and _born(pid) is not None and _born(pid) == data["born"]
+        return here and not self.result_path.exists() and born(pid) is not None and born(pid) == data["born"]
 
     def may_run_on(self) -> str | None:
         """Returns the other machine on which the job began and may still run, or None.
 
-        A job that shared its process with the sweeper is dead with it, on whichever machine that was.
+        A job that shared its process with the sweeper is dead with it, on whichever machine that was; so is one that
+        has given no sign of life for `SILENCE_SECONDS`.
         """
-        try:
-            data: Any = json.loads(self.started_path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        if (data := self._started()) is None:
             return None
         apart = data["pid"] != Ticket.read(self.path).sweeper
         elsewhere = data["host"] != os.uname().nodename and not self.result_path.exists()
-        return str(data["host"]) if elsewhere and apart else None
+        return str(data["host"]) if elsewhere and apart and self.silence() < SILENCE_SECONDS else None
+
+    def silence(self) -> float:
+        """Returns the seconds since the job's last sign of life; infinite if it never gave one.
+
+        Raises:
+            OSError: The folder is not writable, so that its file system cannot be asked for the time.
+        """
+        heard = max(modified(self.started_path) or 0.0, modified(self.heartbeat_path) or 0.0)
+        return max(0.0, now_in(self.folder) - heard) if heard else math.inf
+
+    def submitit_folder(self) -> Path | None:
+        """Returns the folder in which submitit keeps what the job printed; None if the job does not run under it."""
+        folder = (self._started() or {}).get("submitit")
+        return Path(folder) if folder else None
+
+    def is_superseded(self) -> bool:
+        """Tells whether a newer attempt at the trial has been launched."""
+        return replace(self, attempt=self.attempt + 1).path.exists()
+
+    def _started(self) -> dict[str, Any] | None:
+        try:
+            data: dict[str, Any] = json.loads(self.started_path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return data
+
+    def _seconds_since_start(self) -> float:
+        began, heard = modified(self.started_path), modified(self.heartbeat_path)
+        return max(0.0, heard - began) if began is not None and heard is not None else 0.0
 
     def kill(self) -> None:
         """Ends the job's process, if it runs on this machine and is not this one."""
         if self.is_running():
             with contextlib.suppress(ProcessLookupError):  # It may end by itself in between.
-                os.kill(json.loads(self.started_path.read_text(encoding="utf-8"))["pid"], signal.SIGKILL)
+                os.kill((self._started() or {})["pid"], signal.SIGKILL)
 
     def stop(self, reason: str) -> None:
         """Keeps that the job was told to stop, whatever its script makes of that; called by the job."""
@@ -181,15 +248,43 @@ class Ticket:
         """Returns the helpers that the job has called."""
         return frozenset(path.name.removeprefix("called-") for path in self.folder.glob("called-*"))
 
-    def append(self, point: Point) -> None:
-        """Adds a point to the curve; called by the job."""
-        append_line(self.curve_path, point.to_json())
+    def append(self, point: Point, start: int = 0, stopped: str | None = None) -> None:
+        """Adds a point to the curve; called by the job.
+
+        Args:
+            point: What was measured.
+            start: Which start of the attempt measured it, from 0.
+            stopped: Why the job is told to stop at this very point: one line holds both, so that whoever reads the
+                point (another rank of the job) knows the verdict.
+        """
+        more: dict[str, Any] = {"start": start} if start else {}
+        append_line(self.curve_path, point.to_json() | more | ({} if stopped is None else {"stopped": stopped}))
+
+    def records(self) -> list[dict[str, Any]]:
+        """Returns the lines of this attempt's curve as they were appended; a torn last one is left out."""
+        return read_lines(self.curve_path)[0] if self.curve_path.exists() else []
+
+    def cut_torn(self) -> None:
+        """Takes away half a line that a killed process left at the curve's end; called by the job before it appends."""
+        if self.curve_path.exists() and read_lines(self.curve_path)[1]:
+            whole = self.curve_path.read_bytes().rpartition(b"\n")
+            os.truncate(self.curve_path, len(whole[0]) + len(whole[1]))
 
     def curve(self) -> Curve:
-        """Returns what the job has reported so far; a torn last line is left out."""
-        if not self.curve_path.exists():
-            return Curve()
-        return Curve.from_json(read_lines(self.curve_path)[0])
+        """Returns what the trial has reported so far, over all its attempts up to this one and all their starts."""
+        return self.joining().curve
+
+    def joining(self, own: bool = True) -> Joining:
+        """Returns the curve so far, ready to be added to; with or without this attempt's own points."""
+        joining = Joining()
+        for ticket in self._attempts(own):
+            for record in ticket.records():
+                joining.add((ticket.attempt, record.get("start", 0)), Point.from_json(record))
+        return joining
+
+    def _attempts(self, own: bool) -> Iterator[Ticket]:
+        for attempt in range(self.attempt + own):
+            yield replace(self, attempt=attempt)
 
     def write_result(self, outcome: Outcome) -> None:
         """Leaves the outcome; called by the job, once, at its end."""
@@ -202,11 +297,3 @@ class Ticket:
         except FileNotFoundError:
             return None
         return Outcome.from_json(data)
-
-
-def _born(pid: int) -> str | None:
-    # The start time tells a process from a later one under the same number (proc(5), field 22 of stat).
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[19]
-    except OSError:
-        return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
@@ -12,6 +11,7 @@ from dataclasses import replace
 
 from hydra_plugins.neuropt_sweeper._backend import Job
 from neuropt_core.curve import Curve, Point
+from neuropt_core.files import whole_lines
 from neuropt_core.pruning import Pruning, make_rule, remark
 from neuropt_core.spec import StudySpec
 from neuropt_core.stopping import StopRule
@@ -114,13 +114,13 @@ class _Running:
         self.outcome: Outcome | None = None
         self._ticket: Ticket = job.ticket
         self._rule = job.ticket.rule
-        self._points: list[Point] = []
+        self._joining = job.ticket.joining(own=False)
         self._read = 0
 
     @property
     def curve(self) -> Curve:
         """What it has reported so far."""
-        return Curve(tuple(self._points))
+        return self._joining.curve
 
     def look(self) -> bool:
         """Reads what is new on the disk; tells whether anything was."""
@@ -136,14 +136,7 @@ class _Running:
             self._rule = rule
 
     def _read_on(self) -> bool:
-        try:
-            with self._ticket.curve_path.open("rb") as file:
-                file.seek(self._read)
-                new = file.read()
-        except FileNotFoundError:
-            return False
-        whole = new[: new.rfind(b"\n") + 1]  # The rest of a line may still be on its way.
-        self._read += len(whole)
-        points = [Point.from_json(json.loads(line)) for line in whole.splitlines()]
-        self._points += points
-        return bool(points)
+        records, self._read = whole_lines(self._ticket.curve_path, self._read)
+        for record in records:
+            self._joining.add((self._ticket.attempt, record.get("start", 0)), Point.from_json(record))
+        return bool(records)

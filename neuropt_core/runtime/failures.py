@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import traceback
 from collections.abc import Iterator
@@ -20,11 +21,16 @@ _OUT_OF_MEMORY = (
     "MPS backend out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
-    "DefaultCPUAllocator: can't allocate memory",
-    "DefaultCPUAllocator: not enough memory",
 )
 """How torch words it where it raises a plain RuntimeError: allocators without a class of their own, CUDA's libraries,
 and versions before 1.13."""
+_HOST_OUT_OF_MEMORY = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "is killed by signal: Killed",
+    "out of shared memory",
+)
+"""The same of the machine's memory: torch's allocator, and its loader of whose workers the kernel has killed one."""
 _BROKEN_MACHINE = ("uncorrectable ECC error", "all CUDA-capable devices are busy or unavailable", "GPU is lost")
 """How CUDA words it where the device is at fault, whatever was to run on it."""
 _NON_FINITE = ("returned nan values in its", "contains NaN", "contains infinity")
@@ -36,9 +42,8 @@ def failure_of(error: BaseException) -> Failure:
 
     Hydra wraps what is raised while it instantiates a node, hence the kind and the place come from the first cause.
 
-    What a scheduler does to a job (its time is up, it is preempted) reaches a process as a signal and not as an
-    exception. Nothing catches those yet, so ``timeout`` and ``preempted`` never come from here: a handler that raises
-    an exception of ours would be told apart in `_kind`.
+    What a scheduler does to a job (its time is up, it is preempted) reaches a process as a signal; handlers, ours and
+    submitit's, make an exception of it, which is told by its name.
     """
     causes = list(_causes(error))
     kinds = [kind for cause in causes if (kind := _kind(cause))]
@@ -68,8 +73,14 @@ def _kind(error: BaseException) -> str:
     text = str(error)[:10_000]
     # torch's classes are known by name, so that a job without torch does not import it.
     names = {kind.__name__ for kind in type(error).__mro__}
-    if isinstance(error, MemoryError) or "OutOfMemoryError" in names:
-        return "out_of_memory"
+    if "AskedToEnd" in names:
+        return "preempted"
+    if "UncompletedJobError" in names:  # submitit's, raised by its handler of the signal that SLURM sends.
+        return "timeout" if "timed-out" in text else "preempted"
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return "host_out_of_memory"
+    if "OutOfMemoryError" in names:
+        return "host_out_of_memory" if type(error).__module__.startswith("ray.") else "out_of_memory"
     if isinstance(error, ImportError):
         return "import_error"
     if isinstance(error, (ConfigError, OmegaConfBaseException)):
@@ -78,6 +89,8 @@ def _kind(error: BaseException) -> str:
         return "non_finite"
     if isinstance(error, RuntimeError) and any(words in text for words in _OUT_OF_MEMORY):
         return "out_of_memory"
+    if isinstance(error, RuntimeError) and any(words in text for words in _HOST_OUT_OF_MEMORY):
+        return "host_out_of_memory"
     if isinstance(error, RuntimeError) and any(words in text for words in _BROKEN_MACHINE):
         return "node_lost"
     if isinstance(error, (RuntimeError, ValueError)) and any(words in text for words in _NON_FINITE):

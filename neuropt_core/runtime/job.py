@@ -7,18 +7,26 @@ from __future__ import annotations
 
 import math
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 from neuropt_core.curve import Curve
 from neuropt_core.errors import NeuroptError, TrialPruned
+from neuropt_core.heartbeat import Heartbeat
 from neuropt_core.redact import redact, secrets_of
 from neuropt_core.runtime.failures import failure_of
+from neuropt_core.runtime.ranks import global_rank
+from neuropt_core.runtime.report import forget
+from neuropt_core.runtime.signals import (
+    AskedToEnd,
+    Termination,
+    leave_interrupts_to_the_sweeper,
+    requeued_by_submitit,
+)
 from neuropt_core.ticket import Ticket
 from neuropt_core.trial import Failure, Outcome, TrialState
 
@@ -37,40 +45,106 @@ class RecordedTask:
         self.task = task
 
     def __call__(self, cfg: Any) -> Any:
-        """Runs the task and passes its return value on.
+        """Runs the task and passes its return value on; a job that has left its result before does not train again.
 
         Raises:
-            JobFailed: The task raised, exited or returned no score; Hydra then marks the job as failed.
+            JobFailed: The task raised, exited or returned no score; Hydra then marks the job as failed. Also an
+                attempt that is no longer wanted, since a newer one was launched.
         """
         ticket = Ticket.current()
         if ticket is None:
             return self.task(cfg)
-        if ticket.sweeper != os.getpid():
-            _leave_interrupts_to_the_sweeper()
-        ticket.write_started()
-        began = time.monotonic()
-        returned, outcome = _run(self.task, cfg)
-        stopped = ticket.stopped()
-        if stopped is not None and outcome is None:
-            # The script caught TrialPruned and went on; the order to stop stands all the same.
-            outcome = Outcome(TrialState.PRUNED, reason=f"{stopped} (the script went on)")
-        elif outcome is None:
-            outcome = _scored(returned, ticket.objectives)
-        outcome = _completed(outcome, ticket.curve(), time.monotonic() - began)
-        ticket.write_result(outcome)
-        if outcome.failure is not None:
-            raise JobFailed(f"trial {ticket.number}", outcome.failure.message)
+        apart = ticket.sweeper != os.getpid()
+        if apart:
+            leave_interrupts_to_the_sweeper()
+        if (before := ticket.result()) is not None:
+            return _recorded(ticket, before)  # SLURM requeues a job that has ended in the time it gave it to end.
+        if ticket.is_superseded():
+            raise JobFailed(
+                f"trial {ticket.number}", f"this is attempt {ticket.attempt}, superseded by a newer one; it ends"
+            )
+        forget()
+        if global_rank():
+            return _follow(self.task, cfg)
+        returned, outcome, unwritten = _attempt(self.task, cfg, ticket, Termination() if apart else None)
+        if outcome.failure is not None or unwritten:
+            message = outcome.failure.message if outcome.failure is not None else "it has ended"
+            more = f" (its result could not be written: {unwritten})" if unwritten else ""
+            raise JobFailed(f"trial {ticket.number}", f"{message}{more}")
         return returned
 
 
-def _run(task: Callable[[Any], Any], cfg: Any) -> tuple[Any, Outcome | None]:
+def _attempt(
+    task: Callable[[Any], Any], cfg: Any, ticket: Ticket, termination: Termination | None
+) -> tuple[Any, Outcome, str]:
+    """Runs the task; returns what it returned, what came of it, and why that could not be written, "" if it was.
+
+    Raises:
+        SystemExit: submitit has requeued the job: it ends here, without a result.
+    """
+    earlier = ticket.write_started()
+    began = time.monotonic()
+    with Heartbeat(ticket.heartbeat_path), termination or nullcontext():
+        stopped = ticket.stopped()
+        if stopped is None:
+            returned, outcome = _run(task, cfg, ticket, termination)
+            stopped = ticket.stopped()
+            if stopped is not None and outcome is None:
+                # The script caught TrialPruned and went on; the order to stop stands all the same.
+                outcome = Outcome(TrialState.PRUNED, reason=f"{stopped} (the script went on)")
+        else:  # It was requeued before it could say that it had been stopped.
+            returned, outcome = None, Outcome(TrialState.PRUNED, reason=stopped)
+        if outcome is None:
+            outcome = _scored(returned, ticket.objectives)
+        outcome = _completed(outcome, ticket.curve(), earlier + time.monotonic() - began)
+        try:
+            ticket.write_result(outcome)
+        except OSError as error:  # A full disk: what the user's own code has said must not be lost behind it.
+            return returned, outcome, str(error)
+    return returned, outcome, ""
+
+
+def _run(
+    task: Callable[[Any], Any], cfg: Any, ticket: Ticket, termination: Termination | None
+) -> tuple[Any, Outcome | None]:
     """Returns what the task returned, or the outcome that its exception amounts to."""
     try:
-        return task(cfg), None
+        try:
+            return task(cfg), None
+        finally:
+            if termination is not None:
+                termination.disarm()  # From here on nothing may interrupt: what came of it is told and written.
     except TrialPruned as stop:
         return None, Outcome(TrialState.PRUNED, reason=stop.where)
+    except AskedToEnd as signalled:
+        if ticket.stop_path.exists():
+            asked = ticket.stop_path.read_text(encoding="utf-8").strip() or "the sweep asked it to stop"
+            return None, Outcome(TrialState.PRUNED, reason=asked)
+        told = replace(failure_of(signalled), message="the machine asked the job to end (SIGTERM)")
+        return None, Outcome(TrialState.FAIL, failure=told)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever ends a job is data; the sweep goes on
+        if (requeued := requeued_by_submitit(error)) is not None:
+            raise requeued from None
         return None, Outcome(TrialState.FAIL, failure=failure_of(error))
+
+
+def _follow(task: Callable[[Any], Any], cfg: Any) -> Any:
+    """Runs a rank that is not the first: what comes of the trial is the first one's to say."""
+    try:
+        return task(cfg)
+    except TrialPruned:
+        return None
+
+
+def _recorded(ticket: Ticket, outcome: Outcome) -> Any:
+    """Returns what an attempt that has ended before had returned.
+
+    Raises:
+        JobFailed: It had failed.
+    """
+    if outcome.failure is not None:
+        raise JobFailed(f"trial {ticket.number}", outcome.failure.message)
+    return (outcome.value, *outcome.further) if outcome.further else outcome.value
 
 
 def _scored(returned: Any, objectives: int = 1) -> Outcome:
@@ -128,9 +202,3 @@ def _discreet(failure: Failure) -> Failure:
     # What an exception says goes to files, the terminal and W&B; libraries put keys and URLs with passwords into it.
     secrets = secrets_of(os.environ)
     return replace(failure, message=redact(failure.message, *secrets), traceback=redact(failure.traceback, *secrets))
-
-
-def _leave_interrupts_to_the_sweeper() -> None:
-    # Ctrl-C reaches every process of the terminal; the sweeper alone decides what becomes of a running trial.
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)

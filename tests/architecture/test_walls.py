@@ -19,6 +19,7 @@ LEVELS = {
     **dict.fromkeys(
         ("files", "space", "curve", "trial", "card", "objectives", "profile", "redact", "figures", "extrapolation"), 1
     ),
+    **dict.fromkeys(("heartbeat", "taxonomy"), 1),
     **dict.fromkeys(
         ("spec", "advice", "stopping", "pruning", "tying", "journal", "ticket", "spending", "transcript"), 2
     ),

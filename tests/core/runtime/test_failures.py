@@ -28,7 +28,7 @@ def _caught(error: Exception) -> Failure:
         (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be"), "out_of_memory"),
         (RuntimeError("MPS backend out of memory (MPS allocated: 5 GB)"), "out_of_memory"),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), "out_of_memory"),
-        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "out_of_memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "host_out_of_memory"),
         (RuntimeError("the shop is out of memory cards"), "exception"),
         (ModuleNotFoundError("No module named 'timm'"), "import_error"),
         (ImportError("libcudart.so.12: cannot open shared object file"), "import_error"),

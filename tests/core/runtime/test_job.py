@@ -122,7 +122,7 @@ def test_a_single_objective_refuses_a_tuple_and_names_the_setting(ticket: Ticket
     ("error", "kind", "text"),
     [
         (ValueError("bad\nsecond line"), "exception", "ValueError: bad second line"),
-        (MemoryError(), "out_of_memory", "MemoryError"),
+        (MemoryError(), "host_out_of_memory", "MemoryError"),
         (type("OutOfMemoryError", (RuntimeError,), {})("CUDA"), "out_of_memory", "OutOfMemoryError: CUDA"),
         (SystemExit(3), "exception", "SystemExit: 3"),
     ],
