@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from clusters import Watched, ask, until
+from clusters import Watched, ask, release, until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 Begin = Callable[..., Watched]
@@ -51,8 +51,7 @@ def test_a_time_out_goes_on_under_its_number(watched: Begin) -> None:
     job_id = sweep.job_id(0)
     until(lambda: (sweep.folder / "0" / "step").exists(), "the job works")
     ask("scancel", job_id, "--signal", "USR2")  # As SLURM does some time before the limit.
-    until(lambda: ask("squeue", "-h", "-j", job_id, "-t", "PD", "-o", "%i"), "the job is requeued")
-    ask("scontrol", "update", f"jobid={job_id}", "StartTime=now")
+    release(job_id)
     done = sweep.end()
     assert [(n, outcome["state"]) for n, outcome in done.told().items()] == [(0, "COMPLETE")], done.stdout
     first, second = sweep.noted("start")[0]
