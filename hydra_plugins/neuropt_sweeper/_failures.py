@@ -70,7 +70,10 @@ def _mark(trial: Trial) -> tuple[str, str]:
 
 
 def _last_lines(failure: Failure) -> list[str]:
-    """Returns the end of the traceback, or of what was printed; before it the user's own last frame, if libraries have pushed it out."""
+    """Returns the end of the traceback, or of what was printed.
+
+    Before it the user's own last frame, if libraries have pushed it out.
+    """
     lines = (failure.traceback or failure.log).splitlines()
     end = max(0, len(lines) - _LINES)
     frames = [i for i, line in enumerate(lines) if line.lstrip().startswith('File "')]
