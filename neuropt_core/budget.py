@@ -27,7 +27,7 @@ class Used:
 
     Attributes:
         seconds: Of the wall clock, pauses between sweepers left out.
-        gpu_hours: Of all ended attempts, in hours times GPUs.
+        gpu_hours: Of all attempts, those that run included, in hours times GPUs.
     """
 
     seconds: float = 0.0
@@ -71,11 +71,24 @@ class Limits:
             raise ConfigError(f"{_WHERE}.stalled", "must be true or false", got=stalled)
         return cls(None if wall_clock is None else seconds_of(wall_clock), hours, gpus, stalled)
 
-    def used(self, seconds: float, trials: Iterable[Trial], retried: Mapping[int, Sequence[Outcome]]) -> Used:
-        """Returns what has been used: of attempts that left no result, how long they ran is not known."""
+    def used(
+        self,
+        seconds: float,
+        trials: Iterable[Trial],
+        retried: Mapping[int, Sequence[Outcome]],
+        running: Iterable[float] = (),
+    ) -> Used:
+        """Returns what has been used.
+
+        Args:
+            seconds: Of the wall clock.
+            trials: All trials; of those that have ended their outcome's time counts.
+            retried: Trial number -> what came of attempts that were not told.
+            running: How long each attempt that has not ended has run, in seconds.
+        """
         told = math.fsum(t.outcome.seconds for t in trials if t.outcome is not None)
         again = math.fsum(outcome.seconds for outcomes in retried.values() for outcome in outcomes)
-        return Used(seconds, (told + again) * self.gpus / 3600)
+        return Used(seconds, (told + again + math.fsum(running)) * self.gpus / 3600)
 
     def reached(self, used: Used) -> str:
         """Returns why no trial may begin, in words; "" while one may."""

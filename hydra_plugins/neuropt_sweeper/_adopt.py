@@ -16,6 +16,7 @@ class Adopting:
         self._orphans: list[Job] = []
         self.name, self.words = backend.name, backend.words
         self.apart, self.capacity = backend.apart, backend.capacity
+        self.outlives, self.blocks = backend.outlives, backend.blocks
 
     def submit(self, job: Job) -> Handle | None:
         """Hands the job on."""

@@ -57,6 +57,10 @@ class Backend(Protocol):
     """Whether jobs run in other processes than the sweeper's, so that they can be spoken to while they run."""
     capacity: int
     """How many trials may be in flight."""
+    outlives: bool
+    """Whether jobs go on when the sweeper is told to end, for the next one to take over: SLURM's do."""
+    blocks: bool
+    """Whether `poll` waits until jobs have ended, so that nothing can be said to the backend meanwhile."""
     words: str
     """For people, e.g. ``SLURM through submitit, 4 at a time; jobs outlive the sweeper``."""
 

@@ -27,6 +27,8 @@ class BatchBackend:
     """
 
     name = "batch"
+    outlives = False
+    blocks = True
 
     def __init__(
         self,

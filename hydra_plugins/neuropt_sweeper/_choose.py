@@ -67,11 +67,11 @@ def choose(conf: NeuroptSweeperConf, launcher: Launcher) -> Choice:
     Raises:
         ConfigError: The backend that is named cannot run under this launcher.
     """
-    fits, why_not = _best(conf, launcher)
+    fits, reason = _best(conf, launcher)
     asked = fits if conf.backend == "auto" else conf.backend
     if asked not in (fits, "batch"):
-        raise _unfit(asked, fits, why_not, launcher)
-    remarks = [why_not] if asked == "batch" and conf.backend == "auto" and why_not else []
+        raise _unfit(asked, fits, reason, launcher)
+    remarks = [reason] if reason and conf.backend == "auto" else []
     return Choice(asked, _words(asked, conf, launcher), (*remarks, *_without_effect(asked, conf, launcher)))
 
 
@@ -80,10 +80,7 @@ def _best(conf: NeuroptSweeperConf, launcher: Launcher) -> tuple[str, str]:
     if isinstance(launcher, BasicLauncher):
         if not conf.isolate:
             return "batch", ""
-        try:
-            from hydra_plugins.neuropt_sweeper._process import why_not
-        except ImportError:
-            return "batch", ""
+        from hydra_plugins.neuropt_sweeper._isolation import why_not
 
         reason = why_not(launcher)
         return ("batch", f"Trials run in this process: {reason}") if reason else ("process", "")
@@ -96,11 +93,10 @@ def _best(conf: NeuroptSweeperConf, launcher: Launcher) -> tuple[str, str]:
 
 
 def _submitit_flaw(launcher: Launcher) -> str:
+    """Returns why a launcher that bears submitit's mark cannot be served as one; "" if it can."""
     params = getattr(launcher, "params", None)
-    if not isinstance(params, Mapping) or "submitit_folder" not in params:
-        return "its parameters are not where this release looks for them (launcher.params)"
-    if not callable(launcher):
-        return "it cannot be called with a job, which is how this release submits one"
+    if not callable(launcher) or not isinstance(params, Mapping) or "submitit_folder" not in params:
+        return "its parameters and its call with a job are not where this release looks for them"
     return "" if importlib.util.find_spec("submitit") else "submitit cannot be imported"
 
 
@@ -111,7 +107,7 @@ def _is_ray(launcher: Launcher) -> bool:
     return kept and importlib.util.find_spec(f"{_RAY}._launcher_util") is not None
 
 
-def _unfit(asked: str, fits: str, why_not: str, launcher: Launcher) -> ConfigError:
+def _unfit(asked: str, fits: str, reason: str, launcher: Launcher) -> ConfigError:
     is_basic = isinstance(launcher, BasicLauncher)
     what = f"{type(launcher).__module__}.{type(launcher).__qualname__}"
     needs = {
@@ -121,8 +117,8 @@ def _unfit(asked: str, fits: str, why_not: str, launcher: Launcher) -> ConfigErr
     }[asked]
     rule = f"{asked} {needs}, and the launcher is {what}"
     if asked == "process" and is_basic:
-        rule = f"process cannot run here. {why_not}" if why_not else "process contradicts hydra.sweeper.isolate=false"
-        return ConfigError("hydra.sweeper.backend", rule, mend="Leave one of the two out." if not why_not else "")
+        rule = f"process cannot run here. {reason}" if reason else "process contradicts hydra.sweeper.isolate=false"
+        return ConfigError("hydra.sweeper.backend", rule, mend="Leave one of the two out." if not reason else "")
     also = "" if fits == "batch" else " or batch"
     return ConfigError("hydra.sweeper.backend", rule, mend=f"Leave it out, or take {fits}{also}.")
 
@@ -149,10 +145,13 @@ def _words(backend: str, conf: NeuroptSweeperConf, launcher: Launcher) -> str:
     if backend == "submitit" and getattr(launcher, "_EXECUTOR", None) == "slurm":
         return f"SLURM through submitit, {count or 4} at a time"
     if backend == "submitit":
-        return f"submitit on this machine, {count or 'one for each GPU or else 1'} at a time"
+        return f"submitit on this machine, {count or 1} at a time"
     if backend == "ray":
         return f"ray, {count or 'as many as the cluster has room for'} at a time"
-    return f"a process for each trial, {count or 'one for each GPU or else 1'} at a time"
+    from hydra_plugins.neuropt_sweeper._gpus import visible_gpus
+    from hydra_plugins.neuropt_sweeper._slots import Slots
+
+    return Slots.of(count, visible_gpus(os.environ), conf.budget.gpus_per_trial).words
 
 
 def _make(

@@ -1,4 +1,4 @@
-"""Ctrl-C, once and twice, and only for the sweeper."""
+"""Ctrl-C, once and twice, and only for the sweeper; and what a machine sends that shuts it down."""
 
 from __future__ import annotations
 
@@ -11,24 +11,40 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 
+_SHUTDOWN = (signal.SIGTERM, signal.SIGHUP)
+"""Sent by ``kill``, a scheduler or a shutdown; and by a terminal that is closed."""
+
 
 class Interrupt:
     """While entered, the first Ctrl-C is only noted, so that what runs can end; the second one interrupts.
 
     A thread counts them, since Python calls a handler in the main thread only, and but once for all that came while
-    that thread slept in a launcher.
+    that thread slept in a launcher. SIGTERM and SIGHUP interrupt at once, unless they were ignored or handled before
+    (``nohup`` ignores SIGHUP, and shall).
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._presses = self._raised = self._woken = self._ours = 0
+        self._shutdown = 0
         self._lock = threading.RLock()  # The handler may come upon its own thread's count.
         self._exits = contextlib.ExitStack()
 
     @property
     def requested(self) -> bool:
-        """True after the first Ctrl-C."""
-        return self._presses > 0
+        """True after the first Ctrl-C, or a signal to shut down."""
+        return self._presses > 0 or self._shutdown > 0
+
+    @property
+    def shutdown(self) -> str:
+        """Which signal told the sweeper to end, e.g. ``SIGTERM``; "" while none did."""
+        return signal.Signals(self._shutdown).name if self._shutdown else ""
+
+    @property
+    def code(self) -> int:
+        """The exit code that a shell knows: 128 and the signal's number; 0 while there was none."""
+        number = self._shutdown or (signal.SIGINT if self._presses else 0)
+        return 128 + number if number else 0
 
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is not threading.main_thread():
@@ -44,6 +60,9 @@ class Interrupt:
         before = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         self._exits.callback(signal.set_wakeup_fd, before)
         self._exits.callback(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, self._handle))
+        for number in _SHUTDOWN:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                self._exits.callback(signal.signal, number, signal.signal(number, self._end))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -76,6 +95,10 @@ class Interrupt:
         if self._presses - 1 > self._raised:
             self._raised += 1
             raise KeyboardInterrupt
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        self._shutdown = self._shutdown or number
+        raise KeyboardInterrupt
 
     def _count(self) -> bool:
         """Takes the presses that have come; False once there will be no more."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hydra_plugins.neuropt_sweeper.config import NeuroptSweeperConf
-from neuropt_core.budget import Limits
+from neuropt_core.budget import Limits, seconds_of, spoken
 from neuropt_core.errors import ConfigError
 
 
@@ -20,6 +20,9 @@ class Rules:
         retries: How often a trial is launched again whose machine failed.
         seeds: How many runs each proposal gets.
         replicates: The share of the trials kept for running the best again.
+        timeout: Seconds that a trial may run; None for any time.
+        grace: Seconds that a trial which is asked to stop may take for it.
+        pause: Seconds before a trial whose machine failed is launched for the third time; see `pause_before`.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -27,6 +30,27 @@ class Rules:
     retries: int = 2
     seeds: int = 1
     replicates: float = 0.0
+    timeout: float | None = None
+    grace: float = 60.0
+    pause: float = 30.0
+
+    @property
+    def words(self) -> str:
+        """What limits the study beside its number of trials, for a reader; "" if nothing does."""
+        limits = self.limits
+        parts = [
+            f"{spoken(limits.wall_clock)} on the wall clock" if limits.wall_clock is not None else "",
+            f"{limits.gpu_hours:g} GPU-hours" if limits.gpu_hours is not None else "",
+            f"{spoken(self.timeout)} for each trial" if self.timeout is not None else "",
+        ]
+        return ", ".join(filter(None, parts))
+
+    def pause_before(self, retry: int) -> float:
+        """Returns the seconds before the `retry`-th launch again: none, then `pause`, then four times as long each.
+
+        What fails in seconds would else use up its attempts before whoever mends the machine has heard of it.
+        """
+        return 0.0 if retry <= 1 else self.pause * 4.0 ** (retry - 2)
 
 
 def read_rules(conf: NeuroptSweeperConf, launcher: Mapping[str, object]) -> Rules:
@@ -47,7 +71,17 @@ def read_rules(conf: NeuroptSweeperConf, launcher: Mapping[str, object]) -> Rule
         raise ConfigError("hydra.sweeper.replicates", "must be between 0 and 0.5", got=share)
     gpus = gpus_of(launcher) if budget.gpus_per_trial is None else budget.gpus_per_trial
     limits = Limits.parse(budget.wall_clock, budget.gpu_hours, gpus, budget.stalled)
-    return Rules(limits, conf.gate.warmup, conf.retries, conf.seeds, float(share))
+    where = "hydra.sweeper"
+    return Rules(
+        limits,
+        conf.gate.warmup,
+        conf.retries,
+        conf.seeds,
+        float(share),
+        None if conf.trial_timeout is None else seconds_of(conf.trial_timeout, f"{where}.trial_timeout"),
+        _duration(f"{where}.stop_grace", conf.stop_grace),
+        _duration(f"{where}.retry_pause", conf.retry_pause),
+    )
 
 
 def gpus_of(launcher: Mapping[str, object]) -> int:
@@ -60,6 +94,11 @@ def gpus_of(launcher: Mapping[str, object]) -> int:
     if per_node is not None:
         return per_node * nodes
     return 1 if per_task is None else per_task * tasks * nodes
+
+
+def _duration(where: str, value: object) -> float:
+    # None at all is a duration here.
+    return 0.0 if value in (0, "0") and not isinstance(value, bool) else seconds_of(value, where)
 
 
 def _count(value: object) -> int | None:

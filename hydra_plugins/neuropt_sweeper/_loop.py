@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import suppress
 from dataclasses import replace
 
 from hydra_plugins.neuropt_sweeper._backend import Job, outcome_of
 from hydra_plugins.neuropt_sweeper._begin import check_reported
-from hydra_plugins.neuropt_sweeper._failures import all_alike, how_to_mend, is_the_users, settled
+from hydra_plugins.neuropt_sweeper._failures import how_to_mend, is_the_users, settled
+from hydra_plugins.neuropt_sweeper._flight import Flight
 from hydra_plugins.neuropt_sweeper._knowledge import queued
+from hydra_plugins.neuropt_sweeper._orders import as_ordered, is_own
 from hydra_plugins.neuropt_sweeper._overrides import override
 from hydra_plugins.neuropt_sweeper._parts import Parts
+from hydra_plugins.neuropt_sweeper._reasons import Reasons
 from neuropt_core.advice import Consultation, own_configuration
 from neuropt_core.advisors.replicates import owed, replicates
-from neuropt_core.budget import Used, has_stalled
+from neuropt_core.budget import Used, spoken
 from neuropt_core.errors import ConfigError, StudyError
 from neuropt_core.sinks.base import Scene, Sink
 from neuropt_core.spending import spent
@@ -26,8 +29,6 @@ from neuropt_core.trial import Failure, Outcome, Proposal, Trial, TrialState
 _log = logging.getLogger(__name__)
 _ATTEMPTS = 3
 """How often a trial is launched that takes the sweeper with it, or whose sweeper was killed."""
-_PAUSE = 0.05
-"""Seconds between two questions to a backend, which itself looks less often at what is dear to look at."""
 _WEIGHED_EVERY = 10
 """Ended trials between two reckonings of the parameters' importance."""
 
@@ -38,8 +39,9 @@ class Loop:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._study = parts.study
-        self._running: dict[int, Job] = {}
-        self._again: list[Trial] = []
+        self._flight = Flight(parts, self._end, self._reason_to_stop, lambda: parts.refresh(self.scene()))
+        self._running, self._again = self._flight.running, self._flight.again
+        self._reasons = Reasons(parts)
         self._ended: list[int] = []
         self._dry = False
         self._importance: Mapping[str, float] = {}
@@ -58,9 +60,8 @@ class Loop:
         check_reported(self._study.spec, self._study.trials)
         while (reason := self._reason_to_stop()) is None:
             self._fill()
-            self._collect()
-        while self._running:
-            self._collect()
+            self._flight.collect()
+        self._flight.drain()
         return self._reason_to_stop() or reason
 
     def scene(self) -> Scene:
@@ -79,6 +80,8 @@ class Loop:
             limits=parts.rules.limits,
             used=self._used(),
             retries=self._study.relaunched,
+            running=self._flight.begun,
+            stopping=self._flight.stopping,
         )
 
     @property
@@ -86,14 +89,15 @@ class Loop:
         """The trials that ended while this process watched, in the order in which they did."""
         return tuple(self._study.trials[number] for number in self._ended)
 
-    def cancel(self) -> None:
-        """Ends the jobs that run; the same command launches their trials again."""
-        self._parts.backend.cancel(list(self._running.values()))
+    def end(self, why: str, grace: float) -> None:
+        """Ends the trials that run, which stay open for the next sweeper; see `Flight.end`."""
+        self._flight.end(why, grace)
 
     def finish(self, reason: str) -> None:
-        """Tells the sinks that this process launches no more trials."""
-        self._weigh()
-        self._tell_sinks(lambda sink, scene: sink.study_finished(scene, reason))
+        """Tells the sinks that this process launches no more trials; an interrupt only skips what takes its time."""
+        with suppress(KeyboardInterrupt):
+            self._weigh()
+        self._tell_sinks(lambda sink, scene: sink.study_finished(scene, reason), skip=(Exception, KeyboardInterrupt))
 
     def _overrides(self, trial: Trial) -> tuple[str, ...]:
         return (*self._parts.fixed, *self._parts.plan.of(trial.proposal))
@@ -130,8 +134,8 @@ class Loop:
         """Asks for as many trials as there are free workers, the user's own configuration first of all."""
         study, parts = self._study, self._parts
         known = len(study.trials)
-        while self._again and len(self._running) < parts.backend.capacity:
-            self._launch(self._again.pop(0))
+        while len(self._running) < parts.backend.capacity and (trial := self._again.take()) is not None:
+            self._launch(trial)
         if not study.trials:
             self._ask([own_configuration(study.spec.space)])
         # What the user listed comes right after trial 0.
@@ -150,11 +154,12 @@ class Loop:
                 return
             self._ask(list(advice.proposals))
             self._repeat()
-        self._dry = len(study.trials) == known and not self._running
+        self._dry = len(study.trials) == known and not self._running and not len(self._again)
 
     def _free(self) -> int:
         left = self._parts.n_trials - len(self._study.trials)
-        return min(self._parts.backend.capacity - len(self._running), left)
+        # A trial that waits to be launched again keeps its place: whatever else began there would fail alike.
+        return min(self._parts.backend.capacity - len(self._running) - len(self._again), left)
 
     def _repeat(self) -> None:
         """Asks for the runs that configurations are owed, each by `seeds` or the best ones by the reserve."""
@@ -208,30 +213,29 @@ class Loop:
             )
         return ticket
 
-    def _collect(self) -> None:
-        watch = self._parts.watch
-        with nullcontext() if watch is None else watch.watching(self._running.values()):
-            while not (ended := self._parts.backend.poll()):
-                time.sleep(_PAUSE)
-        for job, outcome in ended:
-            del self._running[job.trial.number]
-            self._end(job, outcome)
-
     def _end(self, job: Job, outcome: Outcome) -> None:
         """Tells what came of a trial, or launches it again if a machine was at fault.
 
         Raises:
             ConfigError: Trial 0 shows that no trial can run; it is launched again by the next sweeper.
         """
+        outcome = as_ordered(job.ticket, outcome)
         study, number, failure = self._study, job.trial.number, outcome.failure
-        tries = len(study.retried.get(number, ())) + 1
+        if failure is not None and is_own(failure):
+            study.retry(number, outcome)  # The sweep ends, or did: the trial is open for whoever goes on.
+            self._again.append(job.trial)
+            return
+        past = (o.failure for o in study.retried.get(number, ()))
+        tries = sum(1 for f in past if f is not None and not is_own(f)) + 1
         if failure is not None and failure.says_nothing and tries <= self._parts.rules.retries:
             study.retry(number, outcome)
             if self._reason_to_stop() is None:
-                self._parts.say(
-                    f"Trial {number} is launched again ({tries}/{self._parts.rules.retries}): {failure.message}"
+                pause = 0.0 if failure.kind == "preempted" else self._parts.rules.pause_before(tries)
+                self._again.append(job.trial, pause)
+                when = f"in {spoken(pause)} " if pause else ""
+                self._flight.say(
+                    f"Trial {number} is launched again {when}({tries}/{self._parts.rules.retries}): {failure.message}"
                 )
-                self._launch(job.trial)
             return
         if failure is not None:
             failure = settled(failure, tries, job.trial, study.trials) if failure.says_nothing else failure
@@ -260,31 +264,16 @@ class Loop:
             _log.warning("The parameters' importance is not known: %s: %s", type(error).__name__, error)
 
     def _used(self) -> Used:
-        return self._parts.rules.limits.used(self._study.seconds, self._study.trials, self._study.retried)
+        now, study = time.monotonic(), self._study
+        running = [max(0.0, now - at) for at in self._flight.begun.values() if at is not None]
+        return self._parts.rules.limits.used(study.seconds, study.trials, study.retried, running)
 
     def _reason_to_stop(self) -> str | None:
-        finished, parts = self._study.finished, self._parts
-        failed = [t for t in finished if t.state is TrialState.FAIL]
-        if len(finished) >= parts.n_trials:
-            more = f"{len(finished)} trials are done, and hydra.sweeper.n_trials asks for {parts.n_trials}"
-            return f"all {parts.n_trials} trials are done" if len(finished) == parts.n_trials else more
-        if self._study.best is None and (alike := all_alike(self.ended)):
-            return alike
-        if len(failed) > parts.max_failures:
-            return f"{len(failed)} trials failed, more than hydra.sweeper.max_failure_rate allows"
-        if parts.stop_requested():
-            return "it was interrupted"
-        if reached := parts.rules.limits.reached(self._used()):
-            return reached
-        stalled = parts.rules.limits.stalled and has_stalled(
-            self._study.spec, finished, parts.n_trials, parts.rules.warmup
-        )
-        return stalled or ("the advisor has nothing more to propose" if self._dry else None)
+        return self._reasons.to_stop(self.ended, self._used(), self._dry)
 
-    def _tell_sinks(self, event: Callable[[Sink, Scene], None]) -> None:
+    def _tell_sinks(
+        self, event: Callable[[Sink, Scene], None], skip: tuple[type[BaseException], ...] = (Exception,)
+    ) -> None:
         scene = self.scene()
         for sink in self._parts.sinks:
-            try:
-                event(sink, scene)
-            except Exception as error:  # noqa: BLE001 - a sink is a listener; the study must not fall with it
-                _log.warning("%s: %s: %s", type(sink).__name__, type(error).__name__, error)
+            self._flight.guarded(lambda sink=sink: event(sink, scene), type(sink).__name__, skip)  # type: ignore[misc]

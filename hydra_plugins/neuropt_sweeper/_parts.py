@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from hydra_plugins.neuropt_sweeper._backend import Backend
 from hydra_plugins.neuropt_sweeper._compose import Composer
 from hydra_plugins.neuropt_sweeper._limits import Rules
+from hydra_plugins.neuropt_sweeper._orders import Orders
 from hydra_plugins.neuropt_sweeper._space import Plan
 from hydra_plugins.neuropt_sweeper._watch import Watch
 from neuropt_core.advice import Advisor
-from neuropt_core.sinks.base import Sink
+from neuropt_core.sinks.base import Scene, Sink
 from neuropt_core.spec import StudySpec
 from neuropt_core.spending import Price
 from neuropt_core.study import Study
@@ -34,12 +35,16 @@ class Parts:
     sinks: Sequence[Sink]
     n_trials: int
     max_failures: float
+    orders: Orders
     fixed: tuple[str, ...] = ()
     command: str = "python train.py"
     price: Price | None = None
     rules: Rules = field(default_factory=Rules)
     say: Callable[[str], None] = _log.info
-    stop_requested: Callable[[], bool] = field(default=lambda: False)
+    stop_requested: Callable[[], str] = field(default=lambda: "")
+    """Returns why no more trials shall begin, "" while they shall."""
+    refresh: Callable[[Scene], None] = field(default=lambda scene: None)
+    """Told, beside the sinks, when trials begin on their machines and when the sweep begins to end."""
     watch: Watch | None = None
     enqueue: tuple[Proposal, ...] = ()
     importances: Importances = field(default=lambda spec, trials: {})

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, cast
 
 import ray
 from hydra.core.singleton import Singleton
@@ -45,6 +45,8 @@ class RayBackend:
 
     name = "ray"
     apart = True
+    outlives = False
+    blocks = False
 
     def __init__(
         self,
@@ -63,13 +65,14 @@ class RayBackend:
         Raises:
             ConfigError: Ray cannot be started or joined, or no node of it can ever run a trial.
         """
-        self._launcher: Any = launcher
+        self._launcher = cast(Any, launcher)  # The plugin has no types.
         self._around = around
         self._tasks: dict[int, tuple[Job, Any]] = {}
         self._returned: dict[int, float] = {}
         self._refused: list[tuple[Job, str]] = []
         self._lingering: list[Any] = []
-        self._remote = OmegaConf.merge({"max_retries": 0}, self._launcher.ray_cfg.remote)
+        # Left to itself ray repeats a killed job three times without a word.
+        self._remote = {"max_retries": 0, **self._launcher.ray_cfg.remote}
         self._ours = not ray.is_initialized()
         own = self._start()
         room = self._room(own)
@@ -150,7 +153,7 @@ class RayBackend:
             ConfigError: None has room for even one, and none will come.
         """
         needs = needed(self._remote)
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        nodes = [node["Resources"] for node in cast(Any, ray).nodes() if node["Alive"]]
         room = sum(fitting(node, needs) for node in nodes)
         if room == 0 and own:
             if self._ours:
@@ -168,7 +171,11 @@ class RayBackend:
             config.hydra.job.id = f"job_id_for_{number}"
             config.hydra.job.num = number
         return launch_job_on_ray(
-            launcher.hydra_context, self._remote, config, launcher.task_function, Singleton.get_state()
+            launcher.hydra_context,
+            OmegaConf.create(self._remote),
+            config,
+            launcher.task_function,
+            Singleton.get_state(),
         )
 
     def _look(self, job: Job, task: Any, ready: bool) -> Outcome | None:
@@ -186,7 +193,7 @@ class RayBackend:
         return outcome_of(job.ticket) if time.monotonic() - returned > _SETTLING else None
 
 
-_LESS = "Ask for less, or give ray more by hydra.launcher.ray.init.num_cpus or num_gpus."
+_LESS = "Ask for less, or give ray more by +hydra.launcher.ray.init.num_cpus or num_gpus."
 
 
 def needed(remote: Mapping[str, Any]) -> dict[str, float]:

@@ -64,6 +64,7 @@ class SubmititBackend:
 
     name = "submitit"
     apart = True
+    blocks = False
 
     def __init__(
         self,
@@ -85,7 +86,7 @@ class SubmititBackend:
             ConfigError: The launcher submits to SLURM, whose commands are not on this machine.
         """
         self._launcher, self._arrays, self._around = launcher, arrays, around
-        self._slurm = launcher._EXECUTOR == "slurm"  # type: ignore[attr-defined]
+        self._slurm = self.outlives = launcher._EXECUTOR == "slurm"  # type: ignore[attr-defined]
         if self._slurm and (missing := [c for c in ("sbatch", "squeue", "scancel", "srun") if not shutil.which(c)]):
             raise ConfigError(
                 "hydra/launcher",

@@ -19,8 +19,9 @@ from hydra_plugins.neuropt_sweeper._dry import DryRun
 from hydra_plugins.neuropt_sweeper._failures import how_all_died
 from hydra_plugins.neuropt_sweeper._interrupt import Interrupt
 from hydra_plugins.neuropt_sweeper._knowledge import read_priors
-from hydra_plugins.neuropt_sweeper._limits import read_rules
+from hydra_plugins.neuropt_sweeper._limits import Rules, read_rules
 from hydra_plugins.neuropt_sweeper._loop import Loop
+from hydra_plugins.neuropt_sweeper._orders import Orders
 from hydra_plugins.neuropt_sweeper._overrides import Arguments, parse_arguments, parse_params
 from hydra_plugins.neuropt_sweeper._parts import Parts
 from hydra_plugins.neuropt_sweeper._plan import Found, make_plan
@@ -41,8 +42,12 @@ from neuropt_core.sinks.results import ResultsSink
 from neuropt_core.sinks.transcript import TranscriptSink
 from neuropt_core.sinks.wandb import WandbSink
 from neuropt_core.spec import StudySpec
+from neuropt_core.stop_file import announce, forget_all
 from neuropt_core.study import Study
 from neuropt_core.trial import Trial
+
+_PRESSED, _SHUT_DOWN = 10.0, 5.0
+"""The most seconds that trials get to stop by themselves after a second Ctrl-C, and after SIGTERM or SIGHUP."""
 
 
 class SweepError(CompactHydraException):
@@ -60,7 +65,7 @@ def run_sweep(
 
     Raises:
         SweepError: Something must be mended first, or no trial got a score.
-        SystemExit: With 130, after Ctrl-C.
+        SystemExit: With 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
     """
     try:
         return _run(settings, hydra_context, task_function, config, arguments)
@@ -95,6 +100,8 @@ def _run(
     line, params = parse_arguments(arguments), parse_params(conf.params.items())
     journal = Journal(composer.sweep_dir / "neuropt" / "journal.jsonl")  # Held first: a refused sweep writes nothing.
     try:
+        forget_all(composer.sweep_dir)  # What was asked of an earlier sweeper concerns this one no more.
+        announce(composer.sweep_dir)
         found = make_plan(conf, composer, task_function, line, params)
         plan = found.plan
         spec = _spec(conf, name, plan, line, found)
@@ -104,7 +111,8 @@ def _run(
         console.say("\n".join([*found.said, *knowledge.said]))
         launcher = _launcher(hydra_context, task_function, config)
         backend = Adopting(make_backend(conf, launcher, interrupt))
-        console.say(_opening(conf, composer, advisor, study, backend.words))
+        console.say(_opening(conf, composer, advisor, study, backend.words, rules))
+        orders = Orders(composer.sweep_dir, backend, timeout=rules.timeout, grace=rules.grace, say=console.say)
         with interrupt:
             parts = Parts(
                 study=study,
@@ -122,14 +130,17 @@ def _run(
                 importances=importances,
                 rules=rules,
                 say=console.say,
-                stop_requested=lambda: interrupt.requested,
+                stop_requested=lambda: _requested(interrupt, orders),
+                refresh=console.refresh,
+                orders=orders,
                 watch=Watch(spec, lambda: study.trials, pruning, live=backend.apart),
             )
             try:
-                _end(parts, console)
+                _end(parts, console, interrupt)
             finally:
                 backend.close()
     finally:
+        forget_all(composer.sweep_dir)
         journal.close()
     return study.trials
 
@@ -183,35 +194,59 @@ def _rehearse(
     return ()
 
 
-def _end(parts: Parts, console: ConsoleSink) -> None:
+def _requested(interrupt: Interrupt, orders: Orders) -> str:
+    """Returns who asked the sweep to end, in words; "" if nobody did."""
+    if interrupt.shutdown:
+        return f"it was told to end ({interrupt.shutdown})"
+    return "it was interrupted" if interrupt.requested else orders.stopping
+
+
+def _end(parts: Parts, console: ConsoleSink, interrupt: Interrupt) -> None:
     """Runs the loop and ends the study as its reason asks for."""
     loop, reason = Loop(parts), "it was interrupted at once"
     try:
         reason = loop.run()
     except KeyboardInterrupt:
-        loop.cancel()
+        reason = _cut_short(loop, parts, interrupt)
     except BaseException as error:
         # The error itself is shown below, traceback of the job and all; here its sentence will do.
         reason = f"it ended with {type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
         raise
     finally:
         loop.finish(reason)
-    if "interrupted" in reason:
+    stopped = interrupt.requested or bool(parts.orders.stopping)
+    if (stopped and any(t.outcome is None for t in parts.study.trials)) or len(parts.study.finished) < parts.n_trials:
         console.say(f"Go on with: {resume_command(parts.composer.sweep_dir)}")
-        raise SystemExit(130)
-    if parts.study.best is None:
+    if interrupt.requested:
+        raise SystemExit(interrupt.code)
+    if parts.study.best is None and not stopped:
         results = parts.composer.sweep_dir / "results.yaml"
         shown = f"\n{details}" if (details := how_all_died(loop.ended)) else ""
         raise SweepError(f"neuropt: no trial got a score: {reason.removesuffix('.')}. See {results}.{shown}")
 
 
-def _opening(conf: NeuroptSweeperConf, composer: Composer, advisor: Advisor, study: Study, launcher: str) -> str:
+def _cut_short(loop: Loop, parts: Parts, interrupt: Interrupt) -> str:
+    """Ends what runs after a second Ctrl-C or a signal to shut down; returns why, in words."""
+    if not interrupt.shutdown:
+        loop.end("Ctrl-C", min(parts.rules.grace, _PRESSED))
+        return "it was interrupted at once"
+    # Whoever shuts a machine down waits for some seconds only, and these are for the jobs that die with it.
+    if not parts.backend.outlives:
+        loop.end(interrupt.shutdown, min(parts.rules.grace, _SHUT_DOWN))
+    return f"it was told to end ({interrupt.shutdown})"
+
+
+def _opening(
+    conf: NeuroptSweeperConf, composer: Composer, advisor: Advisor, study: Study, launcher: str, rules: Rules
+) -> str:
     told, aim = len(study.finished), " and ".join(study.spec.directions)
     lines = [
         f"Study {study.spec.name}: {conf.n_trials} trials, {aim} what the task function returns",
         *([f"  Constraints: {', '.join(map(str, study.spec.constraints))}"] if study.spec.constraints else []),
         f"  Advisor: {advisor.name}",
         f"  Launcher: {launcher}",
+        *([f"  Limits: {rules.words}"] if rules.words else []),
         f"  Folder: {composer.sweep_dir}",
+        "  Stop: Ctrl-C finishes what runs, a second one ends it; from elsewhere: neuropt stop FOLDER",
     ]
     return "\n".join([*lines, f"  Resumed: {told} trials are done"] if study.trials else lines)

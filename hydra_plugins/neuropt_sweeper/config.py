@@ -173,6 +173,8 @@ class NeuroptSweeperConf:
     """The study ends once more than this share of n_trials has failed; in [0, 1]."""
     retries: int = 2
     """How often a trial is launched again whose machine failed (preempted, node lost, import error)."""
+    retry_pause: Any = 30
+    """The pause before the second of these launches, four times as long before each later one; the first is at once."""
     seeds: int = 1
     """How many trials each configuration gets, each with a seed of its own; n_trials counts them all."""
     replicates: float = 0.1

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from neuropt_core.cli.check import Asked, check_lines, rehearsed
+from neuropt_core.cli.stop import stop_line
 from neuropt_core.errors import NeuroptError
 
 app = typer.Typer(
     name="neuropt",
-    help="Looks at what a neuropt sweep will do, or has done.",
+    help="Looks at what a neuropt sweep will do, and stops one that runs.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 
 WORKS, FAILS, WRONG = 0, 1, 2
-"""Exit codes: it will work; it will not; the command or a setting is wrong."""
+"""Exit codes: it will work, or was asked; it will not, or nothing runs; the command, a setting or a folder is wrong."""
 
 
 @app.callback()
 def _neuropt() -> None:
-    """Keeps the command's name in front of its commands, also while there is only one."""
+    """Without a command it lists them."""
 
 
 @app.command()
@@ -58,6 +60,28 @@ def check(
         lines += ["", *asked.prompt_lines()]
     typer.echo("\n".join(lines))
     raise typer.Exit(WORKS if works else FAILS)
+
+
+@app.command()
+def stop(
+    folder: Annotated[Path, typer.Argument(help="The sweep's folder: hydra.sweep.dir, as it printed it.")],
+    now: Annotated[bool, typer.Option("--now", help="Stop the trials that run, too; they are launched again.")] = False,
+    trial: Annotated[int | None, typer.Option(min=0, help="Stop this trial only; the sweep goes on.")] = None,
+    reason: Annotated[str, typer.Option(help="Why; it is kept with what stops.")] = "",
+) -> None:
+    """Ends a running sweep from outside: no new trials, and those that run may end; its results are written.
+
+    The same command as before goes on with it later. Exit codes: 0 asked, 1 nothing runs there, 2 no study.
+    """
+    try:
+        if now and trial is not None:
+            raise NeuroptError("--now", "is for the whole sweep", mend="Leave it out; --trial stops a running trial.")
+        line, heard = stop_line(folder, now=now, trial=trial, reason=reason)
+    except NeuroptError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(WRONG) from None
+    typer.echo(line)
+    raise typer.Exit(WORKS if heard else FAILS)
 
 
 def main() -> None:

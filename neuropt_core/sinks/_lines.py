@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from neuropt_core.pruning import saved_steps
 from neuropt_core.sinks._objectives import broken, difference, front, front_line, importance_line, score, time_line
 from neuropt_core.sinks.base import Scene
@@ -49,6 +51,17 @@ def trial_parts(scene: Scene, trial: Trial) -> list[Part]:
     if scene.spent.calls:
         parts.append((scene.spent.words, "dim"))
     return parts
+
+
+def running_words(number: int, running: Mapping[int, float | None], now: float) -> str:
+    """Returns a running trial for the bar, e.g. ``7 (12 min)``: how long it has run, in minutes, if that is known."""
+    began = running.get(number)
+    minutes = 0 if began is None else int((now - began) / 60)
+    return (
+        f"{number} ({minutes // 60} h {minutes % 60:02d} min)"
+        if minutes >= 60
+        else (f"{number} ({minutes} min)" if minutes else str(number))
+    )
 
 
 def standing(scene: Scene, trial: Trial) -> str:

@@ -33,6 +33,9 @@ class Scene:
         limits: What the study may use, beside its number of trials.
         used: What it has used of that so far.
         retries: Trial number -> how often it was launched again since a machine was at fault.
+        running: Number of each trial in flight -> when it began on its machine, as `time.monotonic` counts; None while
+            it waits for one.
+        stopping: Why no more trials begin, in words; "" while they do.
     """
 
     spec: StudySpec
@@ -47,6 +50,8 @@ class Scene:
     limits: Limits = field(default_factory=Limits)
     used: Used = field(default_factory=Used)
     retries: Mapping[int, int] = field(default_factory=dict)
+    running: Mapping[int, float | None] = field(default_factory=dict)
+    stopping: str = ""
 
     @property
     def best(self) -> Trial | None:

@@ -22,7 +22,7 @@ from rich.text import Text
 
 from neuropt_core.advice import Consultation
 from neuropt_core.sinks._last_row import LastRow
-from neuropt_core.sinks._lines import Part, outcome_lines, table_rows, trial_parts, where_lines
+from neuropt_core.sinks._lines import Part, outcome_lines, running_words, table_rows, trial_parts, where_lines
 from neuropt_core.sinks._objectives import score
 from neuropt_core.sinks.base import Scene
 from neuropt_core.sinks.text import duration, one_line, plain
@@ -76,13 +76,13 @@ class ConsoleSink:
 
     def trial_asked(self, scene: Scene, trial: Trial) -> None:
         """Shows in the bar that the trial runs."""
-        self._refresh(scene)
+        self.refresh(scene)
 
     def trial_told(self, scene: Scene, trial: Trial) -> None:
         """Shows the trial's line."""
         parts = trial_parts(scene, trial)
         self._show(["  ".join(text for text, _ in parts)], [_wrapping(parts, _width(self._stream))])
-        self._refresh(scene)
+        self.refresh(scene)
 
     def consulted(self, scene: Scene, consultation: Consultation) -> None:
         """Says why the LLM's reply, or a part of it, could not be used."""
@@ -106,7 +106,8 @@ class ConsoleSink:
         # Left to the terminal to wrap: a command that rich has wrapped cannot be copied whole.
         self._write_lines(last)
 
-    def _refresh(self, scene: Scene) -> None:
+    def refresh(self, scene: Scene) -> None:
+        """Shows in the bar what has changed."""
         self._scene = scene
         if self._row is not None:
             self._row.draw()
@@ -152,9 +153,12 @@ class ConsoleSink:
         parts = [f"{done}/{scene.n_trials}"]
         if scene.best is not None and scene.best.value is not None:
             parts.append(f"best {score(scene.best)} (trial {scene.best.number})")
-        running = [str(trial.number) for trial in scene.trials if trial.outcome is None]
+        if scene.stopping:
+            parts.append("ending")
+        running = [trial.number for trial in scene.trials if trial.outcome is None]
         if running:
-            parts.append(f"running {', '.join(running[:4])}{' ...' if len(running) > 4 else ''}")
+            shown = [running_words(number, scene.running, self._clock()) for number in running[:4]]
+            parts.append(f"running {', '.join(shown)}{' ...' if len(running) > 4 else ''}")
         parts.append(duration(elapsed, digits=0))
         here = done - self._done_before
         if here > 0 and done < scene.n_trials:
