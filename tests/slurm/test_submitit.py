@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,6 +100,22 @@ def test_a_handle_that_was_not_journaled_is_found(watched: Begin) -> None:
     assert sorted(done.told()) == [0]
     assert len(sweep.noted("start")[0]) == 1
     assert max(r["attempt"] for r in done.journal if r["op"] == "launch") == 0
+
+
+def test_a_controller_that_is_away_costs_no_trial(watched: Begin) -> None:
+    """While slurmctld is down, a running trial is not taken for dead and the next one waits; then both are told."""
+    sweep = watched("hydra.sweeper.n_trials=3", "hydra.sweeper.max_parallel=2", "seconds=[1,9,1]")
+    sweep.until(lambda: len(sweep.noted("start")) == 2, "two trials run")
+    ask("scontrol", "shutdown", "slurmctld")
+    try:
+        sweep.until(lambda: "SLURM cannot take trial 2 now" in sweep.output, "a submission fails")
+        sweep.until(lambda: "SLURM does not tell what its jobs do" in sweep.output, "squeue fails")
+    finally:
+        ask("/usr/sbin/slurmctld", "-f", os.environ["SLURM_CONF"])
+    done = sweep.end()
+    assert done.code == 0, done.stderr
+    assert [outcome["state"] for outcome in done.told().values()] == ["COMPLETE"] * 3
+    assert {n: len(noted) for n, noted in sweep.noted("start").items()} == {0: 1, 1: 1, 2: 1}
 
 
 def test_a_second_ctrl_c_leaves_no_job(watched: Begin) -> None:
