@@ -50,6 +50,8 @@ class ProcessBackend:
 
     name = "process"
     apart = True
+    outlives = False
+    blocks = False
 
     def __init__(
         self,
