@@ -237,7 +237,9 @@ class Loop:
         if failure is not None and failure.says_nothing and tries <= self._parts.rules.retries:
             study.retry(number, outcome)
             if self._reason_to_stop() is None:
-                pause = 0.0 if failure.kind == "preempted" else self._parts.rules.pause_before(tries)
+                # What no trial could import yet is the user's to mend, who should hear of it soon.
+                at_once = failure.kind == "preempted" or (failure.kind == "import_error" and study.best is None)
+                pause = 0.0 if at_once else self._parts.rules.pause_before(tries)
                 self._again.append(job.trial, pause)
                 when = f"in {spoken(pause)} " if pause else ""
                 self._flight.say(
