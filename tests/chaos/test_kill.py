@@ -59,7 +59,7 @@ def test_fifty_deaths_at_successive_records_lose_and_repeat_nothing(sweepers: Sw
     chain = _Chain(sweepers, tmp_path / "s", n_trials := 20)
     for when in ("before", "after"):
         chain.kill(1, when, "journal")
-    moments = zip(cycle(("before", "after")), cycle((3, 2, 4, 2, 3, 2, 1, 3, 2)), strict=False)
+    moments = zip(cycle(("before", "after")), cycle((3, 2, 2, 3, 2, 1, 2, 4, 2)), strict=False)
     while chain.kills < 50:
         when, place = next(moments)
         assert chain.kill(place, when, "journal")
@@ -82,8 +82,10 @@ def test_deaths_between_any_two_writings_repeat_no_job_whose_result_is_there(
 ) -> None:
     """Killed around tickets, results and reports, a study is whole; a job runs again only if it left nothing."""
     chain = _Chain(sweepers, tmp_path / "s", n_trials := 8)
-    for place in (*range(1, 12), *range(12, 36, 2)):
-        chain.kill(place, ("before", "after")[place % 2], "")
+    for place in range(1, 22, 2):
+        chain.kill(place, ("before", "after")[place // 2 % 2], "")
+        # A result is written, synced and renamed: the first of these moments leaves none, the second one does.
+        chain.kill(2, ("before", "after")[place // 2 % 2], "result.json")
     chain.finish()
     assert chain.kills >= 16
     assert sorted(told(chain.folder)) == list(range(n_trials))
