@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from sweepers import KILLED, Sweepers, journal, ran, told
-from sweeps import Sweep, sweep
+from sweeps import BOWL, Sweep, sweep
 
 WORDS = ("hydra.sweeper.isolate=false", "hydra.sweeper.advisor=random")
 
@@ -58,6 +58,25 @@ def test_all_that_changed_is_told_and_nothing_is_launched(begun: Path, tmp_path:
         assert phrase in refused.stderr
     assert (folder / "neuropt" / "journal.jsonl").read_bytes() == before
     assert not (folder / "ran").exists()
+
+
+def test_a_changed_config_file_is_told_leaf_by_leaf(tmp_path: Path) -> None:
+    """What no parameter and no override says is found in the config itself, and a secret in it is not written down."""
+    script = tmp_path / "bowl.py"
+    shutil.copy(BOWL, script)
+    shutil.copytree(BOWL.with_name("bowl_conf"), tmp_path / "bowl_conf")
+    config = tmp_path / "bowl_conf" / "config.yaml"
+    whole = config.read_text()
+    config.write_text(f"{whole}\nepochs: 10\nstamp: ${{now:%f}}\napi_key: hunter2hunter2\n")
+    words = (*WORDS, "hydra.sweeper.n_trials=2", f"record={tmp_path / 'ran'}")
+    done = sweep(tmp_path / "s", *words, script=script)
+    assert done.code == 0, done.stderr
+    assert "hunter2" not in (tmp_path / "s" / "neuropt" / "journal.jsonl").read_text()
+    config.write_text(f"{whole}\nepochs: 20\nstamp: ${{now:%f}}\napi_key: hunter3hunter3\nnew: [1]\n")
+    refused = sweep(tmp_path / "s", *words, script=script)
+    assert refused.code == 1
+    assert "differs in config: epochs: 10 -> 20; config: new added." in refused.stderr
+    assert len((tmp_path / "ran").read_text().splitlines()) == 2
 
 
 def test_force_goes_on_with_the_numbers_and_leaves_out_what_does_not_fit(begun: Path, tmp_path: Path) -> None:
