@@ -10,6 +10,7 @@ from contextlib import ExitStack, suppress
 from hydra_plugins.neuropt_sweeper._backend import Job, outcome_of
 from hydra_plugins.neuropt_sweeper._orders import STOPPED, waiting
 from hydra_plugins.neuropt_sweeper._parts import Parts
+from hydra_plugins.neuropt_sweeper._warn import warn
 from neuropt_core.trial import Outcome, Trial
 
 _log = logging.getLogger(__name__)
@@ -134,7 +135,7 @@ class Flight:
         try:
             call()
         except skip as error:
-            _log.warning("%s: %s: %s", who, type(error).__name__, error)
+            warn(_log, "%s: %s: %s", who, type(error).__name__, error)
 
     @property
     def places(self) -> int:

@@ -18,6 +18,7 @@ from hydra_plugins.neuropt_sweeper._overrides import override
 from hydra_plugins.neuropt_sweeper._parts import Parts
 from hydra_plugins.neuropt_sweeper._reasons import Reasons
 from hydra_plugins.neuropt_sweeper._tickets import kept_as, last_ticket, new_ticket
+from hydra_plugins.neuropt_sweeper._warn import warn
 from neuropt_core.advice import Consultation, own_configuration
 from neuropt_core.advisors.replicates import owed, replicates
 from neuropt_core.budget import Used, spoken
@@ -255,7 +256,7 @@ class Loop:
         self._tell(number, outcome)
         if number == 0 and outcome.state is TrialState.COMPLETE:
             for warning in self._parts.plan.unread_warnings(job.ticket.called()):
-                _log.warning(warning)
+                warn(_log, "%s", warning)
 
     def _tell(self, number: int, outcome: Outcome) -> None:
         trial = self._study.tell(number, outcome)
@@ -270,7 +271,7 @@ class Loop:
         try:
             self._importance = self._parts.importances(self._study.spec, self._study.current)
         except Exception as error:  # noqa: BLE001 - it is shown and nothing depends on it
-            _log.warning("The parameters' importance is not known: %s: %s", type(error).__name__, error)
+            warn(_log, "The parameters' importance is not known: %s: %s", type(error).__name__, error)
 
     def _relaunched(self) -> Mapping[int, int]:
         """Returns how often trials were launched again since a machine, and not the end of a sweep, was at fault."""

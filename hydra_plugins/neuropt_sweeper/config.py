@@ -168,7 +168,8 @@ class NeuroptSweeperConf:
     stop_grace: Any = 60
     """How long a trial that is asked to stop may take for it before it is ended: seconds, or text such as 5m."""
     resume: str = "auto"
-    """auto goes on with the study in the folder if nothing but its budget was changed; force takes the changes."""
+    """auto goes on with the study in the folder unless its space, config, seed ... were changed; force takes the
+    changes (docs/resume.md)."""
     max_failure_rate: float = 0.5
     """The study ends once more than this share of n_trials has failed; in [0, 1]."""
     retries: int = 2

@@ -69,10 +69,11 @@ def standing(scene: Scene, trial: Trial) -> str:
     best, base = scene.best, scene.baseline
     if trial.value is None or best is None or best.value is None:
         return ""
-    if trial.number == 0:
+    own = 0 if base is None else base.number
+    if trial.number == own:
         return "your own configuration"
-    against = [] if base is None or base.value is None else [f"{difference(trial, base)} vs trial 0"]
-    if best.number != trial.number and best.number != 0:
+    against = [] if base is None or base.value is None else [f"{difference(trial, base)} vs trial {own}"]
+    if best.number != trial.number and best.number != own:
         against.append(f"{difference(trial, best)} vs best of trial {best.number}")
     if best.number != trial.number:
         on_front = ["on the Pareto front"] if scene.spec.further and trial in front(scene) else []
@@ -84,7 +85,7 @@ def standing(scene: Scene, trial: Trial) -> str:
 def changes(scene: Scene, trial: Trial) -> str:
     """Returns the parameters in which a trial differs from trial 0, e.g. ``optimizer.lr=0.0003``."""
     found = [f"{name}={_short(value)}" for name, value in changed(scene, trial).items()]
-    return ", ".join(found) or "same as trial 0"
+    return ", ".join(found) or f"same as trial {0 if scene.baseline is None else scene.baseline.number}"
 
 
 def outcome_lines(scene: Scene, why: str) -> list[str]:
@@ -110,7 +111,7 @@ def outcome_lines(scene: Scene, why: str) -> list[str]:
     elif found.difference is not None:
         lacking = broken(scene.spec, best)
         also = f" It {lacking}, and no trial keeps the constraints." if lacking else ""
-        lines.append(f"Nothing beat your own configuration: trial 0 with {score(best)} is the best.{also}")
+        lines.append(f"Nothing beat your own configuration: trial {best.number} with {score(best)} is the best.{also}")
     else:
         lines.append(f"Best: trial {best.number} with {score(best)}; it {found.words}.")
     return [*lines, *filter(None, (front_line(scene), time_line(scene), importance_line(scene)))]
@@ -120,12 +121,13 @@ def table_rows(scene: Scene, top: int = 3) -> list[tuple[str, ...]]:
     """Returns the summary's table, titles first: the best trials, and trial 0 wherever it stands."""
     shown = list(scene.spec.ranked(scene.present)[:top])
     base = scene.baseline
+    own = 0 if base is None else base.number
     if base is not None and base.number not in [trial.number for trial in shown]:
         shown.append(base)
-    rows: list[tuple[str, ...]] = [("trial", "score", "vs trial 0", "source", "changed")]
+    rows: list[tuple[str, ...]] = [("trial", "score", f"vs trial {own}", "source", "changed")]
     for trial in shown:
-        against = "-" if trial.number == 0 or base is None else difference(trial, base)
-        what = "your own configuration" if trial.number == 0 else changes(scene, trial)
+        against = "-" if trial.number == own or base is None else difference(trial, base)
+        what = "your own configuration" if trial.number == own else changes(scene, trial)
         if lacking := broken(scene.spec, trial):
             what += f"; {lacking}"
         rows.append((str(trial.number), score(trial), against, source(trial), what))

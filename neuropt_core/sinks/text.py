@@ -141,7 +141,7 @@ def compare(scene: Scene) -> Comparison:
         return Comparison(words, *values, better=best.number != base.number, best=score, baseline=against)
     if chosen == base.number:
         others = len(configurations(t for t in scene.present if t.value is not None)) - 1
-        why = f": trial 0 is the best of {others + 1}" if others else ", since no other trial has a score"
+        why = f": trial {base.number} is the best of {others + 1}" if others else ", since no other trial has a score"
         return Comparison(f"not better than your own configuration{why}", *values, best=score, baseline=against)
     gain = difference if scene.spec.direction == "maximize" else -difference
     if found.noise is not None and gain <= error:

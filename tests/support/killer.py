@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import pkgutil
+import resource
 import runpy
 import signal
 import sys
@@ -53,6 +54,8 @@ def _run(order: Mapping[str, Any]) -> None:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
         os.chdir(order["cwd"])
+        if order["limit"]:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (order["limit"], order["limit"]))
         script, *arguments = order["argv"]
         sys.argv, sys.orig_argv = [script, *arguments], [sys.executable, script, *arguments]
         if (moment := order.get("moment")) is not None:

@@ -26,11 +26,24 @@ class Sweepers:
             text=True,
         )
 
-    def run(self, folder: Path, *arguments: str, script: Path = BOWL, **moment: Any) -> int:
-        """Runs a sweep to its end, or to its killing at a moment; returns the exit code, -9 for SIGKILL."""
+    def run(self, folder: Path, *arguments: str, script: Path = BOWL, limit: int = 0, **moment: Any) -> int:
+        """Runs a sweep to its end, or to its killing at a moment; returns the exit code, -9 for SIGKILL.
+
+        Args:
+            folder: ``hydra.sweep.dir``.
+            arguments: Of the command line.
+            script: The app.
+            limit: No file may grow beyond so many bytes; 0 for no limit.
+            moment: See `killer._arm`; none for a sweep that is left alone.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         words = command(folder, *arguments, script=script)
-        order = {"argv": words[words.index(str(script)) :], "cwd": str(folder), "log": str(folder / "said")}
+        order = {
+            "argv": words[words.index(str(script)) :],
+            "cwd": str(folder),
+            "log": str(folder / "said"),
+            "limit": limit,
+        }
         if moment:
             order["moment"] = moment
         assert self._process.stdin is not None
