@@ -202,7 +202,12 @@ def test_a_sweeper_that_dies_before_it_has_noted_a_process_takes_it_along(tmp_pa
     words = (f"record={folder / 'ran'}", "hydra.sweeper.n_trials=1", "seconds=2")
     whole = command(folder, *words, script=script)
     killed = subprocess.run(
-        [*whole[:3], "-c", patch, *whole[3:]], env=environment(), cwd=folder, capture_output=True, check=False
+        [*whole[:3], "-c", patch, *whole[3:]],
+        env=environment(),
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=False,
     )
     assert killed.returncode == -signal.SIGKILL
     done = sweep(folder, *words, script=script)
