@@ -160,7 +160,8 @@ def test_a_killed_sweeper_goes_on_with_the_same_command(tmp_path: Path, launcher
     """After kill -9 in mid-trial the same command tells every trial once, keeps the numbers, and ends at the budget."""
     folder = tmp_path / "s"
     folder.mkdir()
-    words = ("hydra.sweeper.n_trials=5", "seconds=1.5", f"hydra/launcher={launcher}", f"hydra.sweeper.isolate={isolate}")
+    how = (f"hydra/launcher={launcher}", f"hydra.sweeper.isolate={isolate}")
+    words = ("hydra.sweeper.n_trials=5", "seconds=1.5", *how)
     with subprocess.Popen(
         command(folder, *words), env=environment(), cwd=folder, stdout=subprocess.DEVNULL, start_new_session=True
     ) as first:
