@@ -101,11 +101,16 @@ class Forked:
 class Forks:
     """A fork server, begun again where it must know other libraries."""
 
-    def __init__(self, preload: Iterable[str] = ()) -> None:
-        """Begins to import in the background; `fork` waits for it."""
+    def __init__(self, preload: Iterable[str] = (), needed: Iterable[str] = ()) -> None:
+        """Begins to import in the background; `fork` waits for it.
+
+        Args:
+            preload: Heavy libraries.
+            needed: Hydra's own modules and its plugins', which are harmless.
+        """
         self.preload = tuple(preload)
         self._server: Any = ForkServer()
-        self._server.set_forkserver_preload([*_ALWAYS, *self.preload])
+        self._server.set_forkserver_preload([*_ALWAYS, *needed, *self.preload])
         self._server.ensure_running()
 
     def fork(self, order: Order) -> Forked:

@@ -39,7 +39,9 @@ def visible_gpus(environ: Mapping[str, str]) -> Gpus:
             return Gpus(_named(environ[variable]), variable)
     if ids := _nvidia(environ):
         return Gpus(ids)
-    return Gpus(_amd(), "HIP_VISIBLE_DEVICES")
+    if ids := _amd():
+        return Gpus(ids, "HIP_VISIBLE_DEVICES")
+    return Gpus()
 
 
 def _named(restriction: str) -> tuple[str, ...]:

@@ -8,6 +8,8 @@ import importlib.util
 import multiprocessing
 import os
 import pickle
+import pickletools
+import re
 import sys
 from collections.abc import Iterator
 from multiprocessing import process
@@ -86,6 +88,12 @@ def parcel(launcher: Any) -> bytes:
     task = _task(launcher)
     singletons = Singleton.get_state()["instances"]
     return _pickled((bare, singletons, _reference(task) or task))
+
+
+def modules_in(pickled: bytes) -> tuple[str, ...]:
+    """Returns Hydra's modules, and those of its plugins, that unpickling imports; some names may be no module's."""
+    words = {word for _, word, _ in pickletools.genops(pickled) if isinstance(word, str)}
+    return tuple(sorted(word for word in words if re.fullmatch(r"hydra(_plugins)?(\.\w+)+", word)))
 
 
 def resolvers() -> dict[str, bytes]:

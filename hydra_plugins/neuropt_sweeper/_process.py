@@ -18,7 +18,7 @@ from hydra_plugins.neuropt_sweeper._backend import Handle, Job, outcome_of
 from hydra_plugins.neuropt_sweeper._child import POISONED, Order, preloaded
 from hydra_plugins.neuropt_sweeper._forks import Forked, Forks, born
 from hydra_plugins.neuropt_sweeper._gpus import visible_gpus
-from hydra_plugins.neuropt_sweeper._isolation import parcel, preparation, resolvers
+from hydra_plugins.neuropt_sweeper._isolation import modules_in, parcel, preparation, resolvers
 from hydra_plugins.neuropt_sweeper._isolation import why_not as why_not
 from hydra_plugins.neuropt_sweeper._output import Follower, output_path
 from hydra_plugins.neuropt_sweeper._slots import Slots
@@ -72,19 +72,19 @@ class ProcessBackend:
         Raises:
             ConfigError: A trial needs more GPUs than there are.
         """
-        self._launcher, self._around = launcher, around
+        self._around = around
         self._slots = Slots.of(capacity, visible_gpus(os.environ), gpus_per_trial)
         self.capacity, self.words = self._slots.count, self._slots.words
         if self.capacity > 1:
             self.words += "; what they print is in neuropt/output.log of each job's folder"
         self._running: list[_Running] = []
         self._failed: list[tuple[Job, Outcome]] = []
-        self._parcel: bytes | None = None
-        self._resolvers: dict[str, bytes] = {}
+        self._parcel, self._resolvers = parcel(launcher), resolvers()
+        self._needed = modules_in(self._parcel)
         self._retired: list[Forks] = []
         self._shunned: set[str] = set()
         with around():
-            self._forks = Forks(preloaded(sys.modules))
+            self._forks = Forks(preloaded(sys.modules), self._needed)
 
     def submit(self, job: Job) -> Handle | None:
         """Starts the job's process; it begins with the task at the next `poll`, when its handle is in the journal."""
@@ -136,8 +136,6 @@ class ProcessBackend:
                 forks.close()
 
     def _order(self, job: Job, slot: int) -> Order:
-        if self._parcel is None:
-            self._parcel, self._resolvers = parcel(self._launcher), resolvers()
         environ = self._slots.environment(slot, os.environ)
         return Order(
             number=job.trial.number,
@@ -198,7 +196,7 @@ class ProcessBackend:
             while self._retired:
                 self._retired.pop().close()
         with self._around():
-            self._forks = Forks(preload)
+            self._forks = Forks(preload, self._needed)
 
 
 def _told(process: Forked) -> str:
