@@ -37,7 +37,7 @@ def test_arrays_and_jobs_that_wait_outlive_the_sweeper(watched: Begin) -> None:
 
 def test_sbatchs_refusal_is_shown_in_its_own_words(watched: Begin) -> None:
     """A job that the cluster can never run ends the sweep at trial 0, with what sbatch says."""
-    sweep = watched("hydra.launcher.gpus_per_node=5", "hydra.sweeper.n_trials=2")
+    sweep = watched("hydra.launcher.gpus_per_node=5", "hydra.sweeper.n_trials=2", "hydra.sweeper.retries=0")
     done = sweep.end()
     assert done.code == 1
     assert "the job did not begin (Batch job submission failed: Requested node configuration is not available" in (
