@@ -14,7 +14,7 @@ from hydra.plugins.launcher import Launcher
 
 from hydra_plugins.neuropt_sweeper._backend import Handle, Job, hide_ticket, outcome_of
 from hydra_plugins.neuropt_sweeper._children import is_alive, kill_tree
-from hydra_plugins.neuropt_sweeper._slurm import Entry, Queue, cancel
+from hydra_plugins.neuropt_sweeper._slurm import Asking, Entry, Queue, cancel
 from hydra_plugins.neuropt_sweeper._submission import SubmissionError, Submitted, find, submit
 from neuropt_core.errors import ConfigError
 from neuropt_core.trial import Failure, Outcome, TrialState
@@ -25,7 +25,6 @@ _FILES_A_SECOND = 100
 """How many result files are looked for in a second at most, for the sake of a shared file system."""
 _SOONEST, _LATEST = 0.1, 5.0
 """Bounds on the seconds between two looks for results."""
-_CONTROLLER = "submitit.local._local"
 _LONGEST_PAUSE = 60.0
 _PATIENCE = 3600.0
 """Seconds for which a submission is tried again that the cluster could not take."""
@@ -48,6 +47,7 @@ class _Waiting:
     due: float
     since: float
     tries: int = 0
+    probe: Asking | None = None
 
 
 class SubmititBackend:
@@ -115,7 +115,7 @@ class SubmititBackend:
     def poll(self) -> list[tuple[Job, Outcome]]:
         """Returns the jobs that have ended: those with a result at once, others when SLURM says so twice."""
         now = time.monotonic()
-        due = [waiting for waiting in self._waiting if waiting.due <= now]
+        due = [waiting for waiting in self._waiting if waiting.due <= now and self._may_try(waiting, now)]
         self._waiting = [waiting for waiting in self._waiting if waiting not in due]
         for waiting in due:
             self._try(waiting)
@@ -165,6 +165,22 @@ class SubmititBackend:
     def close(self) -> None:
         """Leaves the jobs alone, which go on, and asks SLURM nothing more."""
         self._queue.close()
+        for waiting in self._waiting:
+            if waiting.probe is not None:
+                waiting.probe.end()
+
+    def _may_try(self, waiting: _Waiting, now: float) -> bool:
+        """Tells whether SLURM answers again; sbatch itself would keep the sweep waiting for 9 seconds to say no."""
+        if not waiting.tries or not self._slurm or now - waiting.since >= _PATIENCE:
+            return True
+        waiting.probe = waiting.probe or Asking(["squeue", "--me", "-h"])
+        answer = waiting.probe.answer()
+        if answer is None:
+            return False
+        waiting.probe = None
+        if answer.code:
+            waiting.tries, waiting.due = waiting.tries + 1, now + _pause(waiting.tries)
+        return not answer.code
 
     def _try(self, waiting: _Waiting) -> None:
         """Submits, or notes when to try again, or what was said of jobs that will never be taken."""
@@ -172,12 +188,12 @@ class SubmititBackend:
             with self._around():
                 taken = submit(self._launcher, waiting.jobs)
         except SubmissionError as error:
-            now, pause = time.monotonic(), min(2.0 * 2 ** min(waiting.tries, 8), _LONGEST_PAUSE)
+            now = time.monotonic()
             if error.later and now - waiting.since < _PATIENCE:
                 if not waiting.tries:
                     numbers = ", ".join(str(job.trial.number) for job in waiting.jobs)
                     _log.warning("SLURM cannot take trial %s now (%s); it is tried again.", numbers, error)
-                waiting.tries, waiting.due = waiting.tries + 1, now + pause
+                waiting.tries, waiting.due = waiting.tries + 1, now + _pause(waiting.tries)
                 self._waiting.append(waiting)
             else:
                 self._refused += [(job, _never_began(str(error))) for job in waiting.jobs]
@@ -232,8 +248,13 @@ class _Once(logging.Filter):
         return first
 
 
+def _pause(tries: int) -> float:
+    return float(min(2.0 * 2 ** min(tries, 8), _LONGEST_PAUSE))
+
+
 def _lives(flight: _Flight) -> bool:
-    return is_alive(int(flight.submitted.job_id), _CONTROLLER)
+    # submitit's controller has the folder of its jobs in its command line.
+    return is_alive(int(flight.submitted.job_id), str(flight.submitted.folder))
 
 
 def _never_began(words: str) -> Outcome:

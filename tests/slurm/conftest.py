@@ -45,4 +45,4 @@ def watched(tmp_path: Path, cluster: None) -> Iterator[Callable[..., Watched]]:
         if sweep.process.poll() is None:
             sweep.kill()
     ask("scancel", "--me")
-    until(lambda: not ask("squeue", "-h"), "the queue is empty")
+    until(lambda: not ask("squeue", "-h", "-t", "PD,R"), "no job runs or waits")
