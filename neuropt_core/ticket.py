@@ -199,6 +199,11 @@ class Ticket:
         heard = max(modified(self.started_path) or 0.0, modified(self.heartbeat_path) or 0.0)
         return max(0.0, now_in(self.folder) - heard) if heard else math.inf
 
+    def submitit_folder(self) -> Path | None:
+        """Returns the folder in which submitit keeps what the job printed; None if the job does not run under it."""
+        folder = (self._started() or {}).get("submitit")
+        return Path(folder) if folder else None
+
     def is_superseded(self) -> bool:
         """Tells whether a newer attempt at the trial has been launched."""
         return replace(self, attempt=self.attempt + 1).path.exists()

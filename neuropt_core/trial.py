@@ -12,6 +12,7 @@ from typing import Any
 from neuropt_core.curve import Curve
 from neuropt_core.errors import ConfigError
 from neuropt_core.space import Value
+from neuropt_core.taxonomy import KINDS
 
 SOURCES = ("default", "prior", "surrogate", "random", "llm", "user", "filler", "replicate")
 """Who can have proposed a trial: the user's own configuration, a rule of thumb, Optuna, chance, an LLM, the user's list
@@ -113,10 +114,8 @@ class Proposal:
         )
 
 
-INFRASTRUCTURE = ("preempted", "node_lost", "import_error")
-"""The kinds of failure that say nothing of a configuration: such a trial is launched again, and no advisor learns.
-
-``node_lost`` is a machine that failed, or on which the job never began."""
+INFRASTRUCTURE = tuple(kind.name for kind in KINDS if kind.again)
+"""The kinds of failure that say nothing of a configuration: such a trial is launched again, and no advisor learns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,18 +123,19 @@ class Failure:
     """Why a trial has no score.
 
     Attributes:
-        kind: ``exception``, ``config``, ``non_finite``, ``no_number``, ``out_of_memory``, ``lost`` (killed),
-            ``timeout``, or one of `INFRASTRUCTURE`.
+        kind: The name of one of `taxonomy.KINDS`.
         message: One line for the reader.
         traceback: The last lines of the traceback, if there was one.
         place: The type of the exception and the innermost frame of its traceback; "" if there was none. Two failures
             of the same place are alike, though their messages may hold changing numbers.
+        log: The last lines that the job printed, where there is no traceback.
     """
 
     kind: str
     message: str
     traceback: str = ""
     place: str = ""
+    log: str = ""
 
     @property
     def says_nothing(self) -> bool:
@@ -145,7 +145,7 @@ class Failure:
     def to_json(self) -> dict[str, str]:
         """Returns plain data from which ``Failure(**data)`` makes an equal failure."""
         kept = {"kind": self.kind, "message": self.message, "traceback": self.traceback}
-        return kept | ({"place": self.place} if self.place else {})
+        return kept | {name: text for name, text in (("place", self.place), ("log", self.log)) if text}
 
 
 @dataclass(frozen=True, slots=True)

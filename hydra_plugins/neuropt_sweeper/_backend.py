@@ -9,8 +9,10 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
+from hydra_plugins.neuropt_sweeper._last_lines import kind_by_log, last_lines
 from neuropt_core.ticket import VARIABLE, Ticket
 from neuropt_core.trial import Failure, Outcome, Trial, TrialState
 
@@ -96,7 +98,7 @@ class Backend(Protocol):
         ...
 
 
-def outcome_of(ticket: Ticket, error: str = "", kind: str = "") -> Outcome:
+def outcome_of(ticket: Ticket, error: str = "", kind: str = "", logs: Sequence[Path] = ()) -> Outcome:
     """Returns what a job that has ended left on disk; a job that began and left nothing was killed.
 
     Of one that did not even begin, its launcher or the machine is at fault.
@@ -105,6 +107,7 @@ def outcome_of(ticket: Ticket, error: str = "", kind: str = "") -> Outcome:
         ticket: The attempt's.
         error: What the launcher or the scheduler said of it.
         kind: What kind of failure that makes it, if it left no result.
+        logs: Files with what the job printed, beside those that the ticket knows.
 
     Raises:
         OSError: It left nothing and the disk is full: then the trial is not at fault, and is launched again later.
@@ -118,5 +121,6 @@ def outcome_of(ticket: Ticket, error: str = "", kind: str = "") -> Outcome:
     message = "the job left no result: it was killed" if began else "the job did not begin"
     if error:
         message += f" ({error})"
-    failure = Failure(kind or ("lost" if began else "node_lost"), message)
+    log = last_lines(ticket, logs)
+    failure = Failure(kind or kind_by_log(log) or ("lost" if began else "node_lost"), message, log=log)
     return Outcome(TrialState.FAIL, curve=ticket.curve(), failure=failure, seconds=ticket.seconds())

@@ -17,7 +17,6 @@ import traceback
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from multiprocessing import forkserver, spawn
-
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +122,7 @@ class _Process(multiprocessing.Process):
     def run(self) -> None:
         """Runs the trial; what goes wrong outside of the task function is said to the sweeper."""
         order = self._order
-        go, say = forkserver.get_inherited_fds()  # type: ignore[attr-defined]
+        go, say = forkserver.get_inherited_fds()  # type: ignore[misc]  # None in no child of a fork server
         _settle(order)
         if cuda_is_open():
             os._exit(POISONED)
@@ -168,6 +167,8 @@ def _settle(order: Order) -> None:
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     os.environ.clear()
     os.environ.update(order.environ)
+    if "PYTHONBREAKPOINT" not in os.environ:
+        sys.breakpointhook = _no_debugger
     try:
         path = Path("/proc/self/oom_score_adj")
         path.write_text(str(max(_EXPENDABLE, int(path.read_text(encoding="ascii")))), encoding="ascii")
@@ -177,6 +178,12 @@ def _settle(order: Order) -> None:
         sys.modules["numpy.random"].seed()  # Else all trials would draw what the server was born with.
     if order.threads is not None and "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(order.threads)  # libgomp has read its environment already.
+
+
+def _no_debugger(*_: Any, **__: Any) -> None:
+    raise RuntimeError(
+        "breakpoint() needs a terminal, which a trial in its own process has not: set hydra.sweeper.isolate=false"
+    )
 
 
 def _prepare(order: Order) -> Any:

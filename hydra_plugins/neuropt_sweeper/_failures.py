@@ -5,30 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from neuropt_core.taxonomy import kind_of
 from neuropt_core.trial import Failure, Trial
 
 ALIKE = 3
 """A study whose first trials, this many, all die of the same thing is ended: the rest would too."""
-_SEARCHABLE = ("out_of_memory", "non_finite", "timeout")
-"""Kinds that other values of what is searched may well avoid: they are given twice as many trials."""
-_MEND = {
-    "import_error": "Mend what is imported in the environment of the job.",
-    "config": "Mend the config or the script.",
-    "no_number": "Return the score from the task function.",
-    "node_lost": "Mend the launcher's settings or the machine.",
-}
-"""Kinds that, when trial 0 dies of them, have nothing to do with what is searched: the rest would die of them too."""
 _LINES = 8
 
 
 def is_the_users(number: int, failure: Failure | None) -> bool:
     """Tells whether a trial's failure shows that no trial can run: then trial 0 stays open until that is mended."""
-    return number == 0 and failure is not None and failure.kind in _MEND
+    return number == 0 and failure is not None and bool(kind_of(failure.kind).mend)
 
 
 def how_to_mend(failure: Failure) -> str:
-    """Returns what a person wants to see of such a failure: what to do, and the end of the traceback."""
-    mend = _MEND.get(failure.kind, "Mend the script; run it once without --multirun to see it fail.")
+    """Returns what a person wants to see of such a failure: what to do, and the end of the traceback or of the log."""
+    mend = kind_of(failure.kind).mend or "Mend the script; run it once without --multirun to see it fail."
     return "\n".join([f"{mend} The same command goes on.", *_last_lines(failure)])
 
 
@@ -49,7 +41,7 @@ def all_alike(ended: Sequence[Trial]) -> str:
     outcome = ended[-1].outcome if ended else None
     if outcome is None or len(marks) != 1 or not outcome.ended_because:
         return ""
-    searchable = outcome.failure is None or outcome.failure.kind in _SEARCHABLE
+    searchable = outcome.failure is None or kind_of(outcome.failure.kind).avoidable
     if len(ended) < (2 * ALIKE if searchable else ALIKE):
         return ""
     return f"the first {len(ended)} trials all ended alike: {outcome.ended_because}"
@@ -78,8 +70,11 @@ def _mark(trial: Trial) -> tuple[str, str]:
 
 
 def _last_lines(failure: Failure) -> list[str]:
-    """Returns the end of the traceback; before it the user's own last frame, if libraries have pushed it out."""
-    lines = failure.traceback.splitlines()
+    """Returns the end of the traceback, or of what was printed.
+
+    Before it the user's own last frame, if libraries have pushed it out.
+    """
+    lines = (failure.traceback or failure.log).splitlines()
     end = max(0, len(lines) - _LINES)
     frames = [i for i, line in enumerate(lines) if line.lstrip().startswith('File "')]
     own = [i for i in frames if "-packages" not in lines[i]]

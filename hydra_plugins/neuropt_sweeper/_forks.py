@@ -61,7 +61,7 @@ class Forked:
             return True
         if self._status >= 0 and connection.wait([self._status], timeout=0):
             try:
-                self.code = forkserver.read_signed(self._status)  # type: ignore[attr-defined]
+                self.code = forkserver.read_signed(self._status)
                 self._over = True
             except EOFError:
                 pass  # The server was killed, the trial perhaps not: from now on only the process itself tells.
@@ -130,7 +130,7 @@ class Forks:
         try:
             with open(payload, "wb", closefd=True) as file:
                 file.write(data)
-            pid = forkserver.read_signed(status)  # type: ignore[attr-defined]
+            pid = forkserver.read_signed(status)
         except BaseException:
             for descriptor in (status, go_w, said):
                 os.close(descriptor)
@@ -138,7 +138,9 @@ class Forks:
         return Forked(pid, born(pid), status, go_w, said)
 
     def close(self) -> None:
-        """Ends the server; call it when no process that it forked runs any more, for it waits for them."""
+        """Ends the server, also in the midst of its imports; what it forked goes on."""
+        # Asked politely, it would first wait for whatever a trial has left running.
+        os.kill(self._server._forkserver_pid, signal.SIGKILL)
         self._server._stop()
 
 

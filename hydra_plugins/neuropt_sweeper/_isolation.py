@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import pickle
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from multiprocessing import process
 from types import ModuleType
 from typing import Any
@@ -17,7 +17,8 @@ from typing import Any
 from hydra.core.singleton import Singleton
 from omegaconf.basecontainer import BaseContainer
 
-from hydra_plugins.neuropt_sweeper._child import TaskReference
+from hydra_plugins.neuropt_sweeper._child import IMPORTING, TaskReference
+from neuropt_core.errors import ConfigError
 from neuropt_core.runtime.job import RecordedTask
 
 
@@ -37,6 +38,20 @@ def why_not(launcher: Any) -> str:
     except Exception as error:  # noqa: BLE001 - whatever an object raises that does not want to be pickled
         return f"the task function or the config cannot travel to another process ({type(error).__name__}: {error})"
     return ""
+
+
+def refuse_within_a_trial() -> None:
+    """Ends a sweep that the import of the user's script has started in a trial's process.
+
+    Raises:
+        ConfigError: This is such a process.
+    """
+    if IMPORTING in os.environ:
+        raise ConfigError(
+            "the script",
+            "must not run its task function when a trial's process imports it",
+            mend='Put the call below if __name__ == "__main__":, or set hydra.sweeper.isolate=false.',
+        )
 
 
 def imported_main() -> dict[str, str]:
@@ -79,7 +94,7 @@ def resolvers() -> dict[str, bytes]:
     for name, resolver in BaseContainer._resolvers.items():
         try:
             found[name] = _pickled(resolver)
-        except Exception:  # noqa: BLE001, S112 - it is registered by an import, or a config that needs it says so
+        except Exception:  # noqa: BLE001 - it is registered by an import, or a config that needs it says so
             continue
     return found
 
@@ -142,7 +157,7 @@ def _runs_when_imported(main: ModuleType, task: Any) -> int:
     return 0
 
 
-def _calls(call: ast.Call, names: Mapping[str, Any] | set[str], statement: ast.stmt) -> bool:
+def _calls(call: ast.Call, names: set[str], statement: ast.stmt) -> bool:
     if isinstance(call.func, ast.Name) and call.func.id in names:
         return True
     # A runner that is handed the function, e.g. fire.Fire(main); in an assignment it is a decorator.

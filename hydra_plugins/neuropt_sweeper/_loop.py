@@ -79,7 +79,7 @@ class Loop:
             importance=self._importance,
             limits=parts.rules.limits,
             used=self._used(),
-            retries=self._study.relaunched,
+            retries=self._relaunched(),
             running=self._flight.begun,
             stopping=self._flight.stopping,
         )
@@ -262,6 +262,15 @@ class Loop:
             self._importance = self._parts.importances(self._study.spec, self._study.trials)
         except Exception as error:  # noqa: BLE001 - it is shown and nothing depends on it
             _log.warning("The parameters' importance is not known: %s: %s", type(error).__name__, error)
+
+    def _relaunched(self) -> Mapping[int, int]:
+        """Returns how often trials were launched again since a machine, and not the end of a sweep, was at fault."""
+        counts = {}
+        for number, outcomes in self._study.retried.items():
+            waits = self._study.trials[number].outcome is None and not self._study.in_flight(number)
+            again = outcomes[:-1] if waits else outcomes
+            counts[number] = sum(1 for o in again if o.failure is not None and not is_own(o.failure))
+        return {number: count for number, count in counts.items() if count}
 
     def _used(self) -> Used:
         now, study = time.monotonic(), self._study

@@ -1,4 +1,4 @@
-"""The backend for Hydra's basic launcher: each trial in a process of its own, forked where torch is already imported."""
+"""The backend for Hydra's basic launcher: each trial in a process of its own, forked with torch already imported."""
 
 from __future__ import annotations
 

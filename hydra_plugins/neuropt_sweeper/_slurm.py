@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import subprocess
@@ -84,9 +85,9 @@ class Asking:
     def __init__(self, command: Sequence[str], limit: float = _LIMIT) -> None:
         """Starts it; Ctrl-C does not reach it."""
         self._name, self._end = command[0], time.monotonic() + limit
-        # Files, since a full pipe would block it. They are closed when this is dropped.
+        # Files, since a full pipe would block it. They are closed with the answer.
         self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115
-        self._failed = ""
+        self._answer: Answer | None = None
         # A person's own SQUEUE_STATES or SQUEUE_PARTITION would hide jobs, which then looked gone.
         env = {k: v for k, v in os.environ.items() if not k.startswith(("SQUEUE_", "SACCT_", "SCANCEL_"))}
         try:
@@ -94,22 +95,37 @@ class Asking:
                 command, stdin=subprocess.DEVNULL, stdout=self._out, stderr=self._err, env=env, start_new_session=True
             )
         except OSError as error:
-            self._failed = f"{self._name}: {error.strerror}"
+            self._out.close()
+            self._err.close()
+            self._answer = Answer(127, "", f"{self._name}: {error.strerror}")
 
     def answer(self) -> Answer | None:
         """Returns what it said, or None while it has not ended."""
-        if self._failed:
-            return Answer(127, "", self._failed)
+        if self._answer is not None:
+            return self._answer
         code = self._process.poll()
         if code is None and time.monotonic() < self._end:
             return None
         if code is None:
+            self.end()
+            self._answer = Answer(124, "", f"{self._name} does not answer")
+            return self._answer
+        texts = []
+        for file in (self._out, self._err):
+            file.seek(0)
+            texts.append(file.read().decode(errors="replace"))
+            file.close()
+        self._answer = Answer(code, texts[0], one_line(texts[1]))
+        return self._answer
+
+    def end(self) -> None:
+        """Ends it, if it has not answered yet."""
+        if self._answer is None:
             self._process.kill()
-            return Answer(124, "", f"{self._name} does not answer")
-        self._out.seek(0)
-        self._err.seek(0)
-        complaint = one_line(self._err.read().decode(errors="replace"))
-        return Answer(code, self._out.read().decode(errors="replace"), complaint)
+            with contextlib.suppress(subprocess.TimeoutExpired):  # It may hang in the kernel, on a file system.
+                self._process.wait(1)
+            self._out.close()
+            self._err.close()
 
     def wait(self) -> Answer:
         """Waits for it, at most for the limit it was given."""
@@ -134,6 +150,7 @@ class Queue:
         self._known: frozenset[str] = frozenset()
         self._gone: dict[str, float] = {}
         self._forgotten: set[str] = set()
+        self._over: set[str] = set()
         self._sacct: Asking | None = None
         self._has_sacct = True
         self._warned: set[tuple[str, str]] = set()
@@ -167,16 +184,32 @@ class Queue:
             self._complain(answer, now)
             return ended
         self._failures = 0
-        ended |= self._compare(_entries(answer.text), hurried)
+        self._take_out(entries := _entries(answer.text))
+        ended |= self._compare(entries, hurried)
         took, quiet = now - self._asked, (now - self._changed) / _AT_MOST
         self._next = self._asked + min(max(_EVERY, 10 * took, quiet), _AT_MOST)
         if self._gone:
             self._next = self._asked + max(_EVERY, 2 * took)
         return ended
 
-    def states(self) -> Mapping[str, Entry]:
-        """Asks once and waits: what SLURM knows of all jobs; empty if it does not answer."""
-        return _entries(Asking(["squeue", "--me", "-h", "-r", "--states=all", "-o", "%i|%T|%r"]).wait().text)
+    @property
+    def busy(self) -> bool:
+        """Whether SLURM has been asked and has not answered yet, so that the next `poll` may tell more."""
+        return self._asking is not None or bool(self._forgotten)
+
+    def close(self) -> None:
+        """Ends what was asked and not answered."""
+        for asking in (self._asking, self._sacct):
+            if asking is not None:
+                asking.end()
+        self._asking = self._sacct = None
+
+    def finished(self, job: str) -> None:
+        """Says that a job has left its result: should SLURM put it back into its queue, it is taken out of it.
+
+        That happens to a job that is preempted and ends well in the time it is left.
+        """
+        self._over.add(job)
 
     def _compare(self, entries: Mapping[str, Entry], hurried: Collection[str]) -> dict[str, Entry]:
         ended = {}
@@ -194,6 +227,14 @@ class Queue:
             else:
                 ended[job] = entry or Entry("")
         return ended
+
+    def _take_out(self, entries: Mapping[str, Entry]) -> None:
+        states = {job: entries[job].state if job in entries else "" for job in self._over}
+        again = sorted(job for job, state in states.items() if state == "PENDING")
+        self._over = {job for job, state in states.items() if state not in ("PENDING", "", *_FINAL)}
+        if again:
+            _log.info("SLURM would run %s again, whose result is told; it is cancelled.", ", ".join(again))
+            cancel(again)
 
     def _ask_accounting(self) -> dict[str, Entry]:
         """Returns what `sacct` knows of jobs that the controller has forgotten, once it has answered."""

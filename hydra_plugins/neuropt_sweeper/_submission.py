@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import importlib
 import io
 import os
 import sys
@@ -71,17 +72,12 @@ class Submitted:
     @property
     def cancelled_path(self) -> Path:
         """Where the sweeper leaves word that it ended the job itself."""
-        return self._paths.folder / f"{self.job_id}_cancelled"
+        return Path(self._paths.folder) / f"{self.job_id}_cancelled"
 
-    def last_words(self) -> list[str]:
-        """Returns the last lines of the job's own log, in which submitit and SLURM write, too."""
-        for path in (self._paths.stderr, self._paths.stdout):  # One may be missing: stderr_to_stdout.
-            with contextlib.suppress(OSError), path.open("rb") as file:
-                file.seek(0, os.SEEK_END)
-                file.seek(max(0, file.tell() - 4096))
-                if lines := [line.strip() for line in file.read().decode(errors="replace").splitlines()]:
-                    return [line for line in lines if line]
-        return []
+    @property
+    def logs(self) -> tuple[Path, Path]:
+        """Where the job's own output is, and what submitit and SLURM write beside it; one of them may be missing."""
+        return Path(self._paths.stderr), Path(self._paths.stdout)
 
     @property
     def _paths(self) -> Any:
@@ -142,8 +138,7 @@ def find(launcher: Launcher, ticket: Ticket) -> Submitted | None:
 @contextlib.contextmanager
 def _catching(caught: list[tuple[Any, Any, tuple[Any, ...]]]) -> Iterator[None]:
     """While entered, what is handed to submitit is noted instead; the launcher's import sees nothing else."""
-    import submitit
-
+    submitit: Any = importlib.import_module("submitit")
     genuine = submitit.AutoExecutor
 
     def note(self: Any, function: Any, *iterables: Any) -> list[_Noted]:

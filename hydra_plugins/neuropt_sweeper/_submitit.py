@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hydra.plugins.launcher import Launcher
 
@@ -29,15 +29,6 @@ _CONTROLLER = "submitit.local._local"
 _LONGEST_PAUSE = 60.0
 _PATIENCE = 3600.0
 """Seconds for which a submission is tried again that the cluster could not take."""
-_SIGNS = {
-    "DUE TO TIME LIMIT": "timeout",
-    "DUE TO PREEMPTION": "preempted",
-    "DUE TO NODE FAILURE": "node_lost",
-    "oom-kill event": "host_out_of_memory",
-    "oom_kill event": "host_out_of_memory",
-    "Out Of Memory": "host_out_of_memory",
-}
-"""What slurmstepd writes into a job's log, and the kind of failure that it tells of."""
 
 
 @dataclass(slots=True, eq=False)
@@ -172,7 +163,8 @@ class SubmititBackend:
         return True
 
     def close(self) -> None:
-        """Does nothing; the jobs go on."""
+        """Leaves the jobs alone, which go on, and asks SLURM nothing more."""
+        self._queue.close()
 
     def _try(self, waiting: _Waiting) -> None:
         """Submits, or notes when to try again, or what was said of jobs that will never be taken."""
@@ -211,14 +203,18 @@ class SubmititBackend:
         """Returns what a job left; without an entry it is known to have left a result."""
         del self._flights[flight.job.trial.number]
         if entry is None:
+            if flight.submitted.cluster == "slurm":
+                self._queue.finished(flight.submitted.job_id)
             return flight.job, outcome_of(flight.job.ticket)
         if flight.job.ticket.folder.is_dir():
             os.listdir(flight.job.ticket.folder)  # Opening a folder makes NFS look again for a result that is late.
+        logs = flight.submitted.logs
         if flight.cancelled:
-            return flight.job, outcome_of(flight.job.ticket, "it was cancelled by the sweep")
+            return flight.job, outcome_of(flight.job.ticket, "it was cancelled by the sweep", logs=logs)
+        words = entry.words if flight.submitted.cluster == "slurm" else ""
+        outcome = outcome_of(flight.job.ticket, words, entry.kind, logs)
         began = flight.job.ticket.started_path.exists()
-        kind, words = _reason(flight.submitted, entry, began)
-        return flight.job, outcome_of(flight.job.ticket, words, kind)
+        return flight.job, outcome if began else _explained(outcome)
 
 
 class _Once(logging.Filter):
@@ -244,16 +240,14 @@ def _never_began(words: str) -> Outcome:
     return Outcome(TrialState.FAIL, failure=Failure("node_lost", f"the job did not begin ({words})"))
 
 
-def _reason(submitted: Submitted, entry: Entry, began: bool) -> tuple[str, str]:
-    """Returns the kind of failure of a job that left no result, and the words for it."""
-    lines = submitted.last_words()
-    signs = [kind for sign, kind in _SIGNS.items() if any(sign in line for line in lines)]
-    # Before a requeue the same log was written to: what it says of an end counts only where SLURM says nothing better.
-    kind = entry.kind or (signs[-1] if signs else "")
-    said = [line for line in lines if not line.startswith(("srun:", "slurmstepd:", "submitit "))]
-    words = [entry.words] if submitted.cluster == "slurm" else []
-    if not began and said:
-        words.append(f"its log ends: {said[-1]}")
-        if said[-1].startswith(("ModuleNotFoundError", "ImportError")):
-            kind = "import_error"
-    return kind, "; ".join(words)[:400]
+def _explained(outcome: Outcome) -> Outcome:
+    """Returns the outcome of a job that did not begin with the line that says why, e.g. a module that it lacks."""
+    failure = outcome.failure
+    if failure is None:
+        return outcome
+    said = [line for line in failure.log.splitlines() if not line.startswith(("srun", "slurmstepd", "submitit"))]
+    if not said:
+        return outcome
+    lacks = said[-1].startswith(("ModuleNotFoundError", "ImportError"))
+    message = f"{failure.message}; its log ends: {said[-1]}"
+    return replace(outcome, failure=replace(failure, kind="import_error" if lacks else failure.kind, message=message))

@@ -18,6 +18,7 @@ from hydra_plugins.neuropt_sweeper._compose import Composer, resume_command, scr
 from hydra_plugins.neuropt_sweeper._dry import DryRun
 from hydra_plugins.neuropt_sweeper._failures import how_all_died
 from hydra_plugins.neuropt_sweeper._interrupt import Interrupt
+from hydra_plugins.neuropt_sweeper._isolation import refuse_within_a_trial
 from hydra_plugins.neuropt_sweeper._knowledge import read_priors
 from hydra_plugins.neuropt_sweeper._limits import Rules, read_rules
 from hydra_plugins.neuropt_sweeper._loop import Loop
@@ -68,6 +69,7 @@ def run_sweep(
         SystemExit: With 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
     """
     try:
+        refuse_within_a_trial()
         return _run(settings, hydra_context, task_function, config, arguments)
     except NeuroptError as error:
         raise SweepError(f"neuropt: {error}") from error

@@ -72,16 +72,16 @@ def digest(curve: Curve, direction: str = "minimize", failure: str = "") -> str:
 def read_curve(curve: Curve, direction: str = "minimize", failure: str = "") -> Reading | None:
     """Returns what a curve says, or None if it holds no metric and the trial did not run out of memory."""
     metric = _held_out(curve.metrics)
-    full = failure == "out_of_memory"
+    full = {"out_of_memory": "out of memory", "host_out_of_memory": "out of the machine's own memory"}.get(failure)
     if metric is None:
-        label, evidence = "oom", "out of memory before the first report"
+        label, evidence = "oom", f"{full} before the first report"
         return Reading(label, evidence, "", "", -1, f"{label} ({evidence})") if full else None
     sign = _sign(metric, direction)
     twin = _twin(metric, curve.metrics) or ""
     series, train = _series(curve, metric, sign), _series(curve, twin, sign)
     gap = _gap(curve, metric, twin, sign) if twin else ()
     if full:
-        label, evidence = "oom", f"out of memory after step {curve.points[-1].step}"
+        label, evidence = "oom", f"{full} after step {curve.points[-1].step}"
     else:
         label, evidence = _judge(series, train, gap, _broken(curve, metric, twin))
     facts = _facts(metric, series, sign, gap)

@@ -10,10 +10,23 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import select
 import threading
 from collections.abc import Callable
 
 _SAVE, _RESTORE = "\x1b7", "\x1b8"
+
+
+def takes(descriptor: int, wait: float = 0.0) -> bool:
+    """Tells whether a short write would not block: not to a terminal that was held, nor to a pipe that nobody reads.
+
+    Args:
+        descriptor: Where it would go; a file always takes it.
+        wait: Seconds to wait for it.
+    """
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return bool(poll.poll(1000 * wait))
 
 
 class LastRow:
@@ -44,6 +57,8 @@ class LastRow:
         with self._lock:
             if self._stop.is_set():
                 return
+            if not takes(self._descriptor):
+                return  # Its output was held (Ctrl-S), and a write would wait for ever.
             size = os.get_terminal_size(self._descriptor)
             if size.lines < 4 or size.columns < 20:
                 return  # Too small to give a row away.

@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from neuropt_core.advice import Consultation
-from neuropt_core.sinks._last_row import LastRow
+from neuropt_core.sinks._last_row import LastRow, takes
 from neuropt_core.sinks._lines import Part, outcome_lines, running_words, table_rows, trial_parts, where_lines
 from neuropt_core.sinks._objectives import score
 from neuropt_core.sinks.base import Scene
@@ -29,6 +29,11 @@ from neuropt_core.sinks.text import duration, one_line, plain
 from neuropt_core.trial import Trial
 
 _STYLES = {"head": "bold", "best": "bold green", "score": "bold", "bad": "red", "warn": "yellow", "dim": "dim", "": ""}
+
+_PIECE = 1000
+"""Characters: whatever says that it takes something takes four bytes for each (PIPE_BUF)."""
+_PATIENCE = 5.0
+"""Seconds that are waited for a stream that takes nothing."""
 
 
 class ConsoleSink:
@@ -54,7 +59,7 @@ class ConsoleSink:
         self._row: LastRow | None = None
         self._scene: Scene | None = None
         self._began = self._clock()
-        self._done_before = 0
+        self._done_before = self._unshown = 0
 
     def say(self, text: str) -> None:
         """Shows text of one or more lines, e.g. what introspection found."""
@@ -128,14 +133,33 @@ class ConsoleSink:
     def _write(self, text: str, lines: Sequence[str]) -> None:
         encoding = self._stream.encoding or "utf-8"
         try:
-            self._stream.write(text.encode(encoding, "replace").decode(encoding))
-            self._stream.flush()
+            self._push(text.encode(encoding, "replace").decode(encoding))
         finally:
             # Also when the stream is gone: the log is what is left then.
             if self._log_path is not None:
                 self._log_path.parent.mkdir(parents=True, exist_ok=True)
                 with self._log_path.open("a", encoding="utf-8") as log:
                     log.writelines(f"{line}\n" for line in lines)
+
+    def _push(self, text: str) -> None:
+        """Writes to the stream, unless nobody takes it: the sweep must not wait for a terminal that was held."""
+        pieces = [text[at : at + _PIECE] for at in range(0, len(text), _PIECE)]
+        if self._unshown:
+            pieces.insert(0, f"({self._unshown} characters were not shown here)\n")
+        for place, piece in enumerate(pieces):
+            # Who was not there the last time is not waited for again.
+            if not self._takes(0.0 if self._unshown else _PATIENCE):
+                self._unshown += sum(map(len, pieces[place:]))
+                return
+            self._stream.write(piece)
+            self._stream.flush()
+            self._unshown = 0
+
+    def _takes(self, wait: float) -> bool:
+        try:
+            return takes(self._stream.fileno(), wait)
+        except (OSError, ValueError):  # No file behind it: text that is kept in memory.
+            return True
 
     def _bar(self, width: int) -> str:
         scene = self._scene

@@ -18,6 +18,7 @@ from neuropt_core.sinks.base import Scene
 from neuropt_core.sinks.text import compare, one_line, plain, reason
 from neuropt_core.space import Value
 from neuropt_core.spending import PRICES_OF, Spent
+from neuropt_core.taxonomy import kind_of
 from neuropt_core.trial import Trial, TrialState
 
 YAML_NAME = "results.yaml"
@@ -215,12 +216,15 @@ def _comparison(scene: Scene) -> dict[str, Any]:
 
 
 def _without_score(scene: Scene, state: TrialState) -> list[dict[str, Any]]:
-    return [{"number": t.number, "reason": reason(t)} | _traceback(t) for t in scene.trials if t.state is state]
+    return [{"number": t.number, "reason": reason(t)} | _failure(t) for t in scene.trials if t.state is state]
 
 
-def _traceback(trial: Trial) -> dict[str, str]:
+def _failure(trial: Trial) -> dict[str, str]:
     failure = None if trial.outcome is None else trial.outcome.failure
-    return {"traceback": plain(failure.traceback)} if failure is not None and failure.traceback else {}
+    if failure is None:
+        return {}
+    shown = {"traceback": plain(failure.traceback), "log": plain(failure.log)}
+    return {"told_as": kind_of(failure.kind).told_as, **{name: text for name, text in shown.items() if text}}
 
 
 def _proposed_by(scene: Scene) -> dict[str, int]:

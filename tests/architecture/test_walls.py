@@ -23,7 +23,7 @@ LEVELS = {
     **dict.fromkeys(
         ("spec", "advice", "stopping", "pruning", "tying", "journal", "ticket", "spending", "transcript"), 2
     ),
-    **dict.fromkeys(("recommend", "budget"), 2),
+    **dict.fromkeys(("recommend", "budget", "stop_file"), 2),
     **dict.fromkeys(("llm", "nn", "sinks", "earlier"), 3),
     **dict.fromkeys(("advisors", "runtime"), 4),
     "study": 5,

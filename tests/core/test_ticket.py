@@ -13,6 +13,7 @@ import pytest
 
 from neuropt_core.curve import Point
 from neuropt_core.errors import StudyError
+from neuropt_core.heartbeat import Start
 from neuropt_core.stopping import StopRule
 from neuropt_core.ticket import VARIABLE, Ticket
 from neuropt_core.trial import Outcome, TrialState
@@ -83,3 +84,42 @@ def test_a_job_on_another_machine_is_not_taken_for_dead(tmp_path: Path) -> None:
     ticket.started_path.write_text(json.dumps({"pid": 42, "host": "far-away", "born": "1"}))
     ticket.write_result(Outcome(TrialState.COMPLETE, 0.5))
     assert ticket.may_run_on() is None
+
+
+def test_a_job_on_another_machine_that_has_long_been_silent_is_dead(tmp_path: Path) -> None:
+    """Without a heartbeat for minutes it is dead; by the times of the files, so that no machine's clock matters."""
+    ticket = Ticket(tmp_path, 0, sweeper=41)
+    ticket.write()
+    assert ticket.silence() == float("inf")
+    ticket.started_path.write_text(json.dumps({"pid": 42, "host": "far-away", "born": "1"}))
+    past = ticket.started_path.stat().st_mtime - 200
+    os.utime(ticket.started_path, (past, past))
+    assert ticket.may_run_on() is None
+    assert 199 <= ticket.silence() < 260
+    ticket.heartbeat_path.touch()
+    assert ticket.may_run_on() == "far-away"
+    os.utime(ticket.heartbeat_path, (past, past))
+    assert ticket.may_run_on() is None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["heartbeat", "started.json", "ticket.json"]
+
+
+def test_a_start_is_known_by_its_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under SLURM the job's id, an array's in its own form, and the count of requeues are kept; earlier starts too."""
+    ticket = Ticket(tmp_path, 0)
+    assert ticket.start() is None
+    for name in ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SLURM_JOB_ID", "71")
+    monkeypatch.setenv("SUBMITIT_FOLDER", "/logs/%j")
+    ticket.write_started()
+    first = json.loads(ticket.started_path.read_text())
+    assert (first["job_id"], first["restart"]) == ("71", 0)
+    assert ticket.submitit_folder() == Path("/logs/71")
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "70")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "1")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "2")
+    ticket.write_started()
+    second = json.loads(ticket.started_path.read_text())
+    assert (second["job_id"], second["restart"]) == ("70_1", 2)
+    assert second["earlier"] == [{**first, "seconds": 0.0}]
+    assert ticket.start() == Start(1, 2, second["time"])

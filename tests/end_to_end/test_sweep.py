@@ -152,12 +152,15 @@ def _ran(folder: Path) -> int:
     return len(path.read_text().splitlines()) if path.exists() else 0
 
 
-@pytest.mark.parametrize("launcher", ["basic", pytest.param("submitit_local", marks=pytest.mark.slow)])
-def test_a_killed_sweeper_goes_on_with_the_same_command(tmp_path: Path, launcher: str) -> None:
+@pytest.mark.parametrize(
+    ("launcher", "isolate"),
+    [("basic", "true"), ("basic", "false"), pytest.param("submitit_local", "true", marks=pytest.mark.slow)],
+)
+def test_a_killed_sweeper_goes_on_with_the_same_command(tmp_path: Path, launcher: str, isolate: str) -> None:
     """After kill -9 in mid-trial the same command tells every trial once, keeps the numbers, and ends at the budget."""
     folder = tmp_path / "s"
     folder.mkdir()
-    words = ("hydra.sweeper.n_trials=5", "seconds=1.5", f"hydra/launcher={launcher}")
+    words = ("hydra.sweeper.n_trials=5", "seconds=1.5", f"hydra/launcher={launcher}", f"hydra.sweeper.isolate={isolate}")
     with subprocess.Popen(
         command(folder, *words), env=environment(), cwd=folder, stdout=subprocess.DEVNULL, start_new_session=True
     ) as first:
@@ -169,8 +172,8 @@ def test_a_killed_sweeper_goes_on_with_the_same_command(tmp_path: Path, launcher
     assert "Resumed: 2 trials are done" in done.stdout
     assert before.items() <= done.told().items()
     assert sorted(done.told()) == [0, 1, 2, 3, 4]
-    # A job of the basic launcher dies with the sweeper and runs again; one of submitit lives on and is waited for.
-    assert sorted(done.ran()) == ([0, 1, 2, 2, 3, 4] if launcher == "basic" else [0, 1, 2, 3, 4])
+    # A job in the sweeper's own process dies with it and runs again; another one lives on and is waited for.
+    assert sorted(done.ran()) == ([0, 1, 2, 2, 3, 4] if isolate == "false" else [0, 1, 2, 3, 4])
 
 
 def test_a_finished_study_is_not_run_again_and_a_larger_budget_is(tmp_path: Path) -> None:
@@ -278,8 +281,8 @@ def test_jobs_that_would_share_a_folder_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_job_that_kills_the_sweeper_does_so_three_times_at_most(tmp_path: Path) -> None:
-    """Under the basic launcher a killed job is a killed sweeper; the same command goes on, and at last past it."""
-    words = ("hydra.sweeper.n_trials=3", "bad.numbers=[1]", "bad.how=kill")
+    """In the sweeper's process a killed job is a killed sweeper; the same command goes on, and at last past it."""
+    words = ("hydra.sweeper.n_trials=3", "bad.numbers=[1]", "bad.how=kill", "hydra.sweeper.isolate=false")
     codes = [sweep(tmp_path / "s", *words).code for _ in range(4)]
     assert codes == [-signal.SIGKILL] * 3 + [0]
     told = Sweep(tmp_path / "s", 0, "", "").told()
@@ -290,15 +293,16 @@ def test_a_job_that_kills_the_sweeper_does_so_three_times_at_most(tmp_path: Path
 def test_a_trial_that_may_run_on_another_machine_is_not_run_twice(tmp_path: Path) -> None:
     """A job that began elsewhere and has no result ends the resumed sweep with a sentence, until its word is gone."""
     folder = tmp_path / "s"
-    sweep(folder, "hydra.sweeper.n_trials=2", "bad.numbers=[1]", "bad.how=kill")
+    words = ("hydra.sweeper.n_trials=2", "bad.numbers=[1]", "bad.how=kill", "hydra.sweeper.isolate=false")
+    sweep(folder, *words)
     started = folder / "1" / "neuropt" / "started.json"
     started.write_text(json.dumps({**json.loads(started.read_text()), "host": "far-away", "pid": 1}))
-    refused = sweep(folder, "hydra.sweeper.n_trials=2", "bad.numbers=[1]", "bad.how=kill")
+    refused = sweep(folder, *words)
     assert refused.code == 1
     assert "trial 1: began on far-away" in refused.stderr
     assert refused.ran() == [0, 1]
     started.unlink()
-    sweep(folder, "hydra.sweeper.n_trials=2", "bad.numbers=[1]", "bad.how=kill")
+    sweep(folder, *words)
     assert refused.ran() == [0, 1, 1]
 
 

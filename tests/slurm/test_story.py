@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from clusters import Watched, ask, until
+from clusters import Watched, ask, release, until
 from sweeps import Sweep
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
@@ -54,13 +57,13 @@ def _tell(watched: Watched) -> Story:
     ask("scancel", watched.job_id(CANCELLED))
     preempted = watched.job_id(PREEMPTED)
     ask("sbatch", "-p", "high", "--gres=gpu:1", "-w", _node(preempted), "-o", "/dev/null", "--wrap", "sleep 1")
-    _release(preempted)
+    release(preempted)
 
     dying = watched.job_id(ON_A_DEAD_NODE)
-    node = _node(dying)
-    ask("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
-    _release(dying)
-    _resume()
+    ask("scontrol", "update", f"nodename={_node(dying)}", "state=down", "reason=test")
+    started = watched.folder / str(ON_A_DEAD_NODE) / "neuropt" / "started.json"
+    os.kill(json.loads(started.read_text())["pid"], signal.SIGKILL)  # On a node that is dead, nothing runs on.
+    release(dying)
 
     watched.until(lambda: len(watched.noted("start")) >= 8, "eight trials have begun")
     watched.kill()
@@ -79,12 +82,6 @@ def _node(job_id: str) -> str:
 def _resume() -> None:
     if down := ask("sinfo", "-h", "-N", "-p", "dev", "-t", "down", "-o", "%N").splitlines():
         ask("scontrol", "update", f"nodename={','.join(down)}", "state=resume")
-
-
-def _release(job_id: str) -> None:
-    """Waits until a job is back in the queue, where SLURM would hold it for two minutes, and ends that."""
-    until(lambda: ask("squeue", "-h", "-j", job_id, "-o", "%T") == "PENDING", f"job {job_id} is requeued")
-    ask("scontrol", "update", f"jobid={job_id}", "StartTime=now")
 
 
 def test_every_trial_is_told_once(story: Story) -> None:

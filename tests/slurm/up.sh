@@ -85,7 +85,8 @@ SelectTypeParameters=CR_Core_Memory
 GresTypes=gpu
 # The virtual nodes claim more than the machine has.
 SlurmdParameters=config_overrides
-ReturnToService=2
+# A node that was taken down stays so until it is taken up again.
+ReturnToService=1
 StateSaveLocation=$BASE/state
 SlurmctldPidFile=$BASE/pid/slurmctld.pid
 SlurmctldLogFile=$BASE/log/slurmctld.log

@@ -15,7 +15,7 @@ import neuropt_core
 
 @hydra.main(version_base="1.3", config_path="looping_conf", config_name="config")
 def main(cfg: DictConfig) -> float:
-    """Returns the last loss of `epochs` epochs; those in `hang.numbers` report once and then hear nothing."""
+    """Returns a loss after `epochs`, or once the file `until` is there; jobs in `hang.numbers` hear nothing till then."""
     number = HydraConfig.get().job.num
     hangs = number in cfg.hang.numbers
     if hangs:
@@ -26,9 +26,11 @@ def main(cfg: DictConfig) -> float:
         neuropt_core.report(epoch, val_loss=1.0 / (epoch + 1) + cfg.x)
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(str(epoch + 1))
-        while hangs and not Path(cfg.hang.until).exists():
+        while hangs and not Path(cfg.until).exists():
             time.sleep(0.05)
         time.sleep(cfg.seconds)
+        if Path(cfg.until).exists():
+            break
     return 1.0 / cfg.epochs + float(cfg.x)
 
 
