@@ -66,7 +66,7 @@ def column(
         *(
             f"hydra.sweeper.n_trials={len(order)}",
             "hydra.sweeper.max_failure_rate=1",
-            "hydra.sweeper.trial_timeout=6",
+            "hydra.sweeper.trial_timeout=15",
             "hydra.sweeper.stop_grace=1",
         ),
         *arguments,
