@@ -25,7 +25,6 @@ _FILES_A_SECOND = 100
 """How many result files are looked for in a second at most, for the sake of a shared file system."""
 _SOONEST, _LATEST = 0.1, 5.0
 """Bounds on the seconds between two looks for results."""
-_CONTROLLER = "submitit.local._local"
 _LONGEST_PAUSE = 60.0
 _PATIENCE = 3600.0
 """Seconds for which a submission is tried again that the cluster could not take."""
@@ -233,7 +232,8 @@ class _Once(logging.Filter):
 
 
 def _lives(flight: _Flight) -> bool:
-    return is_alive(int(flight.submitted.job_id), _CONTROLLER)
+    # submitit's controller has the folder of its jobs in its command line.
+    return is_alive(int(flight.submitted.job_id), str(flight.submitted.folder))
 
 
 def _never_began(words: str) -> Outcome:

@@ -44,6 +44,7 @@ LEAVES = {
     "numpy": ("neuropt_core/advisors/",),
     "scipy": ("neuropt_core/advisors/",),
     "ray": ("hydra_plugins/neuropt_sweeper/_ray.py",),
+    "submitit": ("hydra_plugins/neuropt_sweeper/_submission.py",),
     "torchvision": (),
     "timm": (),
 }

@@ -55,7 +55,7 @@ def test_a_sweep_goes_on_with_the_jobs_that_its_sweeper_left(tmp_path: Path) -> 
 
 def test_a_launcher_that_cannot_submit_says_why(tmp_path: Path) -> None:
     """A setting that submitit refuses ends the sweep at trial 0, in submitit's words and without its traceback."""
-    done = sweep(tmp_path / "s", *SETTINGS, "hydra.launcher.nodes=2")
+    done = sweep(tmp_path / "s", *SETTINGS, "hydra.launcher.nodes=2", "hydra.sweeper.retries=0")
     assert done.code == 1
     assert "LocalExecutor can use only one node" in done.stderr
     assert "Traceback" not in done.stderr

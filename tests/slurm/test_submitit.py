@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def test_arrays_and_jobs_that_wait_outlive_the_sweeper(watched: Begin) -> None:
 
 def test_sbatchs_refusal_is_shown_in_its_own_words(watched: Begin) -> None:
     """A job that the cluster can never run ends the sweep at trial 0, with what sbatch says."""
-    sweep = watched("hydra.launcher.gpus_per_node=5", "hydra.sweeper.n_trials=2")
+    sweep = watched("hydra.launcher.gpus_per_node=5", "hydra.sweeper.n_trials=2", "hydra.sweeper.retries=0")
     done = sweep.end()
     assert done.code == 1
     assert "the job did not begin (Batch job submission failed: Requested node configuration is not available" in (
@@ -104,14 +105,13 @@ def test_a_handle_that_was_not_journaled_is_found(watched: Begin) -> None:
 
 def test_a_controller_that_is_away_costs_no_trial(watched: Begin) -> None:
     """While slurmctld is down, a running trial is not taken for dead and the next one waits; then both are told."""
-    sweep = watched("hydra.sweeper.n_trials=3", "hydra.sweeper.max_parallel=2", "seconds=[1,9,1]")
+    sweep = watched("hydra.sweeper.n_trials=3", "hydra.sweeper.max_parallel=2", "seconds=[1,12,1]")
     sweep.until(lambda: len(sweep.noted("start")) == 2, "two trials run")
     ask("scontrol", "shutdown", "slurmctld")
     try:
         sweep.until(lambda: "SLURM cannot take trial 2 now" in sweep.output, "a submission fails")
-        sweep.until(lambda: "SLURM does not tell what its jobs do" in sweep.output, "squeue fails")
     finally:
-        ask("/usr/sbin/slurmctld", "-f", os.environ["SLURM_CONF"])
+        subprocess.run(["/usr/sbin/slurmctld", "-f", os.environ["SLURM_CONF"]], stdin=subprocess.DEVNULL, check=True)
     done = sweep.end()
     assert done.code == 0, done.stderr
     assert [outcome["state"] for outcome in done.told().values()] == ["COMPLETE"] * 3

@@ -72,8 +72,9 @@ class Watched:
 
     def until(self, holds: Callable[[], Any], what: str) -> Any:
         """Waits until something holds, and returns it; fails at once if the sweep ends before."""
-        ended = False
+        ended, end = False, time.monotonic() + PATIENCE
         while not (held := holds()):
+            assert time.monotonic() < end, f"waited in vain until {what}:\n{self.output}"
             assert not ended, f"the sweep ended before {what}:\n{self.output}"
             ended = self.process.poll() is not None
             time.sleep(0.1)
