@@ -186,22 +186,31 @@ def test_a_job_outlives_its_sweeper_and_is_taken_over(tmp_path: Path) -> None:
     assert [outcome["state"] for outcome in done.told().values()] == ["COMPLETE"] * 2
 
 
+@pytest.mark.slow
 def test_a_sweeper_that_dies_before_it_has_noted_a_process_takes_it_along(tmp_path: Path) -> None:
     """A process whose handle is not in the journal runs nothing: each trial runs once, wherever the sweeper dies."""
-    folder = tmp_path / "s"
+    folder, script = tmp_path / "s", tmp_path / "slow.py"
     folder.mkdir()
+    # Imported by a trial it waits for a second attempt, so that the first could not say before that it began.
+    wait = f"    while not Path({str(folder)!r}, '0/neuropt/ticket-1.json').exists():\n        time.sleep(0.1)\n"
+    script.write_text(f"{CHILD.read_text()}if __name__ == '__mp_main__':\n{wait}")
     patch = (
         "import os, runpy, signal, sys; from neuropt_core.study import Study; "
         "Study.submitted = lambda *a: os.kill(os.getpid(), signal.SIGKILL); sys.argv = sys.argv[1:]; "
         "sys.path.insert(0, os.path.dirname(sys.argv[0])); runpy.run_path(sys.argv[0], run_name='__main__')"
     )
-    words = (f"record={folder / 'ran'}", "hydra.sweeper.n_trials=1")
-    whole = command(folder, *words, script=CHILD)
+    words = (f"record={folder / 'ran'}", "hydra.sweeper.n_trials=1", "seconds=2")
+    whole = command(folder, *words, script=script)
     killed = subprocess.run(
-        [*whole[:3], "-c", patch, *whole[3:]], env=environment(), cwd=folder, capture_output=True, check=False
+        [*whole[:3], "-c", patch, *whole[3:]],
+        env=environment(),
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=False,
     )
     assert killed.returncode == -signal.SIGKILL
-    done = sweep(folder, *words, script=CHILD)
+    done = sweep(folder, *words, script=script)
     assert done.code == 0, done.stderr
     assert [job["number"] for job in _seen(folder)] == [0]
 
