@@ -87,8 +87,8 @@ KINDS = (
     ),
     Kind(
         "node_lost",
-        "The machine failed, or the job never began on it.",
-        "SLURM's `NODE_FAIL`, CUDA's words for a broken device, no `started.json`, a launcher that raised.",
+        "The machine failed (its disk is full, a device broke), or the job never began on it.",
+        "SLURM's `NODE_FAIL`, CUDA's words for a broken device, ENOSPC, EDQUOT and EIO, no `started.json`.",
         again=True,
         mend="Mend the launcher's settings or the machine.",
     ),

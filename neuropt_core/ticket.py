@@ -14,7 +14,7 @@ import json
 import math
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -150,7 +150,8 @@ class Ticket:
         if (before := self._started()) is not None:
             own = {name: value for name, value in before.items() if name != "earlier"}
             earlier = [*before.get("earlier", ()), own | {"seconds": self._seconds_since_start()}]
-            self.heartbeat_path.unlink(missing_ok=True)  # The earlier start's; it would make this one old.
+            with contextlib.suppress(OSError):  # The earlier start's; older than this start, it does no harm either.
+                self.heartbeat_path.unlink()
         data = this_start() | ({"earlier": earlier} if earlier else {})
         write_whole(self.started_path, json.dumps(data))
         return float(sum(start["seconds"] for start in earlier))
@@ -277,14 +278,10 @@ class Ticket:
     def joining(self, own: bool = True) -> Joining:
         """Returns the curve so far, ready to be added to; with or without this attempt's own points."""
         joining = Joining()
-        for ticket in self._attempts(own):
-            for record in ticket.records():
-                joining.add((ticket.attempt, record.get("start", 0)), Point.from_json(record))
-        return joining
-
-    def _attempts(self, own: bool) -> Iterator[Ticket]:
         for attempt in range(self.attempt + own):
-            yield replace(self, attempt=attempt)
+            for record in replace(self, attempt=attempt).records():
+                joining.add((attempt, record.get("start", 0)), Point.from_json(record))
+        return joining
 
     def write_result(self, outcome: Outcome) -> None:
         """Leaves the outcome; called by the job, once, at its end."""

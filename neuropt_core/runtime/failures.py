@@ -35,6 +35,23 @@ _BROKEN_MACHINE = ("uncorrectable ECC error", "all CUDA-capable devices are busy
 """How CUDA words it where the device is at fault, whatever was to run on it."""
 _NON_FINITE = ("returned nan values in its", "contains NaN", "contains infinity")
 """torch's anomaly detection, and scikit-learn's check of the predictions that are to be scored."""
+_WORDS = (
+    (_OUT_OF_MEMORY, "out_of_memory"),
+    (_HOST_OUT_OF_MEMORY, "host_out_of_memory"),
+    (_BROKEN_MACHINE, "node_lost"),
+    (_NON_FINITE, "non_finite"),
+)
+"""What a RuntimeError says; the last also what a ValueError says."""
+_CLASSES = (
+    ((MemoryError,), "host_out_of_memory"),
+    ((ImportError,), "import_error"),
+    ((ConfigError, OmegaConfBaseException), "config"),
+    ((FloatingPointError,), "non_finite"),
+)
+_ERRNO = {
+    errno.ENOMEM: "host_out_of_memory",
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EIO), "node_lost"),
+}
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -70,31 +87,27 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _kind(error: BaseException) -> str:
     """Returns the kind of one exception, "" if it is none that is known."""
-    text = str(error)[:10_000]
-    # torch's classes are known by name, so that a job without torch does not import it.
+    # torch's and submitit's classes are known by name, so that a job without them does not import them.
     names = {kind.__name__ for kind in type(error).__mro__}
     if "AskedToEnd" in names:
         return "preempted"
-    if "UncompletedJobError" in names:  # submitit's, raised by its handler of the signal that SLURM sends.
-        return "timeout" if "timed-out" in text else "preempted"
-    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
-        return "host_out_of_memory"
+    if "UncompletedJobError" in names:  # Raised by submitit's handler of the signal that SLURM sends.
+        return "timeout" if "timed-out" in str(error) else "preempted"
     if "OutOfMemoryError" in names:
         return "host_out_of_memory" if type(error).__module__.startswith("ray.") else "out_of_memory"
-    if isinstance(error, ImportError):
-        return "import_error"
-    if isinstance(error, (ConfigError, OmegaConfBaseException)):
-        return "config"
-    if isinstance(error, FloatingPointError):
-        return "non_finite"
-    if isinstance(error, RuntimeError) and any(words in text for words in _OUT_OF_MEMORY):
-        return "out_of_memory"
-    if isinstance(error, RuntimeError) and any(words in text for words in _HOST_OUT_OF_MEMORY):
-        return "host_out_of_memory"
-    if isinstance(error, RuntimeError) and any(words in text for words in _BROKEN_MACHINE):
-        return "node_lost"
-    if isinstance(error, (RuntimeError, ValueError)) and any(words in text for words in _NON_FINITE):
-        return "non_finite"
+    for kinds, name in _CLASSES:
+        if isinstance(error, kinds):
+            return name
+    if isinstance(error, OSError):
+        return _ERRNO.get(error.errno or 0, "")
+    return _by_words(error) if isinstance(error, (RuntimeError, ValueError)) else ""
+
+
+def _by_words(error: RuntimeError | ValueError) -> str:
+    text = str(error)[:10_000]
+    for words, name in _WORDS if isinstance(error, RuntimeError) else _WORDS[-1:]:
+        if any(one in text for one in words):
+            return name
     return ""
 
 

@@ -66,7 +66,7 @@ def test_the_walk_with_parallel_launchers(tmp_path: Path, launcher: str) -> None
 
 @pytest.mark.parametrize(
     ("how", "kind"),
-    [("raise", "exception"), ("exit", "exception"), ("a_nan", "non_finite"), ("memory", "out_of_memory")],
+    [("raise", "exception"), ("exit", "exception"), ("a_nan", "non_finite"), ("memory", "host_out_of_memory")],
 )
 def test_a_failed_trial_is_a_line_with_its_reason_and_the_sweep_goes_on(tmp_path: Path, how: str, kind: str) -> None:
     """One job that raises, exits or diverges costs that trial alone."""
@@ -76,8 +76,9 @@ def test_a_failed_trial_is_a_line_with_its_reason_and_the_sweep_goes_on(tmp_path
     assert states == {0: "COMPLETE", 1: "COMPLETE", 2: "FAIL", 3: "COMPLETE"}
     assert done.told()[2]["failure"]["kind"] == kind
     assert done.results["failures"][0]["number"] == 2
+    assert done.results["failures"][0]["told_as"] == "a broken constraint"
     (line,) = [line for line in done.stdout.splitlines() if "trial 2 " in line]
-    assert "FAILED" in line
+    assert f"FAILED ({kind.replace('_', ' ')}: " in line
 
 
 @pytest.mark.slow
@@ -95,6 +96,7 @@ def test_a_killed_job_does_not_cost_the_others_of_its_batch(tmp_path: Path, laun
     assert done.code == 0, done.stderr
     told = done.told()
     assert told[1]["failure"]["kind"] == "lost"
+    assert ("submitit" in told[1]["failure"].get("log", "")) is (launcher == "submitit_local")
     assert [told[n]["state"] for n in (2, 3)] == ["COMPLETE"] * 2
 
 

@@ -207,22 +207,6 @@ def test_a_full_disk_does_not_hide_the_users_own_error(ticket: Ticket) -> None:
     assert told.value.__context__ is None
 
 
-def test_the_folder_of_checkpoints_is_the_trials(
-    ticket: Ticket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """All attempts share it; outside a sweep and outside Hydra it lies in the working directory."""
-    folder = neuropt_core.checkpoint_dir()
-    assert folder == ticket.folder / "checkpoints"
-    assert folder.is_dir()
-    again = replace(ticket, attempt=1)
-    again.write()
-    monkeypatch.setenv(VARIABLE, str(again.path))
-    assert neuropt_core.checkpoint_dir() == folder
-    monkeypatch.delenv(VARIABLE)
-    monkeypatch.chdir(tmp_path)
-    assert neuropt_core.checkpoint_dir() == tmp_path / "checkpoints"
-
-
 def test_a_heart_beats_while_the_task_runs(ticket: Ticket) -> None:
     """The file is touched in the job and no thread is left behind; a killed job's seconds count to the last beat."""
     seen = []

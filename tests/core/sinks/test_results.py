@@ -17,7 +17,7 @@ from sink_scenes import BASE, Story, ended
 from neuropt_core.budget import Limits, Used
 from neuropt_core.sinks.results import ResultsSink, results_yaml, trials_csv
 from neuropt_core.space import Categorical, Float, SearchSpace
-from neuropt_core.trial import TrialState
+from neuropt_core.trial import Failure, Outcome, TrialState
 
 _RATIONALE = st.text(min_size=1).filter(lambda text: text.strip() != "")
 
@@ -101,6 +101,19 @@ def test_the_comparison_is_honest(tmp_path: Path, direction, values, words, diff
     comparison = yaml.safe_load(results_yaml(story.scene))["comparison"]
     assert comparison["result"].startswith(words)
     assert comparison["difference"] == (None if difference is None else pytest.approx(difference))
+
+
+def test_a_killed_trial_keeps_its_last_lines_and_what_the_study_made_of_it(story: Story) -> None:
+    """Where there is no traceback the log is shown, harmless for a terminal; a machine's fault is told as one."""
+    story.run(0.4)
+    for kind in ("host_out_of_memory", "preempted"):
+        failure = Failure(kind, "the job left no result", log="epoch 3\n\x1b[1mKilled")
+        story.trials[-1] = replace(story.run(0.5), outcome=Outcome(TrialState.FAIL, failure=failure))
+    memory, machine = yaml.safe_load(results_yaml(story.scene))["failures"]
+    assert memory["reason"] == "host out of memory: the job left no result"
+    assert (memory["told_as"], memory["log"]) == ("a broken constraint", "epoch 3\nKilled")
+    assert "traceback" not in memory
+    assert machine["told_as"] == "the fault of a machine, of which nothing is learnt"
 
 
 def test_failures_and_pruned_trials_keep_their_reasons(story: Story) -> None:
