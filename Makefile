@@ -23,7 +23,7 @@ test: $(VENV)/.dev  ## everything, slow tests included
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q
 
 test-next: $(VENV)-next/.dev  ## the sweeper on the next Hydra, which the old launcher plugins already pull in
-	$(VENV)-next/bin/python -m pytest -n 2 -q tests/porch tests/end_to_end
+	$(VENV)-next/bin/python -m pytest -n 2 -q tests/porch tests/end_to_end tests/matrix
 
 # The cluster goes down again whatever came of the tests.
 test-slurm: $(VENV)/.dev  ## sweeps on a real SLURM of virtual nodes on this machine; needs root on Debian

@@ -40,6 +40,7 @@ class BatchBackend:
         self._launcher, self._around = launcher, around
         self._waiting: list[Job] = []
         self._suspects: set[int] = set()
+        self._killed: set[int] = set()
         # The basic launcher runs its jobs here, one after another: what a job was launched with is all that it knows.
         self.apart = not isinstance(launcher, BasicLauncher)
         self.capacity = capacity if self.apart else 1
@@ -62,14 +63,19 @@ class BatchBackend:
         while error and any(job.ticket.is_running() for job in batch):
             time.sleep(_PAUSE)  # The launcher has given up, and some of its jobs have not.
         left = [job for job in batch if job.ticket.started_path.exists() and job.ticket.result() is None]
-        suspects = left if error and len(left) > 1 else []
-        self._suspects -= {job.trial.number for job in batch}
-        self._suspects |= {job.trial.number for job in suspects}
-        return [(job, self._outcome(job, error, suspects)) for job in batch]
+        killed = [job for job in left if job.trial.number in self._killed]
+        torn = [job for job in left if job not in killed] if error and len(left) > 1 else []
+        numbers = {job.trial.number for job in batch}
+        self._killed -= numbers
+        self._suspects -= numbers
+        if not killed:
+            self._suspects |= {job.trial.number for job in torn}
+        return [(job, self._outcome(job, error, torn, killed)) for job in batch]
 
     def cancel(self, jobs: Sequence[Job]) -> None:
         """Ends those that run on this machine, and forgets those that wait; while a launch blocks, nothing else can."""
         for job in jobs:
+            self._killed.add(job.trial.number)  # If it takes others of its batch with it, these are no suspects.
             job.ticket.kill()
         self._waiting = [job for job in self._waiting if job not in jobs]
 
@@ -95,12 +101,14 @@ class BatchBackend:
         self._waiting = [job for job in self._waiting if job not in batch]
         return batch
 
-    def _outcome(self, job: Job, error: str, suspects: list[Job]) -> Outcome:
-        if job not in suspects:
+    def _outcome(self, job: Job, error: str, torn: list[Job], killed: list[Job]) -> Outcome:
+        if job not in torn:
             return outcome_of(job.ticket, error)
-        numbers = [other.trial.number for other in suspects]
-        said = f"it or another of trials {numbers} took the batch down and is tried again alone; {error}"
-        return outcome_of(job.ticket, said, "node_lost")
+        numbers = [other.trial.number for other in killed or torn]
+        said = f"it fell with trials {numbers}, which had to be ended"
+        if not killed:
+            said = f"it or another of trials {numbers} took the batch down, so it is tried again alone"
+        return outcome_of(job.ticket, f"{said}; {error}", "node_lost")
 
     def _launch(self, batch: list[Job]) -> str:
         """Returns what the launcher raised, in words; "" if nothing."""

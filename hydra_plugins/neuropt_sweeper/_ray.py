@@ -77,8 +77,8 @@ class RayBackend:
         own = self._start()
         room = self._room(own)
         self.capacity = capacity or max(room, 1)
-        where = "started for this sweep" if self._ours and own else "of the address that is given"
-        self.words = f"ray, {where if self._ours else 'of the script'}, {self.capacity} at a time"
+        where = "started for this sweep" if own else "in the cluster that was joined"
+        self.words = f"ray, {where if self._ours else 'as the script started it'}, {self.capacity} at a time"
         if self.capacity > room:
             self.words += f" as far as there is room: the cluster has it for {room}"
         hide_ticket(launcher)
@@ -132,12 +132,11 @@ class RayBackend:
         setup_globals()
         config = self._launcher.config
         configure_log(config.hydra.hydra_logging, config.hydra.verbose)
-        init = self._launcher.ray_cfg.init
-        own = not init.get("address") and not os.environ.get("RAY_ADDRESS")
-        with open_dict(init):
-            if own:  # A cluster that is joined has both already, and ray refuses them then.
-                init.setdefault("object_store_memory", _STORE)
-                init.setdefault("include_dashboard", False)
+        given = dict(self._launcher.ray_cfg.init)
+        own = not given.get("address") and not os.environ.get("RAY_ADDRESS")
+        # A cluster that is joined has both already, and ray refuses them then.
+        ours = {"object_store_memory": _STORE, "include_dashboard": False} if own else {}
+        init = OmegaConf.create({**ours, **given})  # A copy, since Hydra 1.4 makes the launcher's own read-only.
         try:
             with self._around():
                 start_ray(init)

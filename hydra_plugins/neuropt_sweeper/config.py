@@ -156,7 +156,8 @@ class NeuroptSweeperConf:
     seed: int = 0
     """All chance is a function of this, the trial's number and the parameter."""
     max_parallel: int | None = None
-    """How many trials run at a time; null is one for each GPU of this machine, 4 under SLURM, 1 elsewhere."""
+    """How many trials run at a time; null is one for each GPU of this machine, 4 under SLURM, what a ray cluster has
+    room for, joblib's n_jobs where it is set, 1 elsewhere."""
     backend: str = "auto"
     """How trials run: submitit, process, ray, batch; auto looks at hydra/launcher."""
     isolate: bool = True

@@ -110,7 +110,7 @@ def test_suspects_are_tried_again_alone_until_the_culprit_dies_alone(tmp_path: P
     assert kinds(ended) == {1: "node_lost", 2: "node_lost", 3: "node_lost", 4: ""}
     failure = ended[0][1].failure
     assert failure is not None
-    assert "it or another of trials [1, 2, 3] took the batch down and is tried again alone" in failure.message
+    assert "it or another of trials [1, 2, 3] took the batch down, so it is tried again alone" in failure.message
     assert "RuntimeError: a worker was killed" in failure.message
     for number in (1, 2, 3):
         backend.submit(files.job(number, attempt=1))
@@ -176,6 +176,27 @@ def test_a_job_that_outlives_its_launcher_is_waited_for(tmp_path: Path) -> None:
         backend = BatchBackend(Scripted(fall), 4)
         backend.submit(job)
         assert kinds(backend.poll()) == {0: ""}
+
+
+def test_who_falls_with_a_job_that_was_ended_is_no_suspect(tmp_path: Path) -> None:
+    """When the sweeper itself kills one job and the launcher gives up the batch, the other runs again in company."""
+    files = Folder(tmp_path)
+    jobs = [files.job(number) for number in range(2)]
+
+    def fall(numbers: list[int]) -> None:
+        files.begins(*numbers)
+        backend.cancel([jobs[1]])
+        raise RuntimeError("a worker was killed")
+
+    launcher = Scripted(fall, lambda numbers: (files.ends(0, attempt=1), files.ends(1)))
+    backend = BatchBackend(launcher, 4)
+    for job in jobs:
+        backend.submit(job)
+    assert kinds(backend.poll()) == {0: "node_lost", 1: "lost"}
+    backend.submit(files.job(0, attempt=1))
+    backend.submit(files.job(1))
+    assert kinds(backend.poll()) == {0: "", 1: ""}
+    assert launcher.launched == [[0, 1], [0, 1]]
 
 
 def test_what_waits_can_be_cancelled(tmp_path: Path) -> None:

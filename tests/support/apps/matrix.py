@@ -59,6 +59,8 @@ def main(cfg: DictConfig) -> Any:
     if how == "killed":
         time.sleep(0.5)  # Beside another job, where two run at a time.
         os.kill(os.getpid(), signal.SIGKILL)
+    if how == "slow":
+        time.sleep(3)
     if how == "hangs":
         time.sleep(3600)
     return {"diverges": math.nan, "nothing": None}.get(how, math.log10(cfg.optimizer.lr) ** 2)
