@@ -70,7 +70,7 @@ def test_the_seeds_of_runs_differ(value: int, count: int) -> None:
 
 def test_a_replicate_of_trial_0_runs_as_trial_0_does() -> None:
     """It sets the seed and nothing else, whereas others set their parameters too; each run gets the next seed."""
-    space = SearchSpace((Float(name="x", low=0.0, high=1.0),))
+    space = SearchSpace((Float(name="x", low=0.0, high=1.0, default=5.0, has_default=True),))
     plan = Plan(space, {"x": ""}, constants=("c=1",), seed=SeedKey("seed", 7))
     own, other = trial(0, {"x": 5.0}, source="default"), trial(1, {"x": 0.5})
     first = plan.seeded(again(own, "Again."), [own, other])
