@@ -11,6 +11,8 @@ from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.plugins.launcher import Launcher
 
 from hydra_plugins.neuropt_sweeper._backend import Handle, Job, hide_ticket, outcome_of
+from neuropt_core.heartbeat import SILENCE_SECONDS
+from neuropt_core.ticket import Ticket
 from neuropt_core.trial import Outcome
 
 _log = logging.getLogger(__name__)
@@ -60,7 +62,7 @@ class BatchBackend:
         if not batch:
             return []
         error = self._launch(batch)
-        while error and any(job.ticket.is_running() for job in batch):
+        while error and any(_lives(job.ticket) for job in batch):
             time.sleep(_PAUSE)  # The launcher has given up, and some of its jobs have not.
         left = [job for job in batch if job.ticket.started_path.exists() and job.ticket.result() is None]
         killed = [job for job in left if job.trial.number in self._killed]
@@ -122,3 +124,13 @@ class BatchBackend:
             _log.debug("The launcher raised", exc_info=True)
             return told
         return ""
+
+
+def _lives(ticket: Ticket) -> bool:
+    """Tells whether a job may still leave a result: here or, as its heartbeat shows, on another machine.
+
+    Here, too, the heartbeat counts: a worker of joblib that is kept for other jobs outlives the one that it lost.
+    """
+    if ticket.may_run_on() is not None:
+        return True
+    return ticket.is_running() and ticket.silence() < SILENCE_SECONDS

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 import threading
@@ -55,7 +57,7 @@ class Folder:
         """Leaves word that these jobs began, in a process that is dead by now."""
         for number in numbers:
             path = Ticket(self.folder / str(number), number, attempt).started_path
-            write_whole(path, '{"pid": 4194305, "host": "elsewhere", "born": "0"}')
+            write_whole(path, json.dumps({"pid": 4194305, "host": os.uname().nodename, "born": "0"}))
 
     def ends(self, *numbers: int, attempt: int = 0) -> None:
         """Leaves the results of these jobs."""
@@ -176,6 +178,20 @@ def test_a_job_that_outlives_its_launcher_is_waited_for(tmp_path: Path) -> None:
         backend = BatchBackend(Scripted(fall), 4)
         backend.submit(job)
         assert kinds(backend.poll()) == {0: ""}
+
+
+def test_a_job_on_another_machine_is_waited_for_while_its_heart_beats(tmp_path: Path) -> None:
+    """A launcher that gives up may have left a job running elsewhere: its result counts, and it is not run twice."""
+    files = Folder(tmp_path)
+
+    def fall(numbers: list[int]) -> None:
+        write_whole(files.job(0).ticket.started_path, json.dumps({"pid": 1, "host": "elsewhere", "born": "0"}))
+        threading.Timer(0.3, lambda: files.ends(0)).start()
+        raise RuntimeError("the connection was lost")
+
+    backend = BatchBackend(Scripted(fall), 4)
+    backend.submit(files.job(0))
+    assert kinds(backend.poll()) == {0: ""}
 
 
 def test_who_falls_with_a_job_that_was_ended_is_no_suspect(tmp_path: Path) -> None:
