@@ -93,6 +93,13 @@ KINDS = (
         mend="Mend the launcher's settings or the machine.",
     ),
     Kind(
+        "refused",
+        "The launcher or the scheduler would not take the job.",
+        "What `sbatch` or ray says of it.",
+        again=True,
+        mend="Mend the launcher's settings (hydra.launcher).",
+    ),
+    Kind(
         "import_error",
         "A module could not be imported there.",
         "`ImportError`. Under a choice that no trial with a score has made it is told as an `exception`.",

@@ -221,10 +221,11 @@ class Ticket:
         return max(0.0, heard - began) if began is not None and heard is not None else 0.0
 
     def kill(self) -> None:
-        """Ends the job's process, if it runs on this machine and is not this one."""
+        """Ends the job's process, if it runs on this machine and is not this one, and the session that it leads."""
         if self.is_running():
+            pid = (self._started() or {})["pid"]
             with contextlib.suppress(ProcessLookupError):  # It may end by itself in between.
-                os.kill((self._started() or {})["pid"], signal.SIGKILL)
+                (os.killpg if os.getsid(pid) == pid else os.kill)(pid, signal.SIGKILL)
 
     def stop(self, reason: str) -> None:
         """Keeps that the job was told to stop, whatever its script makes of that; called by the job."""

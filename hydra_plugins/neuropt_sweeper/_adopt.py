@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hydra_plugins.neuropt_sweeper._backend import Backend, Handle, Job, outcome_of
+from neuropt_core.errors import StudyError
 from neuropt_core.trial import Outcome
 
 
@@ -36,10 +37,22 @@ class Adopting:
         self._backend.cancel([job for job in jobs if job not in self._orphans])
 
     def reattach(self, job: Job, handle: Handle | None) -> bool:
-        """Takes a job over if the backend knows it, or its process is alive on this machine."""
+        """Takes a job over if the backend knows it, or its process is alive on this machine.
+
+        Raises:
+            StudyError: Another backend submitted it, it has not begun, and may still do so.
+        """
         if self._backend.reattach(job, handle):
             return True
         if not job.ticket.is_running():
+            theirs = (handle or {}).get("backend", self.name)
+            if theirs != self.name and not job.ticket.started_path.exists():
+                raise StudyError(
+                    f"trial {job.trial.number}",
+                    f"was submitted through another launcher ({theirs}: {_listed(handle)}) and may still begin there",
+                    mend="Go on with that hydra/launcher, or cancel the job and delete "
+                    f"{job.ticket.path}, so that the trial is launched again.",
+                )
             return False
         self._orphans.append(job)
         return True
@@ -47,3 +60,7 @@ class Adopting:
     def close(self) -> None:
         """Lets go of the backend's helpers."""
         self._backend.close()
+
+
+def _listed(handle: Handle | None) -> str:
+    return ", ".join(f"{key}={value}" for key, value in (handle or {}).items() if key != "backend")

@@ -68,7 +68,7 @@ class Backend(Protocol):
         """Takes a job; returns how another process finds it again, None if only its files tell.
 
         It may start now, or at the next `poll` together with others. A launcher that refuses it is no exception but
-        an outcome (``node_lost``) of the next `poll`.
+        an outcome (``refused``) of the next `poll`.
         """
         ...
 

@@ -38,7 +38,7 @@ def last_lines(ticket: Ticket, more: Sequence[Path] = ()) -> str:
 def kind_by_log(log: str) -> str:
     """Returns the kind of failure that SLURM has written into a job's output; "" if it has not."""
     for line in reversed(log.splitlines()):
-        if line.startswith(("slurmstepd:", "srun:")):
+        if re.match(r"(slurmstepd|srun)(-[\w.-]+)?: ", line):  # A virtual node adds its name.
             for words, kind in _SLURM_SAYS:
                 if words.search(line):
                     return kind

@@ -213,7 +213,7 @@ class Loop:
         job = Job(trial, ticket, (*overrides, path))
         self._running[trial.number] = job
         if handle := self._parts.backend.submit(job):
-            self._study.submitted(trial.number, handle)
+            self._study.submitted(trial.number, {**handle, "backend": self._parts.backend.name})
 
     def _refused(self, trial: Trial, error: ConfigError) -> None:
         """Tells that Hydra refuses a configuration, but for the user's own, which is theirs to mend."""
@@ -235,7 +235,8 @@ class Loop:
             return
         past = (o.failure for o in study.retried.get(number, ()))
         tries = sum(1 for f in past if f is not None and not is_own(f)) + 1
-        if failure is not None and failure.says_nothing and tries <= self._parts.rules.retries:
+        hopeless = number == 0 and failure is not None and failure.kind == "refused"  # A setting: it will be again.
+        if failure is not None and failure.says_nothing and not hopeless and tries <= self._parts.rules.retries:
             study.retry(number, outcome)
             if self._reason_to_stop() is None:
                 # What no trial could import yet is the user's to mend, who should hear of it soon.

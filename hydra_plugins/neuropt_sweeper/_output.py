@@ -5,14 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from neuropt_core.ticket import Ticket
-
 _AT_ONCE = 1 << 20
-
-
-def output_path(ticket: Ticket) -> Path:
-    """Returns the file that gets a job's stdout and stderr; each attempt has its own."""
-    return ticket.folder / f"output{f'-{ticket.attempt}' if ticket.attempt else ''}.log"
 
 
 class Follower:

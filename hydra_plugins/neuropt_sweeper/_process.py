@@ -20,13 +20,13 @@ from hydra_plugins.neuropt_sweeper._forks import Forked, Forks, born
 from hydra_plugins.neuropt_sweeper._gpus import visible_gpus
 from hydra_plugins.neuropt_sweeper._isolation import modules_in, parcel, preparation, resolvers
 from hydra_plugins.neuropt_sweeper._isolation import why_not as why_not
-from hydra_plugins.neuropt_sweeper._output import Follower, output_path
+from hydra_plugins.neuropt_sweeper._output import Follower
 from hydra_plugins.neuropt_sweeper._slots import Slots
 from hydra_plugins.neuropt_sweeper._victims import Victims
 from neuropt_core.trial import Outcome
 
 _log = logging.getLogger(__name__)
-_GRACE = 10.0
+_GRACE = 3.0
 """Seconds between asking a cancelled trial to end and ending it."""
 _PAUSE = 0.05
 
@@ -95,7 +95,7 @@ class ProcessBackend:
             told = f"no process could be started: {type(error).__name__}: {error}".rstrip(": ")
             self._failed.append((job, outcome_of(job.ticket, told)))
             return None
-        follower = Follower(output_path(job.ticket)) if self.capacity == 1 else None
+        follower = Follower(job.ticket.output_path) if self.capacity == 1 else None
         self._running.append(_Running(job, slot, process, Victims.now(), follower))
         return {"pid": process.pid, "born": process.born, "host": os.uname().nodename, "slot": slot}
 
@@ -109,7 +109,7 @@ class ProcessBackend:
         return [*failed, *(pair for running in [*self._running] if (pair := self._ended(running)) is not None)]
 
     def cancel(self, jobs: Sequence[Job]) -> None:
-        """Asks the jobs' processes to end, with all that they started, and ends them after ten seconds."""
+        """Asks the jobs' processes to end, with all that they started, and ends them after three seconds."""
         chosen = [running for running in self._running if running.job in jobs]
         for number in (signal.SIGTERM, signal.SIGKILL):
             end = time.monotonic() + _GRACE
@@ -124,7 +124,7 @@ class ProcessBackend:
             return False
         if handle["born"] is None or born(handle["pid"]) != handle["born"]:
             return False
-        follower = Follower(output_path(job.ticket), at_end=True) if self.capacity == 1 else None
+        follower = Follower(job.ticket.output_path, at_end=True) if self.capacity == 1 else None
         process = Forked(handle["pid"], handle["born"])
         self._running.append(_Running(job, handle["slot"], process, Victims.now(), follower))
         return True
@@ -141,7 +141,7 @@ class ProcessBackend:
             number=job.trial.number,
             overrides=tuple(job.overrides),
             environ=environ,
-            output=str(output_path(job.ticket)),
+            output=str(job.ticket.output_path),
             threads=int(environ["OMP_NUM_THREADS"]) if self._sets_threads() else None,
             main=preparation(),
             start_method=multiprocessing.get_start_method(allow_none=True),
@@ -205,6 +205,6 @@ def _told(process: Forked) -> str:
     if process.code is None or process.code >= 0:
         return "" if not process.code else f"its process exited with code {process.code}"
     try:
-        return f"killed by {signal.Signals(-process.code).name}"
+        return f"by {signal.Signals(-process.code).name}"
     except ValueError:
-        return f"killed by signal {-process.code}"
+        return f"by signal {-process.code}"

@@ -95,7 +95,7 @@ class RayBackend:
 
     def poll(self) -> list[tuple[Job, Outcome]]:
         """Returns the trials whose tasks have returned or died, or that have left a result."""
-        ended = [(job, outcome_of(job.ticket, error, "node_lost")) for job, error in self._refused]
+        ended = [(job, outcome_of(job.ticket, error, "refused")) for job, error in self._refused]
         self._refused = []
         tasks = [task for _, task in self._tasks.values()]
         ready = set(ray.wait(tasks, num_returns=len(tasks), timeout=0, fetch_local=False)[0]) if tasks else set()

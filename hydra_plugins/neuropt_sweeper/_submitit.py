@@ -196,7 +196,7 @@ class SubmititBackend:
                 waiting.tries, waiting.due = waiting.tries + 1, now + _pause(waiting.tries)
                 self._waiting.append(waiting)
             else:
-                self._refused += [(job, _never_began(str(error))) for job in waiting.jobs]
+                self._refused += [(job, _never_began(str(error), "refused")) for job in waiting.jobs]
             return
         for job, submitted in zip(waiting.jobs, taken, strict=True):
             self._flights[job.trial.number] = _Flight(job, submitted)
@@ -257,8 +257,8 @@ def _lives(flight: _Flight) -> bool:
     return is_alive(int(flight.submitted.job_id), str(flight.submitted.folder))
 
 
-def _never_began(words: str) -> Outcome:
-    return Outcome(TrialState.FAIL, failure=Failure("node_lost", f"the job did not begin ({words})"))
+def _never_began(words: str, kind: str = "node_lost") -> Outcome:
+    return Outcome(TrialState.FAIL, failure=Failure(kind, f"the job did not begin ({words})"))
 
 
 def _explained(outcome: Outcome) -> Outcome:

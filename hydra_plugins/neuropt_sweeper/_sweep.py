@@ -96,8 +96,8 @@ def _run(
     console = ConsoleSink(log_path=None if conf.dry_run else composer.sweep_dir / "neuropt.log")
     interrupt = Interrupt(console.say)
     advisor = make_advisor(conf.advisor, vars(conf.llm), environ, lambda: interrupt.requested, engine_of(conf))
+    where = describe(conf, _launcher(hydra_context, task_function, config))
     if conf.dry_run:
-        where = describe(conf, _launcher(hydra_context, task_function, config))
         return _rehearse(conf, composer, task_function, arguments, advisor, where)
     sinks = _sinks(composer, console, make_wandb_sink(vars(conf.wandb), environ))
     line, params = parse_arguments(arguments), parse_params(conf.params.items())

@@ -98,7 +98,7 @@ def test_hydra_is_honoured_in_the_child(tmp_path: Path, chdir: str) -> None:
         ("raise", "exception", "ValueError: the child is broken"),
         ("exit", "exception", "SystemExit"),
         ("os_exit", "lost", "its process exited with code 4"),
-        ("kill", "lost", "killed by SIGKILL"),
+        ("kill", "lost", "it was killed (by SIGKILL)"),
         ("stubborn", "exception", "cannot be pickled"),
         ("breakpoint", "exception", "set hydra.sweeper.isolate=false"),
         ("a_nan", "non_finite", "finite"),
