@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,6 +17,7 @@ from neuropt_core.trial import Trial
 SHOWN = 12
 """So many differences are written out; of more, their number is told."""
 _LONGEST = 60
+_PATH = re.compile(r"(/|~|[A-Za-z]:\\|file://)\S")
 _UNKNOWN: Any = object()
 
 
@@ -57,7 +60,8 @@ def leaves_of(config: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str
     """Returns a config as dotted key -> plain value, fit for the journal.
 
     A list is one value, and so is an empty node. What JSON has no word for is kept as text; what looks like a secret,
-    by its value, by its key or because a variable of `environ` with a telling name holds it, as ``[redacted]``.
+    by its value, by its key or because a variable of `environ` with a telling name holds it, as ``[redacted]``. Of
+    absolute paths, which may name people, only a hash is kept.
     """
     found = {}
     secrets = secrets_of(environ)
@@ -257,4 +261,7 @@ def _plain(value: Any, secrets: tuple[str, ...]) -> Any:
         return value
     if isinstance(value, float):
         return value if abs(value) < float("inf") else str(value)
-    return redact(str(value), *secrets)
+    text = redact(str(value), *secrets)
+    if _PATH.match(text):
+        return f"[path {hashlib.sha256(text.encode()).hexdigest()[:12]}]"
+    return text

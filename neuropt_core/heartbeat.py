@@ -95,12 +95,14 @@ def _slurm_job(environ: Mapping[str, str]) -> str:
 def born(pid: int) -> str | None:
     """Returns the start time of a process, which tells it from a later one under the same number; None if it is gone.
 
-    See proc(5), field 22 of stat.
+    One that has ended and that nobody has taken leave of, as in containers without an init, is gone. See proc(5),
+    fields 3 and 22 of stat.
     """
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
     except OSError:
         return None
+    return None if fields[0] in "ZX" else fields[19]
 
 
 def modified(path: Path) -> float | None:

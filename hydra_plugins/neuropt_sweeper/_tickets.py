@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
@@ -16,6 +17,9 @@ from neuropt_core.trial import Trial
 def new_ticket(folder: Path, study: Study, trial: Trial) -> Ticket:
     """Returns the ticket of a trial's next attempt, whose job's output folder is `folder`.
 
+    What lies there of an attempt that the journal does not know, as after a backup of the journal was put back, is
+    moved aside: its result would be taken for the new one's.
+
     Raises:
         ConfigError: Another trial has the folder.
     """
@@ -28,7 +32,27 @@ def new_ticket(folder: Path, study: Study, trial: Trial) -> Ticket:
             f"must give every job a folder of its own, got {folder} for trials {other} and {trial.number}",
             mend="Add ${hydra.job.num} to it.",
         )
+    _set_aside(ticket.folder, attempt)
     return ticket
+
+
+def _set_aside(folder: Path, attempt: int) -> None:
+    """Moves away what jobs have left of this attempt or a later one, if they have left anything but a ticket."""
+    if not folder.is_dir():
+        return
+    known = [path for path in folder.iterdir() if not path.name.startswith("before-")]
+    stale = [path for path in known if _attempt_of(path) >= attempt and (path.is_file() or attempt == 0)]
+    if not any(path.name.startswith(("started", "result", "curve")) for path in stale):
+        return
+    aside = folder / f"before-{sum(path.name.startswith('before-') for path in folder.iterdir()) + 1}"
+    aside.mkdir()
+    for path in stale:
+        path.rename(aside / path.name)
+
+
+def _attempt_of(path: Path) -> int:
+    found = re.search(r"-(\d+)(\.\w+)?$", path.name)
+    return int(found[1]) if found else 0
 
 
 def last_ticket(composer: Composer, study: Study, trial: Trial, overrides: Sequence[str]) -> Ticket:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from sweeps import environment
 
-from hydra_plugins.neuropt_sweeper._forks import born
 from hydra_plugins.neuropt_sweeper._isolation import refuse_within_a_trial
 from hydra_plugins.neuropt_sweeper._output import Follower
 from hydra_plugins.neuropt_sweeper._victims import Victims
 from neuropt_core.errors import ConfigError
+from neuropt_core.heartbeat import born
 
 SCRIPT = """
 import functools, hydra, sys
