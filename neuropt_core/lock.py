@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from neuropt_core.errors import StudyError
+from neuropt_core.processes import born
 
 _log = logging.getLogger(__name__)
 _HELD = (errno.EWOULDBLOCK, errno.EACCES)
@@ -122,7 +123,7 @@ def _forget(lock: Lock | None) -> None:
 
 
 def _signature() -> dict[str, Any]:
-    return {"host": os.uname().nodename, "pid": os.getpid(), "born": _born(os.getpid())}
+    return {"host": os.uname().nodename, "pid": os.getpid(), "born": born(os.getpid())}
 
 
 def _read(descriptor: int) -> dict[str, Any]:
@@ -142,12 +143,5 @@ def _words(holder: dict[str, Any]) -> str:
 def _is_gone(holder: dict[str, Any]) -> bool:
     """Tells whether the process that signed has ended; of another machine nothing is known."""
     here = holder.get("host") == os.uname().nodename
-    return here and (_born(holder.get("pid")) is None or _born(holder.get("pid")) != holder.get("born"))
-
-
-def _born(pid: object) -> str | None:
-    # The start time tells a process from a later one under the same number (proc(5), field 22 of stat).
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[19]
-    except (OSError, IndexError):
-        return None
+    now = born(holder.get("pid", 0))
+    return here and (now is None or now != holder.get("born"))

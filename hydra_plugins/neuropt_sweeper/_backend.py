@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from hydra_plugins.neuropt_sweeper._last_lines import kind_by_log, last_lines
+from neuropt_core.runtime.last_lines import kind_by_log, last_lines
 from neuropt_core.ticket import VARIABLE, Ticket
 from neuropt_core.trial import Failure, Outcome, Trial, TrialState
 

@@ -15,10 +15,10 @@ import signal
 from collections.abc import Iterable
 from multiprocessing import connection, forkserver
 from multiprocessing.forkserver import ForkServer
-from pathlib import Path
 from typing import Any
 
 from hydra_plugins.neuropt_sweeper._child import Order
+from neuropt_core.processes import born
 
 _ALWAYS = (
     "hydra._internal.hydra",
@@ -147,12 +147,3 @@ class Forks:
         # Asked politely, it would first wait for whatever a trial has left running.
         os.kill(self._server._forkserver_pid, signal.SIGKILL)
         self._server._stop()
-
-
-def born(pid: int) -> str | None:
-    """Returns when a process began, in the kernel's ticks (proc(5), field 22 of stat); None if it is gone."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
-    except OSError:
-        return None
-    return None if fields[0] == "Z" else fields[19]

@@ -245,7 +245,7 @@ class Loop:
                 self._again.append(job.trial, pause)
                 when = f"in {spoken(pause)} " if pause else ""
                 self._flight.say(
-                    f"Trial {number} is launched again {when}({tries}/{self._parts.rules.retries}): {failure.message}"
+                    f"Trial {number} is launched again {when}({tries}/{self._parts.rules.retries}): {failure.words}"
                 )
             return
         if failure is not None:

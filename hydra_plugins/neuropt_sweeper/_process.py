@@ -16,13 +16,14 @@ from hydra.plugins.launcher import Launcher
 
 from hydra_plugins.neuropt_sweeper._backend import Handle, Job, outcome_of
 from hydra_plugins.neuropt_sweeper._child import POISONED, Order, preloaded
-from hydra_plugins.neuropt_sweeper._forks import Forked, Forks, born
+from hydra_plugins.neuropt_sweeper._forks import Forked, Forks
 from hydra_plugins.neuropt_sweeper._gpus import visible_gpus
 from hydra_plugins.neuropt_sweeper._isolation import modules_in, parcel, preparation, resolvers
 from hydra_plugins.neuropt_sweeper._isolation import why_not as why_not
 from hydra_plugins.neuropt_sweeper._output import Follower
 from hydra_plugins.neuropt_sweeper._slots import Slots
 from hydra_plugins.neuropt_sweeper._victims import Victims
+from neuropt_core.processes import born
 from neuropt_core.trial import Outcome
 
 _log = logging.getLogger(__name__)

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from sweeps import environment
 
-from hydra_plugins.neuropt_sweeper._forks import born
 from hydra_plugins.neuropt_sweeper._isolation import refuse_within_a_trial
 from hydra_plugins.neuropt_sweeper._output import Follower
 from hydra_plugins.neuropt_sweeper._victims import Victims
@@ -112,18 +111,6 @@ def test_output_is_shown_as_it_was_written(
         file.write(b" 30%")
     follower.close()
     assert capfdbinary.readouterr().out == b" 10%\r 20%\r\xff 30%\n"
-
-
-def test_a_dead_process_was_not_born() -> None:
-    """A process is known by when it began until it ends, also while nobody has asked for its exit code."""
-    with subprocess.Popen(["sleep", "60"]) as running:
-        began = born(running.pid)
-        assert began is not None
-        assert born(running.pid) == began
-        running.kill()
-        while born(running.pid) is not None:
-            pass
-    assert born(running.pid) is None
 
 
 def test_nobody_was_killed_for_memory_meanwhile() -> None:

@@ -71,9 +71,9 @@ def test_without_a_baseline_there_is_nothing_to_compare(story: Story) -> None:
 
 
 def test_failed_and_pruned_trials_say_why(story: Story) -> None:
-    """A trial without a score shows its reason in its place."""
+    """A trial without a score shows its reason in its place; of a failure also what the study makes of it."""
     lines = shown(story, "CUDA out\nof memory", "pruned:val_loss is nan at step 3")
-    assert "FAILED (exception: CUDA out of memory)" in lines[0]
+    assert "FAILED (exception: CUDA out of memory)  told as a broken constraint" in lines[0]
     assert "pruned (val_loss is nan at step 3)" in lines[1]
 
 
