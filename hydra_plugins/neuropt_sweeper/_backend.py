@@ -98,6 +98,11 @@ class Backend(Protocol):
         ...
 
 
+def said_by(error: BaseException) -> str:
+    """Returns what an exception says, its class first, in one line of at most 300 characters."""
+    return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")[:300]
+
+
 def outcome_of(ticket: Ticket, error: str = "", kind: str = "", logs: Sequence[Path] = ()) -> Outcome:
     """Returns what a job that has ended left on disk; a job that began and left nothing was killed.
 

@@ -23,7 +23,7 @@ from typing import Any
 from hydra.core.singleton import Singleton
 from omegaconf.basecontainer import BaseContainer
 
-from hydra_plugins.neuropt_sweeper._backend import hide_ticket
+from hydra_plugins.neuropt_sweeper._backend import hide_ticket, said_by
 from neuropt_core.runtime.job import RecordedTask
 
 IMPORTING = "NEUROPT_IMPORTING"
@@ -135,7 +135,7 @@ class _Process(multiprocessing.Process):
             launcher.launch([order.overrides], initial_job_idx=order.number)
         except (Exception, SystemExit) as raised:  # noqa: BLE001 - told to the sweeper, which knows what it means
             traceback.print_exc()
-            error = " ".join(f"{type(raised).__name__}: {raised}".split())[:300]
+            error = said_by(raised)
         loaded = [name for name in HEAVY if name in sys.modules]
         os.write(say, json.dumps({"error": error, "loaded": loaded}).encode())
         os.close(say)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from hydra.plugins.launcher import Launcher
 
-from hydra_plugins.neuropt_sweeper._backend import Handle, Job, outcome_of
+from hydra_plugins.neuropt_sweeper._backend import Handle, Job, outcome_of, said_by
 from hydra_plugins.neuropt_sweeper._child import POISONED, Order, preloaded
 from hydra_plugins.neuropt_sweeper._forks import Forked, Forks
 from hydra_plugins.neuropt_sweeper._gpus import visible_gpus
@@ -93,7 +93,7 @@ class ProcessBackend:
         try:
             process = self._fork(self._order(job, slot))
         except (OSError, EOFError) as error:
-            told = f"no process could be started: {type(error).__name__}: {error}".rstrip(": ")
+            told = f"no process could be started: {said_by(error)}"
             self._failed.append((job, outcome_of(job.ticket, told)))
             return None
         follower = Follower(job.ticket.output_path) if self.capacity == 1 else None

@@ -66,7 +66,7 @@ def test_the_walk_with_parallel_launchers(tmp_path: Path, launcher: str) -> None
 
 @pytest.mark.parametrize(
     ("how", "kind"),
-    [("raise", "exception"), ("exit", "exception"), ("a_nan", "non_finite"), ("memory", "out_of_memory")],
+    [("raise", "exception"), ("exit", "exception"), ("a_nan", "non_finite"), ("memory", "host_out_of_memory")],
 )
 def test_a_failed_trial_is_a_line_with_its_reason_and_the_sweep_goes_on(tmp_path: Path, how: str, kind: str) -> None:
     """One job that raises, exits or diverges costs that trial alone."""
