@@ -13,7 +13,7 @@ import os
 import pickle
 import signal
 from collections.abc import Iterable
-from multiprocessing import connection, forkserver
+from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.forkserver import ForkServer
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,7 @@ class Forks:
         self.preload = tuple(preload)
         self._server: Any = ForkServer()
         self._server.set_forkserver_preload([*_ALWAYS, *needed, *self.preload])
+        _track_resources()
         self._server.ensure_running()
 
     def fork(self, order: Order) -> Forked:
@@ -122,6 +123,7 @@ class Forks:
         # As `multiprocessing.spawn._main` reads them: how to prepare, and the process. All is in the second, since what
         # is prepared there would come before the process has its own output and environment.
         data = pickle.dumps({"name": f"trial-{order.number}", "sys_path": order.main["sys_path"]}) + pickle.dumps(order)
+        _track_resources()
         (go, go_w), (said, said_w) = os.pipe(), os.pipe()
         try:
             status, payload = self._server.connect_to_new_process([go, said_w])
@@ -147,6 +149,14 @@ class Forks:
         # Asked politely, it would first wait for whatever a trial has left running.
         os.kill(self._server._forkserver_pid, signal.SIGKILL)
         self._server._stop()
+
+
+def _track_resources() -> None:
+    # A server starts this helper of the standard library first, which then unblocks SIGINT, whoever has blocked it: the
+    # server would feel the terminal's Ctrl-C in the midst of its imports, and die of it.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    resource_tracker.ensure_running()
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def born(pid: int) -> str | None:

@@ -211,8 +211,9 @@ class Loop:
         self._study.launch(trial.number, kept_as(composer.sweep_dir, ticket.folder))
         path = override(f"hydra.job.env_set.{VARIABLE}", str(ticket.path), "++")
         job = Job(trial, ticket, (*overrides, path))
-        self._running[trial.number] = job
-        if handle := self._parts.backend.submit(job):
+        handle = self._parts.backend.submit(job)
+        self._running[trial.number] = job  # Only now: of one whose submission is interrupted no backend tells the end.
+        if handle:
             self._study.submitted(trial.number, {**handle, "backend": self._parts.backend.name})
 
     def _refused(self, trial: Trial, error: ConfigError) -> None:

@@ -205,6 +205,6 @@ def _told(process: Forked) -> str:
     if process.code is None or process.code >= 0:
         return "" if not process.code else f"its process exited with code {process.code}"
     try:
-        return f"by {signal.Signals(-process.code).name}"
+        return f"it was killed by {signal.Signals(-process.code).name}"
     except ValueError:
-        return f"by signal {-process.code}"
+        return f"it was killed by signal {-process.code}"
