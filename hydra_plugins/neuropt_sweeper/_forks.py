@@ -37,13 +37,14 @@ class Forked:
         born: When it began, as the kernel counts (proc(5)): tells it from a later process of the same number.
         code: Its exit code, negative for a signal; None while it runs, and if nobody knows it.
         error: What went wrong in it outside of the task function.
+        prepared: Whether it could import the user's script, as far as it has said.
         loaded: The heavy libraries that it had imported at its end.
     """
 
     def __init__(self, pid: int, born: str | None, status: int = -1, go: int = -1, said: int = -1) -> None:
         self.pid, self.born = pid, born
         self.code: int | None = None
-        self.error, self.loaded = "", frozenset[str]()
+        self.error, self.prepared, self.loaded = "", True, frozenset[str]()
         self._status, self._go, self._said = status, go, said
         self._over = False
 
@@ -89,7 +90,7 @@ class Forked:
         os.set_blocking(self._said, False)  # What it started may hold the other end still.
         with contextlib.suppress(BlockingIOError, ValueError):
             said = json.loads(os.read(self._said, 65536))
-            self.error, self.loaded = said["error"], frozenset(said["loaded"])
+            self.error, self.prepared, self.loaded = said["error"], said["prepared"], frozenset(said["loaded"])
         self._close("_said")
 
     def _close(self, name: str) -> None:

@@ -204,7 +204,7 @@ class Loop:
             folder = composer.output_dir(composer.job(overrides, trial.number))
         except ConfigError as error:
             return self._refused(trial, error)
-        ticket = new_ticket(folder, self._study, trial)
+        ticket = new_ticket(folder, composer.sweep_dir, self._study, trial)
         if self._parts.watch is not None:
             ticket = replace(ticket, rule=self._parts.watch.rule_for(trial))
         ticket.write()

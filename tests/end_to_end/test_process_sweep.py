@@ -285,3 +285,14 @@ def test_an_interrupted_start_is_not_waited_for(tmp_path: Path) -> None:
     done = subprocess.run(program, env=environment(), cwd=folder, capture_output=True, text=True, timeout=50)
     assert done.returncode == 143, done.stderr
     assert "Trials: 1 unfinished." in done.stdout
+
+
+def test_a_script_that_a_trial_cannot_import_ends_the_sweep(tmp_path: Path) -> None:
+    """It is told as an import that failed, without a pause; in the sweep's own folder a job's files lie apart."""
+    script = tmp_path / "shy.py"
+    script.write_text(f"{CHILD.read_text()}else:\n    raise OSError('not twice')\n")
+    done = sweep(tmp_path / "s", f"record={tmp_path / 'ran'}", "hydra.sweep.subdir=.", script=script)
+    assert done.code == 1
+    assert "its process could not import the script: OSError: not twice) (after 3 attempts)" in done.stderr
+    assert " again in " not in done.stdout
+    assert (done.folder / "neuropt" / "job" / "ticket-2.json").exists()
