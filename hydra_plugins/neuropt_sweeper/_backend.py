@@ -123,9 +123,10 @@ def outcome_of(ticket: Ticket, error: str = "", kind: str = "", logs: Sequence[P
     if shutil.disk_usage(ticket.folder).free < _LEAST_FREE:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(ticket.folder))
     began = ticket.started_path.exists()
-    message = "the job left no result: it was killed" if began else "the job did not begin"
-    if error:
-        message += f" ({error})"
+    if began:
+        message = f"the job left no result: {error or 'it was killed'}"
+    else:
+        message = "the job did not begin" + (f" ({error})" if error else "")
     log = last_lines(ticket, logs)
     failure = Failure(kind or kind_by_log(log) or ("lost" if began else "node_lost"), message, log=log)
     return Outcome(TrialState.FAIL, curve=ticket.curve(), failure=failure, seconds=ticket.seconds())

@@ -126,9 +126,10 @@ class _Process(multiprocessing.Process):
         _settle(order)
         if cuda_is_open():
             os._exit(POISONED)
-        error = ""
+        error, prepared = "", False
         try:
             launcher = _prepare(order)
+            prepared = True
             # A sweeper that died before it had noted this process would start another one for the same trial.
             if not os.read(go, 1):
                 os._exit(0)
@@ -137,7 +138,7 @@ class _Process(multiprocessing.Process):
             traceback.print_exc()
             error = said_by(raised)
         loaded = [name for name in HEAVY if name in sys.modules]
-        os.write(say, json.dumps({"error": error, "loaded": loaded}).encode())
+        os.write(say, json.dumps({"error": error, "prepared": prepared, "loaded": loaded}).encode())
         os.close(say)
         if error:
             sys.exit(1)

@@ -187,6 +187,7 @@ class ProcessBackend:
             # What a trial had to import by itself the next ones find done; seldom more than once in a sweep.
             self._begin_again(preloaded({*process.loaded, *self._forks.preload} - self._shunned))
         kind = "host_out_of_memory" if process.code == -signal.SIGKILL and running.victims.grew() else ""
+        kind = kind if process.prepared else "import_error"
         return job, outcome_of(job.ticket, _told(process), kind)
 
     def _begin_again(self, preload: Sequence[str]) -> None:
@@ -202,10 +203,10 @@ class ProcessBackend:
 
 def _told(process: Forked) -> str:
     if process.error:
-        return process.error
+        return process.error if process.prepared else f"its process could not import the script: {process.error}"
     if process.code is None or process.code >= 0:
         return "" if not process.code else f"its process exited with code {process.code}"
     try:
-        return f"by {signal.Signals(-process.code).name}"
+        return f"it was killed by {signal.Signals(-process.code).name}"
     except ValueError:
-        return f"by signal {-process.code}"
+        return f"it was killed by signal {-process.code}"

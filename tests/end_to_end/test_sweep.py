@@ -172,7 +172,7 @@ def test_a_killed_sweeper_goes_on_with_the_same_command(tmp_path: Path, launcher
     before = Sweep(folder, 0, "", "").told()
     done = sweep(folder, *words)
     assert done.code == 0, done.stderr
-    assert "Resumed: 2 trials are done" in done.stdout
+    assert "Resuming study s: 2 of 5 trials done" in done.stdout
     assert before.items() <= done.told().items()
     assert sorted(done.told()) == [0, 1, 2, 3, 4]
     # A job in the sweeper's own process dies with it and runs again; another one lives on and is waited for.

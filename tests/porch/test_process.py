@@ -117,3 +117,15 @@ def test_nobody_was_killed_for_memory_meanwhile() -> None:
     """The kernel's counter can be read here, and does not grow by itself."""
     assert not Victims.now().grew()
     assert Victims(-1).grew()
+
+
+def test_the_fork_server_does_not_feel_ctrl_c() -> None:
+    """Started while SIGINT is blocked, the server has it blocked too, so that it survives the terminal's Ctrl-C."""
+    words = (
+        "import signal, pathlib; from hydra_plugins.neuropt_sweeper._forks import Forks;"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}); forks = Forks();"
+        "status = pathlib.Path(f'/proc/{forks._server._forkserver_pid}/status').read_text(); forks.close();"
+        "print(int(status.split('SigBlk:')[1].split()[0], 16) >> signal.SIGINT - 1 & 1)"
+    )
+    done = subprocess.run([sys.executable, "-c", words], env=environment(), capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n", done.stderr
