@@ -19,8 +19,8 @@ SLURM := /var/tmp/neuropt-slurm
 demo: $(VENV)/.demo  ## fine-tune a real network on real images: the main job, in a few minutes on two cores
 	$(BIN)/python examples/finetune/train.py --multirun hydra/sweeper=neuropt hydra.sweeper.n_trials=$(TRIALS)
 
-test: $(VENV)/.dev  ## everything, slow tests included
-	$(BIN)/python -m pytest -n 2 --dist worksteal -q
+test: $(VENV)/.dev  ## everything, slow tests included, but for those of a cluster, which do not run side by side
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not slurm"
 
 test-next: $(VENV)-next/.dev  ## the sweeper on the next Hydra, which the old launcher plugins already pull in
 	$(VENV)-next/bin/python -m pytest -n 2 -q tests/porch tests/end_to_end tests/matrix

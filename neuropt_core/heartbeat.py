@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from neuropt_core.processes import born
+
 BEAT_SECONDS = 5.0
 """Between two beats of a job."""
 SILENCE_SECONDS = 120.0
@@ -90,19 +92,6 @@ def restarts(environ: Mapping[str, str] = os.environ) -> int:
 def _slurm_job(environ: Mapping[str, str]) -> str:
     array, task = environ.get("SLURM_ARRAY_JOB_ID"), environ.get("SLURM_ARRAY_TASK_ID")
     return f"{array}_{task}" if array and task else environ.get("SLURM_JOB_ID", "")
-
-
-def born(pid: int) -> str | None:
-    """Returns the start time of a process, which tells it from a later one under the same number; None if it is gone.
-
-    One that has ended and that nobody has taken leave of, as in containers without an init, is gone. See proc(5),
-    fields 3 and 22 of stat.
-    """
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else fields[19]
 
 
 def modified(path: Path) -> float | None:

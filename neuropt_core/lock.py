@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from neuropt_core.errors import StudyError
-from neuropt_core.heartbeat import born
+from neuropt_core.processes import born
 
 _log = logging.getLogger(__name__)
 _HELD = (errno.EWOULDBLOCK, errno.EACCES)
@@ -143,4 +143,5 @@ def _words(holder: dict[str, Any]) -> str:
 def _is_gone(holder: dict[str, Any]) -> bool:
     """Tells whether the process that signed has ended; of another machine nothing is known."""
     here = holder.get("host") == os.uname().nodename
-    return here and (born(int(holder.get("pid", 0))) is None or born(int(holder.get("pid", 0))) != holder.get("born"))
+    now = born(holder.get("pid", 0))
+    return here and (now is None or now != holder.get("born"))

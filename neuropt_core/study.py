@@ -142,15 +142,6 @@ class Study:
         """Trial number -> what came of its attempts that were not told, since a machine was at fault."""
         return MappingProxyType(self._state.retried)
 
-    @property
-    def relaunched(self) -> Mapping[int, int]:
-        """Trial number -> how often it was launched again for that reason; trials that never were are left out."""
-        counts = {
-            number: len(outcomes) - (self._state.trials[number].outcome is None and not self.in_flight(number))
-            for number, outcomes in self._state.retried.items()
-        }
-        return {number: count for number, count in counts.items() if count}
-
     def request(self, *, count: int, n_trials: int) -> Request:
         """Returns all that an advisor may know now."""
         return Request(

@@ -76,7 +76,7 @@ KINDS = (
     ),
     Kind(
         "lost",
-        "The job began, left no result and nobody knows why: its process was killed.",
+        "The job began, left no result and nobody knows why: its process was killed, or left by `os._exit`.",
         "A `started.json` without a `result.json`, and no word of the scheduler.",
     ),
     Kind(

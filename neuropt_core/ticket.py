@@ -22,7 +22,8 @@ from typing import Any
 from neuropt_core.curve import Curve, Joining, Point
 from neuropt_core.errors import StudyError
 from neuropt_core.files import append_line, read_lines, write_whole
-from neuropt_core.heartbeat import SILENCE_SECONDS, Start, born, modified, now_in, this_start
+from neuropt_core.heartbeat import SILENCE_SECONDS, Start, modified, now_in, this_start
+from neuropt_core.processes import born
 from neuropt_core.stopping import StopRule
 from neuropt_core.trial import Outcome
 

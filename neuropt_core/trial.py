@@ -12,7 +12,7 @@ from typing import Any
 from neuropt_core.curve import Curve
 from neuropt_core.errors import ConfigError
 from neuropt_core.space import Value
-from neuropt_core.taxonomy import KINDS
+from neuropt_core.taxonomy import KINDS, kind_of
 
 SOURCES = ("default", "prior", "surrogate", "random", "llm", "user", "filler", "replicate")
 """Who can have proposed a trial: the user's own configuration, a rule of thumb, Optuna, chance, an LLM, the user's list
@@ -128,7 +128,7 @@ class Failure:
         traceback: The last lines of the traceback, if there was one.
         place: The type of the exception and the innermost frame of its traceback; "" if there was none. Two failures
             of the same place are alike, though their messages may hold changing numbers.
-        log: The last lines that the job printed, where there is no traceback.
+        log: The last lines that the job printed, where they lie in a file.
     """
 
     kind: str
@@ -136,6 +136,11 @@ class Failure:
     traceback: str = ""
     place: str = ""
     log: str = ""
+
+    @property
+    def words(self) -> str:
+        """Kind and message, e.g. ``host out of memory: the job left no result``."""
+        return f"{kind_of(self.kind).words}: {self.message}"
 
     @property
     def says_nothing(self) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from hydra_plugins.neuropt_sweeper._last_lines import kind_by_log, last_lines
+from neuropt_core.runtime.last_lines import kind_by_log, last_lines
 from neuropt_core.ticket import VARIABLE, Ticket
 from neuropt_core.trial import Failure, Outcome, Trial, TrialState
 
@@ -98,6 +98,11 @@ class Backend(Protocol):
         ...
 
 
+def said_by(error: BaseException) -> str:
+    """Returns what an exception says, its class first, in one line of at most 300 characters."""
+    return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")[:300]
+
+
 def outcome_of(ticket: Ticket, error: str = "", kind: str = "", logs: Sequence[Path] = ()) -> Outcome:
     """Returns what a job that has ended left on disk; a job that began and left nothing was killed.
 
@@ -118,9 +123,10 @@ def outcome_of(ticket: Ticket, error: str = "", kind: str = "", logs: Sequence[P
     if shutil.disk_usage(ticket.folder).free < _LEAST_FREE:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(ticket.folder))
     began = ticket.started_path.exists()
-    message = "the job left no result: it was killed" if began else "the job did not begin"
-    if error:
-        message += f" ({error})"
+    if began:
+        message = f"the job left no result: {error or 'it was killed'}"
+    else:
+        message = "the job did not begin" + (f" ({error})" if error else "")
     log = last_lines(ticket, logs)
     failure = Failure(kind or kind_by_log(log) or ("lost" if began else "node_lost"), message, log=log)
     return Outcome(TrialState.FAIL, curve=ticket.curve(), failure=failure, seconds=ticket.seconds())

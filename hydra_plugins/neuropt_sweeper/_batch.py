@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.plugins.launcher import Launcher
 
-from hydra_plugins.neuropt_sweeper._backend import Handle, Job, hide_ticket, outcome_of
+from hydra_plugins.neuropt_sweeper._backend import Handle, Job, hide_ticket, outcome_of, said_by
 from neuropt_core.heartbeat import SILENCE_SECONDS
 from neuropt_core.ticket import Ticket
 from neuropt_core.trial import Outcome
@@ -120,9 +120,8 @@ class BatchBackend:
             with self._around():
                 self._launcher.launch([job.overrides for job in batch], initial_job_idx=batch[0].trial.number)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - told to the study as the failure of what it lost
-            told = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             _log.debug("The launcher raised", exc_info=True)
-            return told
+            return said_by(error)
         return ""
 
 

@@ -23,7 +23,7 @@ from typing import Any
 from hydra.core.singleton import Singleton
 from omegaconf.basecontainer import BaseContainer
 
-from hydra_plugins.neuropt_sweeper._backend import hide_ticket
+from hydra_plugins.neuropt_sweeper._backend import hide_ticket, said_by
 from neuropt_core.runtime.job import RecordedTask
 
 IMPORTING = "NEUROPT_IMPORTING"
@@ -126,18 +126,19 @@ class _Process(multiprocessing.Process):
         _settle(order)
         if cuda_is_open():
             os._exit(POISONED)
-        error = ""
+        error, prepared = "", False
         try:
             launcher = _prepare(order)
+            prepared = True
             # A sweeper that died before it had noted this process would start another one for the same trial.
             if not os.read(go, 1):
                 os._exit(0)
             launcher.launch([order.overrides], initial_job_idx=order.number)
         except (Exception, SystemExit) as raised:  # noqa: BLE001 - told to the sweeper, which knows what it means
             traceback.print_exc()
-            error = " ".join(f"{type(raised).__name__}: {raised}".split())[:300]
+            error = said_by(raised)
         loaded = [name for name in HEAVY if name in sys.modules]
-        os.write(say, json.dumps({"error": error, "loaded": loaded}).encode())
+        os.write(say, json.dumps({"error": error, "prepared": prepared, "loaded": loaded}).encode())
         os.close(say)
         if error:
             sys.exit(1)

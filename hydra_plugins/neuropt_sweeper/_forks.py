@@ -13,12 +13,12 @@ import os
 import pickle
 import signal
 from collections.abc import Iterable
-from multiprocessing import connection, forkserver
+from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.forkserver import ForkServer
 from typing import Any
 
 from hydra_plugins.neuropt_sweeper._child import Order
-from neuropt_core.heartbeat import born
+from neuropt_core.processes import born
 
 _ALWAYS = (
     "hydra._internal.hydra",
@@ -37,13 +37,14 @@ class Forked:
         born: When it began, as the kernel counts (proc(5)): tells it from a later process of the same number.
         code: Its exit code, negative for a signal; None while it runs, and if nobody knows it.
         error: What went wrong in it outside of the task function.
+        prepared: Whether it could import the user's script, as far as it has said.
         loaded: The heavy libraries that it had imported at its end.
     """
 
     def __init__(self, pid: int, born: str | None, status: int = -1, go: int = -1, said: int = -1) -> None:
         self.pid, self.born = pid, born
         self.code: int | None = None
-        self.error, self.loaded = "", frozenset[str]()
+        self.error, self.prepared, self.loaded = "", True, frozenset[str]()
         self._status, self._go, self._said = status, go, said
         self._over = False
 
@@ -89,7 +90,7 @@ class Forked:
         os.set_blocking(self._said, False)  # What it started may hold the other end still.
         with contextlib.suppress(BlockingIOError, ValueError):
             said = json.loads(os.read(self._said, 65536))
-            self.error, self.loaded = said["error"], frozenset(said["loaded"])
+            self.error, self.prepared, self.loaded = said["error"], said["prepared"], frozenset(said["loaded"])
         self._close("_said")
 
     def _close(self, name: str) -> None:
@@ -111,6 +112,7 @@ class Forks:
         self.preload = tuple(preload)
         self._server: Any = ForkServer()
         self._server.set_forkserver_preload([*_ALWAYS, *needed, *self.preload])
+        _track_resources()
         self._server.ensure_running()
 
     def fork(self, order: Order) -> Forked:
@@ -122,6 +124,7 @@ class Forks:
         # As `multiprocessing.spawn._main` reads them: how to prepare, and the process. All is in the second, since what
         # is prepared there would come before the process has its own output and environment.
         data = pickle.dumps({"name": f"trial-{order.number}", "sys_path": order.main["sys_path"]}) + pickle.dumps(order)
+        _track_resources()
         (go, go_w), (said, said_w) = os.pipe(), os.pipe()
         try:
             status, payload = self._server.connect_to_new_process([go, said_w])
@@ -147,3 +150,11 @@ class Forks:
         # Asked politely, it would first wait for whatever a trial has left running.
         os.kill(self._server._forkserver_pid, signal.SIGKILL)
         self._server._stop()
+
+
+def _track_resources() -> None:
+    # A server starts this helper of the standard library first, which then unblocks SIGINT, whoever has blocked it: the
+    # server would feel the terminal's Ctrl-C in the midst of its imports, and die of it.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    resource_tracker.ensure_running()
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)

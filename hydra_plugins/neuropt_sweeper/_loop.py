@@ -204,15 +204,16 @@ class Loop:
             folder = composer.output_dir(composer.job(overrides, trial.number))
         except ConfigError as error:
             return self._refused(trial, error)
-        ticket = new_ticket(folder, self._study, trial)
+        ticket = new_ticket(folder, composer.sweep_dir, self._study, trial)
         if self._parts.watch is not None:
             ticket = replace(ticket, rule=self._parts.watch.rule_for(trial))
         ticket.write()
         self._study.launch(trial.number, kept_as(composer.sweep_dir, ticket.folder))
         path = override(f"hydra.job.env_set.{VARIABLE}", str(ticket.path), "++")
         job = Job(trial, ticket, (*overrides, path))
-        self._running[trial.number] = job
-        if handle := self._parts.backend.submit(job):
+        handle = self._parts.backend.submit(job)
+        self._running[trial.number] = job  # Only now: of one whose submission is interrupted no backend tells the end.
+        if handle:
             self._study.submitted(trial.number, {**handle, "backend": self._parts.backend.name})
 
     def _refused(self, trial: Trial, error: ConfigError) -> None:
@@ -245,7 +246,7 @@ class Loop:
                 self._again.append(job.trial, pause)
                 when = f"in {spoken(pause)} " if pause else ""
                 self._flight.say(
-                    f"Trial {number} is launched again {when}({tries}/{self._parts.rules.retries}): {failure.message}"
+                    f"Trial {number} is launched again {when}({tries}/{self._parts.rules.retries}): {failure.words}"
                 )
             return
         if failure is not None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from hydra.plugins.launcher import Launcher
 
-from hydra_plugins.neuropt_sweeper._backend import Handle, Job, outcome_of
+from hydra_plugins.neuropt_sweeper._backend import Handle, Job, outcome_of, said_by
 from hydra_plugins.neuropt_sweeper._child import POISONED, Order, preloaded
 from hydra_plugins.neuropt_sweeper._forks import Forked, Forks
 from hydra_plugins.neuropt_sweeper._gpus import visible_gpus
@@ -23,7 +23,7 @@ from hydra_plugins.neuropt_sweeper._isolation import why_not as why_not
 from hydra_plugins.neuropt_sweeper._output import Follower
 from hydra_plugins.neuropt_sweeper._slots import Slots
 from hydra_plugins.neuropt_sweeper._victims import Victims
-from neuropt_core.heartbeat import born
+from neuropt_core.processes import born
 from neuropt_core.trial import Outcome
 
 _log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ class ProcessBackend:
         try:
             process = self._fork(self._order(job, slot))
         except (OSError, EOFError) as error:
-            told = f"no process could be started: {type(error).__name__}: {error}".rstrip(": ")
+            told = f"no process could be started: {said_by(error)}"
             self._failed.append((job, outcome_of(job.ticket, told)))
             return None
         follower = Follower(job.ticket.output_path) if self.capacity == 1 else None
@@ -187,6 +187,7 @@ class ProcessBackend:
             # What a trial had to import by itself the next ones find done; seldom more than once in a sweep.
             self._begin_again(preloaded({*process.loaded, *self._forks.preload} - self._shunned))
         kind = "host_out_of_memory" if process.code == -signal.SIGKILL and running.victims.grew() else ""
+        kind = kind if process.prepared else "import_error"
         return job, outcome_of(job.ticket, _told(process), kind)
 
     def _begin_again(self, preload: Sequence[str]) -> None:
@@ -202,10 +203,10 @@ class ProcessBackend:
 
 def _told(process: Forked) -> str:
     if process.error:
-        return process.error
+        return process.error if process.prepared else f"its process could not import the script: {process.error}"
     if process.code is None or process.code >= 0:
         return "" if not process.code else f"its process exited with code {process.code}"
     try:
-        return f"by {signal.Signals(-process.code).name}"
+        return f"it was killed by {signal.Signals(-process.code).name}"
     except ValueError:
-        return f"by signal {-process.code}"
+        return f"it was killed by signal {-process.code}"

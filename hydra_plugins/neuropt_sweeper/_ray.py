@@ -16,7 +16,7 @@ from hydra.plugins.launcher import Launcher
 from hydra_plugins.hydra_ray_launcher._launcher_util import launch_job_on_ray, start_ray
 from omegaconf import OmegaConf, open_dict
 
-from hydra_plugins.neuropt_sweeper._backend import Handle, Job, hide_ticket, outcome_of
+from hydra_plugins.neuropt_sweeper._backend import Handle, Job, hide_ticket, outcome_of, said_by
 from neuropt_core.errors import ConfigError
 from neuropt_core.trial import Outcome
 
@@ -226,6 +226,5 @@ def _kind(error: BaseException) -> str:
 
 
 def _told(error: BaseException) -> str:
-    cause = getattr(error, "cause", None)
-    error = cause if isinstance(cause, BaseException) else error  # Ray's own text is the whole traceback, in colours.
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+    cause = getattr(error, "cause", None)  # Ray's own text is the whole traceback, in colours.
+    return said_by(cause if isinstance(cause, BaseException) else error)

@@ -238,7 +238,7 @@ def _cut_short(loop: Loop, parts: Parts, interrupt: Interrupt) -> str:
 def _opening(
     conf: NeuroptSweeperConf, composer: Composer, advisor: Advisor, study: Study, launcher: str, rules: Rules
 ) -> str:
-    told, aim = len(study.finished), " and ".join(study.spec.directions)
+    aim = " and ".join(study.spec.directions)
     lines = [
         f"Study {study.spec.name}: {conf.n_trials} trials, {aim} what the task function returns",
         *([f"  Constraints: {', '.join(map(str, study.spec.constraints))}"] if study.spec.constraints else []),
@@ -248,8 +248,6 @@ def _opening(
         f"  Folder: {composer.sweep_dir}",
         "  Stop: Ctrl-C finishes what runs, a second one ends it; from elsewhere: neuropt stop FOLDER",
     ]
-    if study.trials:
-        lines.append(f"  Resumed: {told} trials are done")
     if study.taken:
         lines.append(f"  Changed: {in_words(study.taken)}")
         if out := len(study.trials) - len(study.current):

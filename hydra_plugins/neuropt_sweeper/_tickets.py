@@ -14,8 +14,11 @@ from neuropt_core.ticket import Ticket
 from neuropt_core.trial import Trial
 
 
-def new_ticket(folder: Path, study: Study, trial: Trial) -> Ticket:
+def new_ticket(folder: Path, sweep_dir: Path, study: Study, trial: Trial) -> Ticket:
     """Returns the ticket of a trial's next attempt, whose job's output folder is `folder`.
+
+    In the sweep's own folder, where a subdir made of the overrides puts a job that has none, the job's files lie apart
+    from the journal: a request to stop the one is not to stop the other.
 
     What lies there of an attempt that the journal does not know, as after a backup of the journal was put back, is
     moved aside: its result would be taken for the new one's.
@@ -24,7 +27,8 @@ def new_ticket(folder: Path, study: Study, trial: Trial) -> Ticket:
         ConfigError: Another trial has the folder.
     """
     attempt, objectives = study.attempts(trial.number), len(study.spec.directions)
-    ticket = Ticket(folder / "neuropt", trial.number, attempt, objectives=objectives)
+    place = folder / "neuropt" / ("job" if folder == sweep_dir else "")
+    ticket = Ticket(place, trial.number, attempt, objectives=objectives)
     first = replace(ticket, attempt=0).path
     if first.exists() and (other := Ticket.read(first).number) != trial.number:
         raise ConfigError(

@@ -174,7 +174,7 @@ class NeuroptSweeperConf:
     max_failure_rate: float = 0.5
     """The study ends once more than this share of n_trials has failed; in [0, 1]."""
     retries: int = 2
-    """How often a trial is launched again whose machine failed (preempted, node lost, import error)."""
+    """How often a trial is launched again whose machine failed (preempted, node lost, refused, import error)."""
     retry_pause: Any = 30
     """The pause before the second of these launches, four times as long before each later one; the first is at once."""
     seeds: int = 1

@@ -29,6 +29,7 @@ from neuropt_core.llm.schema import Slot, slots
 from neuropt_core.trial import Trial, TrialState
 
 _LESSON = 300
+_FAILURES = "Failures, each of them a broken constraint to the search:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ class _View:
         shown = [
             self._summary(),
             *self._trials(sizes),
-            *_section("Failures:", self._failures, sizes.failures, "kinds of failure, each rarer"),
+            *_section(_FAILURES, self._failures, sizes.failures, "kinds of failure, each rarer"),
             *self._marginals(sizes),
             *_section(_beliefs.HEADER, self._believed, sizes.beliefs, "beliefs, which the trials speak less against"),
             *_section(

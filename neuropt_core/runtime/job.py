@@ -10,15 +10,15 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
-from neuropt_core.curve import Curve
 from neuropt_core.errors import NeuroptError, TrialPruned
 from neuropt_core.heartbeat import Heartbeat
 from neuropt_core.redact import redact, secrets_of
 from neuropt_core.runtime.failures import failure_of
+from neuropt_core.runtime.last_lines import last_lines
 from neuropt_core.runtime.ranks import global_rank
 from neuropt_core.runtime.report import forget
 from neuropt_core.runtime.signals import (
@@ -96,7 +96,7 @@ def _attempt(
             returned, outcome = None, Outcome(TrialState.PRUNED, reason=stopped)
         if outcome is None:
             outcome = _scored(returned, ticket.objectives)
-        outcome = _completed(outcome, ticket.curve(), earlier + time.monotonic() - began)
+        outcome = _completed(outcome, ticket, earlier + time.monotonic() - began)
         try:
             ticket.write_result(outcome)
         except OSError as error:  # A full disk: what the user's own code has said must not be lost behind it.
@@ -193,9 +193,19 @@ def _no_score(kind: str, message: str) -> Outcome:
     return Outcome(TrialState.FAIL, failure=Failure(kind, message))
 
 
-def _completed(outcome: Outcome, curve: Curve, seconds: float) -> Outcome:
-    failure = None if outcome.failure is None else _discreet(outcome.failure)
-    return Outcome(outcome.state, outcome.value, curve, failure, round(seconds, 3), outcome.reason, outcome.further)
+def _completed(outcome: Outcome, ticket: Ticket, seconds: float) -> Outcome:
+    failure = outcome.failure
+    if failure is not None:
+        failure = replace(_discreet(failure), log=_said(ticket))
+    return replace(outcome, curve=ticket.curve(), failure=failure, seconds=round(seconds, 3))
+
+
+def _said(ticket: Ticket) -> str:
+    """Returns the last lines that this process has printed, as far as they lie in files."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # The script may have closed or replaced them.
+            stream.flush()
+    return last_lines(ticket)
 
 
 def _discreet(failure: Failure) -> Failure:

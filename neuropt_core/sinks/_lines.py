@@ -20,6 +20,7 @@ from neuropt_core.sinks.text import (
     source,
 )
 from neuropt_core.space import Value
+from neuropt_core.taxonomy import kind_of
 from neuropt_core.trial import Trial, TrialState
 
 Part = tuple[str, str]
@@ -32,6 +33,8 @@ def trial_parts(scene: Scene, trial: Trial) -> list[Part]:
     parts: list[Part] = [(f"[{done:>{width}}/{scene.n_trials}] trial {trial.number}", "head")]
     if trial.state is TrialState.FAIL:
         parts.append((f"FAILED ({reason(trial)})", "bad"))
+        if trial.outcome is not None and trial.outcome.failure is not None:
+            parts.append((f"told as {kind_of(trial.outcome.failure.kind).told_as}", "dim"))
     elif trial.state is TrialState.PRUNED:
         parts.append((f"pruned ({reason(trial)})", "warn"))
     elif trial.value is not None:

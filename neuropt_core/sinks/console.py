@@ -180,10 +180,10 @@ class ConsoleSink:
         running = [trial.number for trial in scene.trials if trial.outcome is None]
         if running:
             shown = [running_words(number, scene.running, self._clock()) for number in running[:4]]
-            parts.append(f"running {', '.join(shown)}{' ...' if len(running) > 4 else ''}")
+            parts.append(f"running: {', '.join(shown)}{' ...' if len(running) > 4 else ''}")
         parts.append(duration(elapsed, digits=0))
         here = done - self._done_before
-        if here > 0 and done < scene.n_trials:
+        if here > 0 and done < scene.n_trials and not scene.stopping:
             left = elapsed / here * (scene.n_trials - done)
             parts.append(f"about {duration(left, digits=0)} left")
         return "  ".join(parts)

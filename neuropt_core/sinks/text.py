@@ -10,7 +10,6 @@ from neuropt_core.recommend import Standing, configurations, standings
 from neuropt_core.sinks._objectives import against_baseline
 from neuropt_core.sinks.base import Scene
 from neuropt_core.space import Value
-from neuropt_core.taxonomy import kind_of
 from neuropt_core.trial import Trial
 
 _ESCAPES = re.compile(
@@ -97,7 +96,7 @@ def reason(trial: Trial) -> str:
     if outcome is None:
         return ""
     if outcome.failure is not None:
-        return one_line(f"{kind_of(outcome.failure.kind).words}: {outcome.failure.message}")
+        return one_line(outcome.failure.words)
     return one_line(outcome.reason)
 
 

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 FILES = sorted([*(ROOT / "neuropt_core").rglob("*.py"), *(ROOT / "hydra_plugins").rglob("*.py")])
 LEVELS = {
     "errors": 0,
+    "processes": 0,
     **dict.fromkeys(
         (
             "files",

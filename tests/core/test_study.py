@@ -201,7 +201,6 @@ def test_a_retry_is_kept_and_its_trial_stays_open(tmp_path: Path, journal: Journ
     assert study.in_flight(0)
     lost = Outcome(TrialState.FAIL, failure=Failure("node_lost", "gone", place="x"), seconds=3.0)
     study.retry(0, lost)
-    assert study.relaunched == {}
     assert (study.in_flight(0), study.attempts(0), study.crashes(0)) == (False, 1, 0)
     study.launch(0)
     study.launch(0)
@@ -210,7 +209,6 @@ def test_a_retry_is_kept_and_its_trial_stays_open(tmp_path: Path, journal: Journ
     again = Study(SPEC, reopened)
     assert (again.in_flight(0), again.attempts(0), again.crashes(0)) == (True, 3, 2)
     assert again.retried == {0: (lost,)}
-    assert again.relaunched == {0: 1}
     assert again.trials[0].state is TrialState.RUNNING
     again.tell(0, _outcome(1.0))
     with pytest.raises(StudyError, match="told before"):

@@ -30,7 +30,9 @@ def test_a_trial_whose_import_failed_is_launched_again(tmp_path: Path) -> None:
     assert done.ran() == [0, 0, 1, 1, 2]
     assert [o["state"] for o in done.told().values()] == ["COMPLETE"] * 3
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("Trial 1 is launched again")]
-    assert line == "Trial 1 is launched again (1/2): ModuleNotFoundError: No module named 'no_such_module'"
+    assert (
+        line == "Trial 1 is launched again (1/2): import error: ModuleNotFoundError: No module named 'no_such_module'"
+    )
     assert done.results["study"]["retries"] == 2
     assert [r["number"] for r in done.journal if r["op"] == "retry"] == [0, 1]
 

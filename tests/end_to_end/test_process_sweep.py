@@ -98,7 +98,7 @@ def test_hydra_is_honoured_in_the_child(tmp_path: Path, chdir: str) -> None:
         ("raise", "exception", "ValueError: the child is broken"),
         ("exit", "exception", "SystemExit"),
         ("os_exit", "lost", "its process exited with code 4"),
-        ("kill", "lost", "it was killed (by SIGKILL)"),
+        ("kill", "lost", "it was killed by SIGKILL"),
         ("stubborn", "exception", "cannot be pickled"),
         ("breakpoint", "exception", "set hydra.sweeper.isolate=false"),
         ("a_nan", "non_finite", "finite"),
@@ -268,3 +268,30 @@ def test_four_trials_leave_no_memory_on_the_gpu(tmp_path: Path) -> None:
 def _used() -> int:
     words = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
     return sum(map(int, subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()))
+
+
+def test_an_interrupted_start_is_not_waited_for(tmp_path: Path) -> None:
+    """A sweep that is told to end while a trial's process starts ends then, and leaves the trial open."""
+    interrupted = (
+        "import os, runpy, signal, sys; from hydra_plugins.neuropt_sweeper._forks import Forks; "
+        "Forks.fork = lambda *a: os.kill(os.getpid(), signal.SIGTERM); sys.argv = sys.argv[1:]; "
+        f"runpy.run_path({str(CHILD)!r}, run_name='__main__')"
+    )
+    folder = tmp_path / "s"
+    folder.mkdir()
+    words = command(folder, f"record={folder / 'ran'}", "hydra.sweeper.n_trials=2", script=CHILD)
+    program = [*words[:3], "-c", interrupted, *words[3:]]
+    done = subprocess.run(program, env=environment(), cwd=folder, capture_output=True, text=True, timeout=50)
+    assert done.returncode == 143, done.stderr
+    assert "Trials: 1 unfinished." in done.stdout
+
+
+def test_a_script_that_a_trial_cannot_import_ends_the_sweep(tmp_path: Path) -> None:
+    """It is told as an import that failed, without a pause; in the sweep's own folder a job's files lie apart."""
+    script = tmp_path / "shy.py"
+    script.write_text(f"{CHILD.read_text()}else:\n    raise OSError('not twice')\n")
+    done = sweep(tmp_path / "s", f"record={tmp_path / 'ran'}", "hydra.sweep.subdir=.", script=script)
+    assert done.code == 1
+    assert "its process could not import the script: OSError: not twice) (after 3 attempts)" in done.stderr
+    assert " again in " not in done.stdout
+    assert (done.folder / "neuropt" / "job" / "ticket-2.json").exists()

@@ -13,7 +13,6 @@ from hydra_plugins.neuropt_sweeper._isolation import refuse_within_a_trial
 from hydra_plugins.neuropt_sweeper._output import Follower
 from hydra_plugins.neuropt_sweeper._victims import Victims
 from neuropt_core.errors import ConfigError
-from neuropt_core.heartbeat import born
 
 SCRIPT = """
 import functools, hydra, sys
@@ -114,19 +113,19 @@ def test_output_is_shown_as_it_was_written(
     assert capfdbinary.readouterr().out == b" 10%\r 20%\r\xff 30%\n"
 
 
-def test_a_dead_process_was_not_born() -> None:
-    """A process is known by when it began until it ends, also while nobody has asked for its exit code."""
-    with subprocess.Popen(["sleep", "60"]) as running:
-        began = born(running.pid)
-        assert began is not None
-        assert born(running.pid) == began
-        running.kill()
-        while born(running.pid) is not None:
-            pass
-    assert born(running.pid) is None
-
-
 def test_nobody_was_killed_for_memory_meanwhile() -> None:
     """The kernel's counter can be read here, and does not grow by itself."""
     assert not Victims.now().grew()
     assert Victims(-1).grew()
+
+
+def test_the_fork_server_does_not_feel_ctrl_c() -> None:
+    """Started while SIGINT is blocked, the server has it blocked too, so that it survives the terminal's Ctrl-C."""
+    words = (
+        "import signal, pathlib; from hydra_plugins.neuropt_sweeper._forks import Forks;"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}); forks = Forks();"
+        "status = pathlib.Path(f'/proc/{forks._server._forkserver_pid}/status').read_text(); forks.close();"
+        "print(int(status.split('SigBlk:')[1].split()[0], 16) >> signal.SIGINT - 1 & 1)"
+    )
+    done = subprocess.run([sys.executable, "-c", words], env=environment(), capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n", done.stderr

@@ -33,7 +33,7 @@ def test_what_an_unknown_job_has_left_is_not_taken_for_the_new_ones(tmp_path: Pa
     old.checkpoints.mkdir()
     (old.checkpoints / "last.pt").write_text("weights")
     study = _study(tmp_path)
-    ticket = new_ticket(job, study, study.trials[0])
+    ticket = new_ticket(job, tmp_path, study, study.trials[0])
     assert ticket.result() is None
     assert not ticket.checkpoints.exists()
     aside = job / "neuropt" / "before-1"
@@ -44,14 +44,14 @@ def test_what_an_unknown_job_has_left_is_not_taken_for_the_new_ones(tmp_path: Pa
 def test_an_earlier_attempt_keeps_its_files(tmp_path: Path) -> None:
     """The next attempt of the same trial goes on from the checkpoints and the curve of those before it."""
     job, study = tmp_path / "0", _study(tmp_path)
-    first = new_ticket(job, study, study.trials[0])
+    first = new_ticket(job, tmp_path, study, study.trials[0])
     first.write()
     study.launch(0)
     first.write_started()
     first.checkpoints.mkdir()
     later = Ticket(first.folder, 0, 1)
     later.write_result(scored(0.2))
-    again = new_ticket(job, study, study.trials[0])
+    again = new_ticket(job, tmp_path, study, study.trials[0])
     assert again.attempt == 1
     assert again.result() is None
     assert first.started_path.exists()

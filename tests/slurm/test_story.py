@@ -113,11 +113,17 @@ def test_nothing_ran_twice(story: Story) -> None:
     assert starts[PREEMPTED][1]["SLURM_RESTART_COUNT"] == "1"
 
 
-def test_a_requeued_trial_goes_on_in_its_folder(story: Story) -> None:
-    """What a job kept in its folder is there when SLURM starts it again."""
+def test_a_requeued_trial_goes_on_from_its_checkpoint_with_its_curve(story: Story) -> None:
+    """What a job kept is there when SLURM starts it again, and both starts make one curve, each step once."""
     first, second = story.watched.noted("start")[PREEMPTED]
     assert first["step"] == 0
     assert second["step"] > 0
+    steps = [point["step"] for point in story.sweep.told()[PREEMPTED]["curve"]]
+    assert steps == [10 * n for n in range(1, 10 * SECONDS[PREEMPTED] // 10 + 1)]
+    folder = story.watched.folder / str(PREEMPTED) / "neuropt"
+    starts = [json.loads(line).get("start", 0) for line in (folder / "curve.jsonl").read_text().splitlines()]
+    assert starts == sorted(starts)
+    assert starts[-1] == 1
 
 
 def test_the_launchers_settings_are_honoured(story: Story) -> None:

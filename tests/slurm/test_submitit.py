@@ -51,7 +51,7 @@ def test_a_time_out_goes_on_under_its_number(watched: Begin) -> None:
     """With max_num_timeout=1 a job at its time limit is requeued by submitit and goes on; the trial is told once."""
     sweep = watched("hydra.sweeper.n_trials=1", "hydra.launcher.max_num_timeout=1", "seconds=[6]")
     job_id = sweep.job_id(0)
-    until(lambda: (sweep.folder / "0" / "step").exists(), "the job works")
+    until(lambda: (sweep.folder / "0" / "neuropt" / "checkpoints" / "step").exists(), "the job works")
     ask("scancel", job_id, "--signal", "USR2")  # As SLURM does some time before the limit.
     release(job_id)
     done = sweep.end()

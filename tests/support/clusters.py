@@ -51,6 +51,7 @@ class Watched:
         self._log = folder.parent / "log"
         self._path = path
         given = [f"record={folder.parent / 'record'}", "hydra/launcher=submitit_slurm", "hydra.sweeper.advisor=prior"]
+        given.append("hydra.sweeper.pruning.mode=off")  # The curves tell of the work alone, and no trial is to stop.
         self._command = command(folder, *given, *arguments, script=SCRIPT)
         self.process = self.start()
 

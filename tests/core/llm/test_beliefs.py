@@ -160,7 +160,10 @@ def test_a_failure_of_the_machine_is_not_the_configurations(kind: str) -> None:
     text = history(_request(*bad, trial(3, _params(act=None), failed())))
     assert f"lost to the machine ({kind}), which says nothing of the configuration" in text
     assert "1 failed, 2 lost to the machine" in text
-    assert "Failures:\nout_of_memory (OutOfMemoryError): 1 trial (#3)" in text
+    assert (
+        "Failures, each of them a broken constraint to the search:\nout_of_memory (OutOfMemoryError): 1 trial (#3)"
+        in text
+    )
     assert f"\n{kind}" not in text
     assert "you (llm): 1 ended, 1 failed" in text
     assert '"gelu" n 0,' not in text

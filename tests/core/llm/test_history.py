@@ -84,7 +84,7 @@ def test_every_section_can_be_there() -> None:
     heads = [
         "Trials so far: 200",
         "Trials (number",
-        "Failures:",
+        "Failures, each of them a broken constraint to the search:",
         "Parameters one",
         "Lessons that",
         "Record of",
@@ -102,7 +102,7 @@ def test_points_and_rows_go_before_marginals() -> None:
         text = history(request, limit)
         assert len(text) <= limit
         rows.append(len(re.findall(r"^#\d+ (?:default|llm|prior|surrogate)", text, re.MULTILINE)))
-        assert "Failures:" in text
+        assert "Failures, each of them a broken constraint to the search:" in text
         assert "Parameters one by one" in text
         assert f"... {200 - rows[-1]} more trials, neither among" in text
         assert "\n#198 llm" in text  # the latest that ended

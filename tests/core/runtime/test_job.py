@@ -156,6 +156,21 @@ def test_what_an_exception_says_of_secrets_is_not_kept(ticket: Ticket, monkeypat
         assert secret not in kept
 
 
+def test_a_failure_keeps_what_was_printed_last(ticket: Ticket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The result holds the last lines beside the traceback, those that still waited to be written out included."""
+    with ticket.output_path.open("w", buffering=4096) as output:
+        monkeypatch.setattr(sys, "stdout", output)
+
+        def task(cfg: Any) -> float:
+            print("epoch 6\nepoch 7: val_loss 0.31")
+            raise RuntimeError("boom")
+
+        failure = _run(task, ticket).failure
+    assert failure is not None
+    assert failure.log == "epoch 6\nepoch 7: val_loss 0.31"
+    assert "boom" in failure.traceback
+
+
 def test_a_pruned_trial_is_not_a_failure(ticket: Ticket) -> None:
     """A job that was told to stop ends well, with the reason and the curve so far."""
 

@@ -71,9 +71,9 @@ def test_without_a_baseline_there_is_nothing_to_compare(story: Story) -> None:
 
 
 def test_failed_and_pruned_trials_say_why(story: Story) -> None:
-    """A trial without a score shows its reason in its place."""
+    """A trial without a score shows its reason in its place; of a failure also what the study makes of it."""
     lines = shown(story, "CUDA out\nof memory", "pruned:val_loss is nan at step 3")
-    assert "FAILED (exception: CUDA out of memory)" in lines[0]
+    assert "FAILED (exception: CUDA out of memory)  told as a broken constraint" in lines[0]
     assert "pruned (val_loss is nan at step 3)" in lines[1]
 
 
@@ -233,7 +233,7 @@ def test_the_bar_tells_time_left_and_what_runs(story: Story) -> None:
         story.ask(sink, {"optimizer.lr": 0.01})
         story.ask(sink, {"optimizer.lr": 0.02})
         sink.study_finished(story.scene, "interrupted")
-    assert "1/6  best 0.4 (trial 0)  running 1, 2  30 s  about 2 min 30 s left" in output[0]
+    assert "1/6  best 0.4 (trial 0)  running: 1, 2  30 s  about 2 min 30 s left" in output[0]
 
 
 @pytest.mark.parametrize("columns", [20, 40, 58])
@@ -328,4 +328,4 @@ def test_the_bar_tells_for_how_long_trials_run(story: Story) -> None:
     sink = ConsoleSink(io.StringIO(), clock=lambda: 10_000.0)
     running = {0: 10_000.0 - 7500, 1: 10_000.0 - 725, 2: 9_990.0, 3: None}
     status = sink._status(replace(story.scene, running=running, stopping="it was interrupted"))
-    assert "ending  running 0 (2 h 05 min), 1 (12 min), 2, 3" in status
+    assert "ending  running: 0 (2 h 05 min), 1 (12 min), 2, 3" in status

@@ -12,21 +12,26 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+import neuropt_core
+
 STEP = 0.1
+REPORTED = 10
+"""Steps from one point of the curve to the next."""
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(cfg: DictConfig) -> float:
-    """Works for a while, in steps that are kept in its folder; returns a bowl's height."""
-    hydra_config = HydraConfig.get()
-    number = hydra_config.job.num
-    kept = Path(hydra_config.runtime.output_dir) / "step"
+    """Works for a while, in steps that are kept in its checkpoints; returns a bowl's height."""
+    number = HydraConfig.get().job.num
+    kept = neuropt_core.checkpoint_dir() / "step"
     done = int(kept.read_text()) if kept.exists() else 0
     _note(cfg, "start", number, step=done)
     seconds = float(cfg.seconds[number % len(cfg.seconds)])
     while done * STEP < seconds:
         time.sleep(STEP)
         done += 1
+        if done % REPORTED == 0:
+            neuropt_core.report(done, worked=done * STEP)
         kept.write_text(str(done))
     _note(cfg, "end", number, step=done)
     return beside.height(cfg.optimizer.lr)

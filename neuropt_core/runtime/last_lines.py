@@ -1,4 +1,4 @@
-"""What an ended job printed last: for people, and for the kind of a failure of which nobody else tells."""
+"""What a job printed last: for people, and for the kind of a failure of which nobody else tells."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SLURM_SAYS = (
 
 
 def last_lines(ticket: Ticket, more: Sequence[Path] = ()) -> str:
-    """Returns the last lines that a job left, without secrets; "" if it left none.
+    """Returns the last lines that a job has printed, without secrets; "" if there are none.
 
     Of its own output, else of submitit's files, else of the job's Hydra log: the first that holds anything.
 

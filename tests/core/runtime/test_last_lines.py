@@ -1,4 +1,4 @@
-"""What an ended job printed last, and what is made of it."""
+"""What a job printed last, and what is made of it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from hydra_plugins.neuropt_sweeper._backend import outcome_of
-from hydra_plugins.neuropt_sweeper._last_lines import last_lines
 from neuropt_core.curve import Point
+from neuropt_core.runtime.last_lines import last_lines
 from neuropt_core.ticket import Ticket
 from neuropt_core.trial import Failure, Outcome
 
