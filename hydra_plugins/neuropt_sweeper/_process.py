@@ -186,7 +186,7 @@ class ProcessBackend:
             # What a trial had to import by itself the next ones find done; seldom more than once in a sweep.
             self._begin_again(preloaded({*process.loaded, *self._forks.preload} - self._shunned))
         kind = "host_out_of_memory" if process.code == -signal.SIGKILL and running.victims.grew() else ""
-        return job, outcome_of(job.ticket, _told(process), kind)
+        return job, outcome_of(job.ticket, _told(process), kind, seen=process.seen)
 
     def _begin_again(self, preload: Sequence[str]) -> None:
         """Takes a server that has imported these; the one before ends with the trials that came from it."""
