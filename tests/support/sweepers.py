@@ -11,8 +11,6 @@ from typing import Any
 
 from sweeps import BOWL, Sweep, command, environment
 
-from neuropt_core.ticket import Ticket
-
 KILLED = -9
 
 
@@ -71,12 +69,6 @@ def ran(folder: Path) -> Counter[int]:
 def ended(folder: Path) -> set[int]:
     """The trials whose result is on disk."""
     return {json.loads(p.with_name("ticket.json").read_text())["number"] for p in folder.glob("*/neuropt/result*.json")}
-
-
-def alive(folder: Path) -> set[int]:
-    """The trials whose job has begun, and whose process lives."""
-    tickets = [Ticket.read(path) for path in folder.glob("*/neuropt/ticket*.json")]
-    return {ticket.number for ticket in tickets if ticket.is_running()}
 
 
 def told(folder: Path) -> dict[int, dict[str, Any]]:
