@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import tempfile
 import threading
 import time
@@ -92,6 +93,25 @@ def restarts(environ: Mapping[str, str] = os.environ) -> int:
 def _slurm_job(environ: Mapping[str, str]) -> str:
     array, task = environ.get("SLURM_ARRAY_JOB_ID"), environ.get("SLURM_ARRAY_TASK_ID")
     return f"{array}_{task}" if array and task else environ.get("SLURM_JOB_ID", "")
+
+
+def is_alive(start: Mapping[str, Any] | None) -> bool | None:
+    """Tells whether the process of a job lives; None if that cannot be known here.
+
+    Args:
+        start: What `this_start` returned to it; None if it has not begun. It cannot be known of this very process,
+            whose job may have ended, nor of one on another machine.
+    """
+    if start is None or start["host"] != os.uname().nodename or start["pid"] == os.getpid():
+        return None
+    now = born(start["pid"])
+    return now is not None and now == start["born"]
+
+
+def kill(pid: int) -> None:
+    """Ends a process, and the session if it leads one."""
+    with contextlib.suppress(ProcessLookupError):  # It may end by itself in between.
+        (os.killpg if os.getsid(pid) == pid else os.kill)(pid, signal.SIGKILL)
 
 
 def modified(path: Path) -> float | None:

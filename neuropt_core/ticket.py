@@ -13,17 +13,25 @@ import contextlib
 import json
 import math
 import os
-import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from neuropt_core.attempt_files import AttemptFiles
 from neuropt_core.curve import Curve, Joining, Point
 from neuropt_core.errors import StudyError
 from neuropt_core.files import append_line, read_lines, write_whole
-from neuropt_core.heartbeat import SILENCE_SECONDS, Start, modified, now_in, this_start
-from neuropt_core.processes import born
+from neuropt_core.heartbeat import (
+    BEAT_SECONDS,
+    SILENCE_SECONDS,
+    Start,
+    is_alive,
+    kill,
+    modified,
+    now_in,
+    this_start,
+)
 from neuropt_core.stopping import StopRule
 from neuropt_core.trial import Outcome
 
@@ -32,74 +40,18 @@ VARIABLE = "NEUROPT_TICKET"
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
-    """One attempt at one trial.
+class Ticket(AttemptFiles):
+    """One attempt at one trial, and what its job has to know beside where its files are.
 
     Attributes:
-        folder: The trial's own folder, absolute.
-        number: The trial's number.
-        attempt: 0 for the first launch, more after the sweeper had to launch the trial again.
         sweeper: Process id of the sweeper, so that a job can tell whether it shares its process.
         rule: When to stop, as it was known at launch; `rule_path` may hold a later one.
         objectives: How many numbers the task function must return.
     """
 
-    folder: Path
-    number: int
-    attempt: int = 0
     sweeper: int = field(default_factory=os.getpid)
     rule: StopRule = field(default_factory=StopRule)
     objectives: int = 1
-
-    @property
-    def path(self) -> Path:
-        """The ticket's own file."""
-        return self.folder / f"ticket{self._suffix}.json"
-
-    @property
-    def curve_path(self) -> Path:
-        """Where the job reports."""
-        return self.folder / f"curve{self._suffix}.jsonl"
-
-    @property
-    def started_path(self) -> Path:
-        """Where the job says that it has begun, and in which process."""
-        return self.folder / f"started{self._suffix}.json"
-
-    @property
-    def result_path(self) -> Path:
-        """Where the job leaves its outcome."""
-        return self.folder / f"result{self._suffix}.json"
-
-    @property
-    def rule_path(self) -> Path:
-        """Where the sweeper leaves a newer rule while the job runs."""
-        return self.folder / f"rule{self._suffix}.json"
-
-    @property
-    def stop_path(self) -> Path:
-        """Where whoever wants the job to stop at its next report leaves the reason."""
-        return self.folder / f"stop{self._suffix}"
-
-    @property
-    def heartbeat_path(self) -> Path:
-        """What the job touches every few seconds while it lives."""
-        return self.folder / f"heartbeat{self._suffix}"
-
-    @property
-    def output_path(self) -> Path:
-        """What the job prints, where a backend keeps that."""
-        return self.folder / f"output{self._suffix}.log"
-
-    @property
-    def checkpoints(self) -> Path:
-        """The folder for the job's own checkpoints, common to all attempts at the trial."""
-        return self.folder / "checkpoints"
-
-    @property
-    def _suffix(self) -> str:
-        # Attempts never share a file: a late writer of an earlier one must not spoil the next.
-        return f"-{self.attempt}" if self.attempt else ""
 
     def write(self) -> None:
         """Writes the ticket's file, for the job to find."""
@@ -164,21 +116,32 @@ class Ticket:
             return None
         return Start(len(data.get("earlier", ())), int(data.get("restart", 0)), float(data.get("time", 0.0)))
 
-    def seconds(self) -> float:
-        """Returns how long the attempt has run, over all its starts, to its last sign of life; 0 if it never began."""
-        earlier = (self._started() or {}).get("earlier", ())
-        return round(sum(float(start["seconds"]) for start in earlier) + self._seconds_since_start(), 3)
+    def seconds(self, seen: float | None = None) -> float:
+        """Returns how long the attempt has run, over all its starts, to its last sign of life; 0 if it never began.
+
+        Args:
+            seen: When its process was last seen alive, by the clock of its machine.
+        """
+        if (data := self._started()) is None:
+            return 0.0
+        newest = max(self._seconds_since_start(), (seen or 0.0) - float(data.get("time", math.inf)))
+        return round(sum(float(start["seconds"]) for start in data.get("earlier", ())) + newest, 3)
 
     def is_running(self) -> bool:
         """Tells whether the job's process is alive on this machine and has left no result.
 
         False also where that cannot be known: a job on another machine, or one that has not begun.
         """
-        if (data := self._started()) is None:
-            return False
-        pid = data["pid"]
-        here = data["host"] == os.uname().nodename and pid != os.getpid()
-        return here and not self.result_path.exists() and born(pid) is not None and born(pid) == data["born"]
+        return is_alive(self._started()) is True and not self.result_path.exists()
+
+    def may_live(self) -> bool:
+        """Tells whether nothing speaks against the job's being alive now, be it that it hangs.
+
+        Raises:
+            OSError: See `silence`.
+        """
+        alive = is_alive(self._started())
+        return self.silence() < 2 * BEAT_SECONDS if alive is None else alive
 
     def may_run_on(self) -> str | None:
         """Returns the other machine on which the job began and may still run, or None.
@@ -198,8 +161,7 @@ class Ticket:
         Raises:
             OSError: The folder is not writable, so that its file system cannot be asked for the time.
         """
-        heard = max(modified(self.started_path) or 0.0, modified(self.heartbeat_path) or 0.0)
-        return max(0.0, now_in(self.folder) - heard) if heard else math.inf
+        return max(0.0, now_in(self.folder) - self.heard) if self.heard else math.inf
 
     def submitit_folder(self) -> Path | None:
         """Returns the folder in which submitit keeps what the job printed; None if the job does not run under it."""
@@ -218,30 +180,24 @@ class Ticket:
         return data
 
     def _seconds_since_start(self) -> float:
-        began, heard = modified(self.started_path), modified(self.heartbeat_path)
-        return max(0.0, heard - began) if began is not None and heard is not None else 0.0
+        began = modified(self.started_path)
+        return max(0.0, self.heard - began) if began is not None else 0.0
 
     def kill(self) -> None:
         """Ends the job's process, if it runs on this machine and is not this one, and the session that it leads."""
         if self.is_running():
-            pid = (self._started() or {})["pid"]
-            with contextlib.suppress(ProcessLookupError):  # It may end by itself in between.
-                (os.killpg if os.getsid(pid) == pid else os.kill)(pid, signal.SIGKILL)
+            kill((self._started() or {})["pid"])
 
     def stop(self, reason: str) -> None:
         """Keeps that the job was told to stop, whatever its script makes of that; called by the job."""
-        write_whole(self._stopped_path, reason)
+        write_whole(self.stopped_path, reason)
 
     def stopped(self) -> str | None:
         """Returns why the job was told to stop, or None if it was not."""
         try:
-            return self._stopped_path.read_text(encoding="utf-8")
+            return self.stopped_path.read_text(encoding="utf-8")
         except FileNotFoundError:
             return None
-
-    @property
-    def _stopped_path(self) -> Path:
-        return self.folder / f"stopped{self._suffix}.txt"
 
     def mark(self, helper: str) -> None:
         """Says that the job has called one of neuropt's helpers, e.g. ``param_groups``; called by the job."""

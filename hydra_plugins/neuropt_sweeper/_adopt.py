@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from hydra_plugins.neuropt_sweeper._backend import Backend, Handle, Job, outcome_of
@@ -15,6 +16,7 @@ class Adopting:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._orphans: list[Job] = []
+        self._seen: float | None = None
         self.name, self.words = backend.name, backend.words
         self.apart, self.capacity = backend.apart, backend.capacity
         self.outlives, self.blocks = backend.outlives, backend.blocks
@@ -27,7 +29,9 @@ class Adopting:
         """Returns the jobs that have ended, whoever launched them."""
         gone = [job for job in self._orphans if not job.ticket.is_running()]
         self._orphans = [job for job in self._orphans if job not in gone]
-        return [*((job, outcome_of(job.ticket)) for job in gone), *self._backend.poll()]
+        ended = [(job, outcome_of(job.ticket, seen=self._seen)) for job in gone]
+        self._seen = time.time()
+        return [*ended, *self._backend.poll()]
 
     def cancel(self, jobs: Sequence[Job]) -> None:
         """Ends jobs for good, whoever launched them."""
@@ -55,6 +59,7 @@ class Adopting:
                 )
             return False
         self._orphans.append(job)
+        self._seen = time.time()
         return True
 
     def close(self) -> None:

@@ -103,7 +103,9 @@ def said_by(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")[:300]
 
 
-def outcome_of(ticket: Ticket, error: str = "", kind: str = "", logs: Sequence[Path] = ()) -> Outcome:
+def outcome_of(
+    ticket: Ticket, error: str = "", kind: str = "", logs: Sequence[Path] = (), seen: float | None = None
+) -> Outcome:
     """Returns what a job that has ended left on disk; a job that began and left nothing was killed.
 
     Of one that did not even begin, its launcher or the machine is at fault.
@@ -113,6 +115,7 @@ def outcome_of(ticket: Ticket, error: str = "", kind: str = "", logs: Sequence[P
         error: What the launcher or the scheduler said of it.
         kind: What kind of failure that makes it, if it left no result.
         logs: Files with what the job printed, beside those that the ticket knows.
+        seen: When its process was last seen alive, by the clock of this machine, on which it then ran.
 
     Raises:
         OSError: It left nothing and the disk is full: then the trial is not at fault, and is launched again later.
@@ -120,7 +123,8 @@ def outcome_of(ticket: Ticket, error: str = "", kind: str = "", logs: Sequence[P
     outcome = ticket.result()
     if outcome is not None:
         return outcome
-    if shutil.disk_usage(ticket.folder).free < _LEAST_FREE:
+    there = next(place for place in (ticket.folder, *ticket.folder.parents) if place.is_dir())  # It may be deleted.
+    if shutil.disk_usage(there).free < _LEAST_FREE:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(ticket.folder))
     began = ticket.started_path.exists()
     if began:
@@ -129,4 +133,4 @@ def outcome_of(ticket: Ticket, error: str = "", kind: str = "", logs: Sequence[P
         message = "the job did not begin" + (f" ({error})" if error else "")
     log = last_lines(ticket, logs)
     failure = Failure(kind or kind_by_log(log) or ("lost" if began else "node_lost"), message, log=log)
-    return Outcome(TrialState.FAIL, curve=ticket.curve(), failure=failure, seconds=ticket.seconds())
+    return Outcome(TrialState.FAIL, curve=ticket.curve(), failure=failure, seconds=ticket.seconds(seen))

@@ -12,6 +12,7 @@ import json
 import os
 import pickle
 import signal
+import time
 from collections.abc import Iterable
 from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.forkserver import ForkServer
@@ -39,6 +40,7 @@ class Forked:
         error: What went wrong in it outside of the task function.
         prepared: Whether it could import the user's script, as far as it has said.
         loaded: The heavy libraries that it had imported at its end.
+        seen: When it was last seen alive, in seconds since 1970; None if it never was.
     """
 
     def __init__(self, pid: int, born: str | None, status: int = -1, go: int = -1, said: int = -1) -> None:
@@ -46,6 +48,7 @@ class Forked:
         self.code: int | None = None
         self.error, self.prepared, self.loaded = "", True, frozenset[str]()
         self._status, self._go, self._said = status, go, said
+        self.seen: float | None = None
         self._over = False
 
     def release(self) -> None:
@@ -71,6 +74,8 @@ class Forked:
             self._over = self.born is None or born(self.pid) != self.born
         if self._over:
             self._listen()
+        else:
+            self.seen = time.time()
         return self._over
 
     def signal(self, number: int) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from hydra_plugins.neuropt_sweeper._backend import Backend, Job
 from neuropt_core.budget import spoken
 from neuropt_core.files import write_whole
+from neuropt_core.heartbeat import modified
 from neuropt_core.stop_file import StopRequest, asked, forget
 from neuropt_core.ticket import Ticket
 from neuropt_core.trial import Failure, Outcome, TrialState
@@ -31,6 +32,8 @@ TIMED_OUT = "it ran longer than hydra.sweeper.trial_timeout"
 """How the reason begins of a trial that took too long."""
 _FORCED = ", did not stop, and was ended by force"
 """How the reason ends of a trial that did not obey; in the stop file before it is ended, since it may say so itself."""
+_HEARD = 15.0
+"""Seconds after which each backend has heard of a job's death; SLURM is asked twice, every few seconds."""
 _LAST = 60.0
 """Seconds that a backend gets to end a job by force (SLURM: scancel, KillWait) before it is told again."""
 
@@ -177,10 +180,15 @@ class Orders:
         if forced is None and grace and not self._backend.apart:
             self._say(f"Trial {number} does not stop, and runs in the sweeper's own process: only Ctrl-C ends it")
         elif forced is None and self._backend.apart:
-            write_whole(ticket.stop_path, ticket.stop_path.read_text(encoding="utf-8").strip() + _FORCED)
+            if self._lives(ticket, now):
+                write_whole(ticket.stop_path, ticket.stop_path.read_text(encoding="utf-8").strip() + _FORCED)
             if grace:
                 self._say(f"Trial {number} did not stop within {spoken(grace)}: it is ended by force")
         return self._backend.apart
+
+    def _lives(self, ticket: Ticket, now: float) -> bool:
+        """Tells whether a job that is to be ended is no dead one of which the backend has not heard yet."""
+        return now - self._asked[ticket.path] > _HEARD or ticket.may_live()
 
     def _reason(self, job: Job) -> str | None:
         """Returns why a trial has to stop, the newest reason that is known first; None if it has not to."""
@@ -221,7 +229,9 @@ def as_ordered(ticket: Ticket, outcome: Outcome) -> Outcome:
 
     - One that had to stop with its sweep counts as preempted, whether it obeyed or was ended: nothing is learnt of its
       configuration, and it is launched again.
-    - One that took too long is PRUNED if it obeyed; if it had to be ended by force it has failed (``timeout``).
+    - One that took too long is PRUNED if it obeyed; if it had to be ended by force, or died after it was asked, it has
+      failed (``timeout``). One that had died before by something else, of which the backend heard later, is told as
+      what it died of; so is one of whose end the scheduler or its log knows the cause.
     - One that a person stopped is PRUNED with the person's reason also if it was ended by force: the person judged its
       curve, and nothing is wrong with the job.
 
@@ -237,9 +247,18 @@ def as_ordered(ticket: Ticket, outcome: Outcome) -> Outcome:
     failed = replace(pruned, state=TrialState.FAIL, reason="", failure=Failure("preempted", reason))
     if reason.startswith(STOPPED):
         return failed
+    if reason.startswith(TIMED_OUT) and died and not _died_of_it(ticket, reason, outcome):
+        return outcome
     if reason.startswith(TIMED_OUT) and (died or reason.endswith(_FORCED)):
         return replace(failed, failure=Failure("timeout", reason))
     return pruned
+
+
+def _died_of_it(ticket: Ticket, reason: str, outcome: Outcome) -> bool:
+    """Tells whether a job that left no result died of its time-out, or at least after it; both times are the disk's."""
+    if outcome.failure is not None and outcome.failure.kind not in ("lost", "timeout"):
+        return False
+    return reason.endswith(_FORCED) or ticket.heard >= (modified(ticket.stop_path) or 0.0)
 
 
 def _text(path: Path) -> str:

@@ -188,7 +188,7 @@ class ProcessBackend:
             self._begin_again(preloaded({*process.loaded, *self._forks.preload} - self._shunned))
         kind = "host_out_of_memory" if process.code == -signal.SIGKILL and running.victims.grew() else ""
         kind = kind if process.prepared else "import_error"
-        return job, outcome_of(job.ticket, _told(process), kind)
+        return job, outcome_of(job.ticket, _told(process), kind, seen=process.seen)
 
     def _begin_again(self, preload: Sequence[str]) -> None:
         """Takes a server that has imported these; the one before ends with the trials that came from it."""

@@ -37,6 +37,7 @@ class _Flight:
     job: Job
     submitted: Submitted
     cancelled: bool = False
+    seen: float | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -207,7 +208,10 @@ class SubmititBackend:
     def _dead_here(self) -> list[tuple[Job, Outcome]]:
         """Returns the jobs of this machine whose controller is gone; submitit itself cannot tell after a restart."""
         local = [flight for flight in self._flights.values() if flight.submitted.cluster == "local"]
-        return [self._end(flight, Entry("")) for flight in local if not _lives(flight)]
+        dead = [flight for flight in local if not _lives(flight)]
+        for flight in local:
+            flight.seen = flight.seen if flight in dead else time.time()
+        return [self._end(flight, Entry("")) for flight in dead]
 
     def _dead_in_slurm(self) -> list[tuple[Job, Outcome]]:
         flights = {f.submitted.job_id: f for f in self._flights.values() if f.submitted.cluster == "slurm"}
@@ -224,11 +228,11 @@ class SubmititBackend:
             return flight.job, outcome_of(flight.job.ticket)
         if flight.job.ticket.folder.is_dir():
             os.listdir(flight.job.ticket.folder)  # Opening a folder makes NFS look again for a result that is late.
-        logs = flight.submitted.logs
+        logs, seen = flight.submitted.logs, flight.seen
         if flight.cancelled:
-            return flight.job, outcome_of(flight.job.ticket, "it was cancelled by the sweep", logs=logs)
+            return flight.job, outcome_of(flight.job.ticket, "it was cancelled by the sweep", logs=logs, seen=seen)
         words = entry.words if flight.submitted.cluster == "slurm" else ""
-        outcome = outcome_of(flight.job.ticket, words, entry.kind, logs)
+        outcome = outcome_of(flight.job.ticket, words, entry.kind, logs, seen)
         began = flight.job.ticket.started_path.exists()
         return flight.job, outcome if began else _explained(outcome)
 

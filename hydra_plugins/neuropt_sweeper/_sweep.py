@@ -77,8 +77,12 @@ def run_sweep(
         raise SweepError(f"neuropt: {error}") from error
     except OSError as error:
         mend = "What was told before is kept; the same command goes on."
-        if isinstance(error, (FileExistsError, NotADirectoryError, PermissionError)):
+        if isinstance(error, PermissionError):
+            mend = "Make it writable, and the same command goes on, or choose another hydra.sweep.dir."
+        elif isinstance(error, (FileExistsError, NotADirectoryError)):
             mend = "Choose another hydra.sweep.dir."
+        elif isinstance(error, FileNotFoundError) and str(error.filename).endswith("journal.jsonl"):
+            mend = "It was deleted while the sweep ran; the same command begins anew."
         raise SweepError(f"neuropt: {error.filename or 'disk'}: {error.strerror or error}. {mend}") from error
 
 

@@ -33,7 +33,7 @@ LEVELS = {
         ),
         1,
     ),
-    **dict.fromkeys(("heartbeat", "taxonomy"), 1),
+    **dict.fromkeys(("heartbeat", "attempt_files", "taxonomy"), 1),
     **dict.fromkeys(
         ("spec", "advice", "stopping", "pruning", "tying", "journal", "ticket", "spending", "transcript"), 2
     ),

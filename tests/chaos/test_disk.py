@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sweepers import Sweepers, ended, ran, told
+from sweeps import command, environment
 
 WORDS = ("hydra.sweeper.isolate=false", "hydra.sweeper.advisor=random", "hydra.sweeper.n_trials=5")
 GOES_ON = "What was told before is kept; the same command goes on."
@@ -52,6 +55,37 @@ def test_a_full_disk_ends_in_a_sentence(sweepers: Sweepers, small_disk: Path, tm
     assert [o["state"] for _, o in sorted(told(folder).items())] == ["COMPLETE"] * 5
     again = len(record.read_text().splitlines()) - runs
     assert again + kept == 5  # What ran without room for its result runs again, and nothing else does.
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("what", "said"), [("full", f"No space left on device. {GOES_ON}"), ("deleted", "deleted while the sweep ran")]
+)
+def test_a_disk_that_fails_under_trials_in_processes_of_their_own(
+    small_disk: Path, tmp_path: Path, what: str, said: str
+) -> None:
+    """Full or gone while two trials run, the disk costs these two at most: a sentence, and the same command goes on."""
+    folder, record = small_disk / "s", tmp_path / "ran"
+    words = ("hydra.sweeper.advisor=random", "hydra.sweeper.n_trials=3", "hydra.sweeper.max_parallel=2", "seconds=1.5")
+    start = command(folder, *words, f"record={record}")
+    with subprocess.Popen(start, env=environment(), cwd=tmp_path, stderr=subprocess.PIPE, text=True) as sweeper:
+        end = time.monotonic() + 120
+        while not record.exists() or len(record.read_text().splitlines()) < 2:
+            assert time.monotonic() < end, "waited too long"
+            time.sleep(0.05)
+        if what == "deleted":
+            shutil.rmtree(folder)
+        else:
+            free = os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_bsize
+            (small_disk / "fill").write_bytes(b"x" * free)
+        _, complaint = sweeper.communicate(timeout=120)
+    assert sweeper.returncode == 1
+    assert said in complaint
+    assert "Traceback" not in complaint
+    (small_disk / "fill").unlink(missing_ok=True)
+    again = subprocess.run(start, env=environment(), cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert [o["state"] for _, o in sorted(told(folder).items())] == ["COMPLETE"] * 3
 
 
 @pytest.mark.slow

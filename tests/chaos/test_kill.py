@@ -9,18 +9,23 @@ from pathlib import Path
 import pytest
 from sweepers import KILLED, Sweepers, ended, journal, ran, told
 
-WORDS = ("hydra.sweeper.isolate=false", "hydra.sweeper.advisor=random", "hydra.sweeper.replicates=0")
+COMMON = ("hydra.sweeper.advisor=random", "hydra.sweeper.replicates=0")
+WORDS = (*COMMON, "hydra.sweeper.isolate=false")
+# Every second trial is longer, so that it runs on while others begin and end.
+APART = (
+    *COMMON,
+    "hydra.sweeper.max_parallel=2",
+    "+durations=[0.3,1.2,0.3,1.2,0.3,1.2,0.3,1.2,0.3,1.2]",
+    "seconds='${oc.select:durations.${hydra:job.num}}'",
+)
 
 
 class _Chain:
     """One study, killed many times; every invariant is checked after each death."""
 
-    def __init__(self, sweepers: Sweepers, folder: Path, n_trials: int, *words: str) -> None:
-        self._sweepers, self.folder, self._words = (
-            sweepers,
-            folder,
-            (*WORDS, *words, f"hydra.sweeper.n_trials={n_trials}"),
-        )
+    def __init__(self, sweepers: Sweepers, folder: Path, n_trials: int, words: tuple[str, ...] = WORDS) -> None:
+        self._sweepers, self.folder = sweepers, folder
+        self._words = (*words, f"hydra.sweeper.n_trials={n_trials}")
         self.kills = 0
         self.struck: Counter[tuple[str, str]] = Counter()
 
@@ -104,3 +109,58 @@ def test_deaths_in_a_retry_forget_no_attempt(sweepers: Sweepers, tmp_path: Path)
     assert [o["state"] for _, o in sorted(told(folder).items())] == ["COMPLETE"] * 3
     assert ran(folder) == {0: 1, 1: 3, 2: 1}
     assert len([r for r in journal(folder) if r["op"] == "retry"]) == 2
+
+
+@pytest.mark.slow
+def test_trials_in_processes_of_their_own_outlive_sweeper_after_sweeper(sweepers: Sweepers, tmp_path: Path) -> None:
+    """Killed around each record of two trials at a time, sweepers adopt what lives, and every trial runs once."""
+    chain = _Chain(sweepers, tmp_path / "s", n_trials := 10, APART)
+    # A new sweeper writes session, and launch and submit for each of the trials that do not live; then come tells.
+    places = zip((5, 7, 2, 9, 3, 7, 2, 3, 6, 4, 7, 8), cycle(("before", "after")), strict=False)
+    for count, (place, when) in enumerate(places):
+        assert chain.kill(place, when, "journal")
+        if count % 4 == 2:  # Its process is there and waits, and nobody knows of it: it ends without its task.
+            assert chain.kill(1, "unwritten", "submit")
+    for only in ("ticket", ""):
+        chain.kill(1, "after", only)
+    _is_whole(chain, n_trials)
+    assert {op for op, _ in chain.struck} >= {"launch", "submit", "tell"}
+    assert chain.kills >= 12
+
+
+@pytest.mark.slow
+def test_submitted_trials_outlive_sweeper_after_sweeper(sweepers: Sweepers, tmp_path: Path) -> None:
+    """Killed between a submission and its record too, sweepers find submitit's jobs, and every trial runs once."""
+    chain = _Chain(sweepers, tmp_path / "s", n_trials := 6, (*APART, "hydra/launcher=submitit_local"))
+    for place, when, only in (
+        *(
+            (1, "unwritten", "submit"),
+            (1, "before", "submitted.pkl"),
+            (1, "after", "submitted.pkl"),
+            (5, "before", "journal"),
+        ),
+        *((2, "after", "journal"), (3, "after", "journal"), (2, "before", "journal"), (1, "after", "ticket")),
+    ):
+        chain.kill(place, when, only)
+    _is_whole(chain, n_trials)
+    assert chain.kills >= 6
+
+
+def _is_whole(chain: _Chain, n_trials: int) -> None:
+    chain.finish()
+    assert [o["state"] for _, o in sorted(told(chain.folder).items())] == ["COMPLETE"] * n_trials
+    # A process that had begun was taken over; one that had not did not begin any more.
+    assert _outlived(chain.folder)
+    assert ran(chain.folder) == dict.fromkeys(range(n_trials), 1)
+
+
+def _outlived(folder: Path) -> set[int]:
+    """The trials that one sweeper launched and a later one told."""
+    session, launched, found = 0, {}, set()
+    for record in journal(folder):
+        session += record["op"] == "session"
+        if record["op"] == "launch":
+            launched[record["number"]] = session
+        elif record["op"] == "tell" and launched[record["number"]] < session:
+            found.add(record["number"])
+    return found

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -123,3 +124,21 @@ def test_a_start_is_known_by_its_job(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (second["job_id"], second["restart"]) == ("70_1", 2)
     assert second["earlier"] == [{**first, "seconds": 0.0}]
     assert ticket.start() == Start(1, 2, second["time"])
+
+
+@pytest.mark.parametrize("sign", ["heartbeat", "curve", "output"])
+def test_the_seconds_of_an_attempt_reach_to_its_last_sign(tmp_path: Path, sign: str) -> None:
+    """Killed between two beats, a job has run to the last file that it wrote, or until it was last seen alive."""
+    ticket = Ticket(tmp_path, 0, attempt=1)
+    assert ticket.seconds() == 0
+    assert ticket.seconds(seen=time.time()) == 0
+    ticket.write_started()
+    began = json.loads(ticket.started_path.read_text())["time"]
+    os.utime(ticket.started_path, (began, began))
+    assert ticket.seconds() == 0
+    path: Path = getattr(ticket, f"{sign}_path")
+    path.touch()
+    os.utime(path, (began + 3, began + 3))
+    assert ticket.seconds() == pytest.approx(3, abs=0.01)
+    assert ticket.seconds(seen=began + 2) == pytest.approx(3, abs=0.01)
+    assert ticket.seconds(seen=began + 5) == pytest.approx(5, abs=0.01)

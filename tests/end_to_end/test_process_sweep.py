@@ -107,10 +107,12 @@ def test_hydra_is_honoured_in_the_child(tmp_path: Path, chdir: str) -> None:
 )
 def test_what_a_trial_dies_of_costs_that_trial_alone(tmp_path: Path, how: str, kind: str, said: str) -> None:
     """Each way to fail is told as what it is, the next trial runs, and nothing that the dead one started lives on."""
-    done = _run(tmp_path / "s", "hydra.sweeper.n_trials=3", "bad.numbers=[1]", f"bad.how={how}")
+    seconds = 0.5 if how == "kill" else 0.0
+    done = _run(tmp_path / "s", "hydra.sweeper.n_trials=3", "bad.numbers=[1]", f"bad.how={how}", f"seconds={seconds}")
     assert done.code == 0, done.stderr
     told = done.told()
     assert [told[n]["state"] for n in range(3)] == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert told[1]["seconds"] >= 0.7 * seconds  # Also where it was killed before its second heartbeat.
     assert told[1]["failure"]["kind"] == kind
     assert said in told[1]["failure"]["message"]
     assert not any(_alive(job["sleeper"]) for job in _seen(done.folder) if job["sleeper"])

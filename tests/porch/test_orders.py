@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -177,7 +178,7 @@ def test_a_stop_file_by_hand_is_obeyed(tmp_path: Path) -> None:
         (Outcome(TrialState.PRUNED, reason="diverged"), f"{TIMED_OUT}=1h", ("PRUNED", "")),
         (Outcome(TrialState.FAIL, failure=Failure("exception", "x")), f"{STOPPED} (x)", ("FAIL", "exception")),
         (None, f"{STOPPED} (x)", ("FAIL", "preempted")),
-        (None, f"{TIMED_OUT}=1h", ("FAIL", "timeout")),
+        (None, f"{TIMED_OUT}=1h, did not stop, and was ended by force", ("FAIL", "timeout")),
         (None, "looks flat", ("PRUNED", "")),
         (None, None, ("FAIL", "lost")),
     ],
@@ -194,6 +195,40 @@ def test_what_a_trial_is_told_as(
     outcome = as_ordered(ticket, outcome_of(ticket))
     assert (outcome.state.value, "" if outcome.failure is None else outcome.failure.kind) == told
     assert outcome.failure is None or is_own(outcome.failure) == (told[1] == "preempted")
+
+
+@pytest.mark.parametrize(
+    ("heard_after", "kind", "told"),
+    [(-1.0, "", "lost"), (1.0, "", "timeout"), (1.0, "host_out_of_memory", "host_out_of_memory")],
+)
+def test_who_died_before_his_time_was_up_did_not_time_out(
+    tmp_path: Path, heard_after: float, kind: str, told: str
+) -> None:
+    """Of a job that left nothing and was not ended by force, its last sign of life or the scheduler says why."""
+    ticket = Scene(tmp_path).jobs[0].ticket
+    ticket.stop_path.write_text(f"{TIMED_OUT}=1h")
+    ordered = time.time()
+    os.utime(ticket.stop_path, (ordered, ordered))
+    os.utime(ticket.started_path, (ordered - 3600, ordered - 3600))
+    ticket.heartbeat_path.touch()
+    os.utime(ticket.heartbeat_path, (ordered + heard_after, ordered + heard_after))
+    outcome = as_ordered(ticket, outcome_of(ticket, kind=kind))
+    assert outcome.failure is not None
+    assert outcome.failure.kind == told
+
+
+def test_a_dead_process_is_not_said_to_have_been_ended(tmp_path: Path) -> None:
+    """A time-out's force that finds the process dead, of which the backend has not heard yet, is not its cause."""
+    scene = Scene(tmp_path, timeout=1e-9, grace=0.0, begun=False)
+    ticket = scene.jobs[0].ticket
+    code = f"from pathlib import Path; from neuropt_core.ticket import Ticket; Ticket(Path({str(ticket.folder)!r}), 0)"
+    subprocess.run([sys.executable, "-c", f"{code}.write_started()"], check=True)
+    scene.look()
+    assert scene.ended == [0]
+    assert str(scene.asked(0)).startswith(TIMED_OUT)
+    outcome = as_ordered(ticket, outcome_of(ticket))
+    assert outcome.failure is not None
+    assert outcome.failure.kind == "lost"
 
 
 @pytest.fixture

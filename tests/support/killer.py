@@ -1,8 +1,9 @@
 """Runs sweeps in forks of itself and kills them with SIGKILL at a chosen moment of their writing.
 
 Hydra, Optuna and the plugin are imported once and nothing of them is started, so that a fork is a fresh sweeper without
-the seconds of its imports. A moment is a call of `os.fsync` or of `os.replace`, the two that make something durable;
-the sweeper's own code knows nothing of it. Started by `sweepers.Sweepers`, spoken to in JSON lines.
+the seconds of its imports. A moment is a call of `os.fsync`, `os.replace` or `os.rename`, which make something durable;
+the sweeper's own code knows nothing of it, nor do the processes that it starts. Started by `sweepers.Sweepers`, spoken
+to in JSON lines.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+_HEAVY = ("neuropt_core.nn", "neuropt_core.advisors.importance", "hydra_plugins.neuropt_sweeper._arguments")
+"""Import torch and scikit-learn: the fork server of a sweep imports for its trials what the sweeper has imported."""
+
 
 def main() -> None:
     """Reads one order a line, runs it in a fork, and answers with how it ended."""
@@ -38,13 +42,15 @@ def _warm_up() -> None:
     import hydra.core.plugins
     import optuna  # noqa: F401 - imported once for all forks
 
+    # The scan of all plugins, which every app begins with; it executes modules anew that were imported before it.
+    hydra.core.plugins.Plugins.instance()
     for package in ("neuropt_core", "neuropt_core.advisors", "neuropt_core.sinks", "hydra_plugins.neuropt_sweeper"):
         for module in pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}."):
-            if module.name != "neuropt_core.nn":
+            if module.name not in _HEAVY:
                 with contextlib.suppress(ImportError):  # An extra that is not installed.
                     importlib.import_module(module.name)
-    importlib.import_module("hydra._internal.core_plugins.basic_launcher")
-    hydra.core.plugins.Plugins.instance()  # The scan of all plugins, which every app begins with.
+    with contextlib.suppress(ImportError):
+        importlib.import_module("submitit")
 
 
 def _run(order: Mapping[str, Any]) -> None:
@@ -73,8 +79,25 @@ def _run(order: Mapping[str, Any]) -> None:
 
 
 def _arm(place: int, when: str, only: str) -> None:
-    """Kills this process at the `place`-th writing of a file whose name has `only` in it, before or after it."""
+    """Kills this process at the `place`-th writing of a file whose name has `only` in it, before or after it.
+
+    With `when` = ``unwritten``, before the journal is handed its `place`-th record of the kind `only`.
+    """
     count = 0
+    if when == "unwritten":
+        from neuropt_core.journal import Journal
+
+        append = Journal.append
+
+        def counted(journal: Journal, record: Mapping[str, Any]) -> None:
+            nonlocal count
+            count += record["op"] == only
+            if count == place:
+                os.kill(os.getpid(), signal.SIGKILL)
+            append(journal, record)
+
+        Journal.append = counted  # type: ignore[method-assign]
+        return
 
     def watched(call: Callable[..., Any], name_of: Callable[..., str]) -> Callable[..., Any]:
         def wrapper(*arguments: Any) -> Any:
@@ -99,6 +122,7 @@ def _arm(place: int, when: str, only: str) -> None:
 
     os.fsync = watched(os.fsync, of_descriptor)  # type: ignore[assignment]
     os.replace = watched(os.replace, of_target)
+    os.rename = watched(os.rename, of_target)  # submitit's way.
 
 
 if __name__ == "__main__":
