@@ -84,6 +84,7 @@ class ProcessBackend:
         self._needed = modules_in(self._parcel)
         self._retired: list[Forks] = []
         self._shunned: set[str] = set()
+        self._unshown = 0
         with around():
             self._forks = Forks(preloaded(sys.modules), self._needed)
 
@@ -96,7 +97,7 @@ class ProcessBackend:
             told = f"no process could be started: {said_by(error)}"
             self._failed.append((job, outcome_of(job.ticket, told)))
             return None
-        follower = Follower(job.ticket.output_path) if self.capacity == 1 else None
+        follower = Follower(job.ticket.output_path, unshown=self._unshown) if self.capacity == 1 else None
         self._running.append(_Running(job, slot, process, Victims.now(), follower))
         return {"pid": process.pid, "born": process.born, "host": os.uname().nodename, "slot": slot}
 
@@ -177,7 +178,7 @@ class ProcessBackend:
         self._running.remove(running)
         process.forget()
         if running.follower is not None:
-            running.follower.close()
+            self._unshown = running.follower.close()
         if process.code == POISONED:
             _log.warning("A library initialised CUDA when it was imported: trials begin without it being imported.")
             self._begin_again(())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,27 @@ def test_the_fork_server_does_not_feel_ctrl_c() -> None:
     )
     done = subprocess.run([sys.executable, "-c", words], env=environment(), capture_output=True, text=True, check=True)
     assert done.stdout == "1\n", done.stderr
+
+
+def test_a_pipe_that_nobody_reads_is_not_waited_for(tmp_path: Path) -> None:
+    """What a full pipe does not take is left out, and the next trial's output begins with how much that was."""
+    path, more, rest = tmp_path / "output.log", tmp_path / "more.log", tmp_path / "unshown"
+    path.write_bytes(b"x" * 1_000_000)
+    more.write_bytes(b"the next one\n")
+    words = (
+        "import sys, pathlib; from hydra_plugins.neuropt_sweeper._output import Follower;"
+        "first = Follower(pathlib.Path(sys.argv[1])); first.show(); left = first.close();"
+        "new = pathlib.Path(sys.argv[3] + '.new'); new.write_text(str(left)); new.rename(sys.argv[3]);"
+        "sys.stdin.read(); Follower(pathlib.Path(sys.argv[2]), unshown=left).close()"
+    )
+    program = [sys.executable, "-c", words, str(path), str(more), str(rest)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(program, env=environment(), **pipes) as process:  # type: ignore[call-overload]
+        while not rest.exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        left = int(rest.read_text())
+        taken = process.stdout.read(1_000_000 - left)
+        assert taken == b"x" * (1_000_000 - left)
+        process.stdin.close()
+        assert process.stdout.read() == f"\n({left} bytes were not shown here: see output.log)\nthe next one\n".encode()
