@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from hydra_plugins.neuropt_sweeper._backend import Job, outcome_of
 from hydra_plugins.neuropt_sweeper._begin import check_reported
-from hydra_plugins.neuropt_sweeper._failures import how_to_mend, is_the_users, settled
+from hydra_plugins.neuropt_sweeper._failures import ends_at_once, faults, how_to_mend, is_the_users, settled
 from hydra_plugins.neuropt_sweeper._flight import Flight
 from hydra_plugins.neuropt_sweeper._knowledge import queued
 from hydra_plugins.neuropt_sweeper._orders import as_ordered, is_own
@@ -233,10 +233,9 @@ class Loop:
             study.retry(number, outcome)  # The sweep ends, or did: the trial is open for whoever goes on.
             self._again.append(job.trial)
             return
-        past = (o.failure for o in study.retried.get(number, ()))
-        tries = sum(1 for f in past if f is not None and not is_own(f)) + 1
-        hopeless = number == 0 and failure is not None and failure.kind == "refused"  # A setting: it will be again.
-        if failure is not None and failure.says_nothing and not hopeless and tries <= self._parts.rules.retries:
+        tries = faults(number, study.retried.get(number, ())) + 1
+        again = failure is not None and failure.says_nothing and not ends_at_once(number, failure)
+        if failure is not None and again and tries <= self._parts.rules.retries:
             study.retry(number, outcome)
             if self._reason_to_stop() is None:
                 # What no trial could import yet is the user's to mend, who should hear of it soon.
@@ -280,7 +279,7 @@ class Loop:
         for number, outcomes in self._study.retried.items():
             waits = self._study.trials[number].outcome is None and not self._study.in_flight(number)
             again = outcomes[:-1] if waits else outcomes
-            counts[number] = sum(1 for o in again if o.failure is not None and not is_own(o.failure))
+            counts[number] = faults(number, again)
         return {number: count for number, count in counts.items() if count}
 
     def _used(self) -> Used:

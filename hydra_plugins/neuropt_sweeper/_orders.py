@@ -31,6 +31,8 @@ TIMED_OUT = "it ran longer than hydra.sweeper.trial_timeout"
 """How the reason begins of a trial that took too long."""
 _FORCED = ", did not stop, and was ended by force"
 """How the reason ends of a trial that did not obey; in the stop file before it is ended, since it may say so itself."""
+_BEFORE = ", before it began"
+"""How the reason ends of a trial that was still waiting for a machine."""
 _LAST = 60.0
 """Seconds that a backend gets to end a job by force (SLURM: scancel, KillWait) before it is told again."""
 
@@ -177,7 +179,8 @@ class Orders:
         if forced is None and grace and not self._backend.apart:
             self._say(f"Trial {number} does not stop, and runs in the sweeper's own process: only Ctrl-C ends it")
         elif forced is None and self._backend.apart:
-            write_whole(ticket.stop_path, ticket.stop_path.read_text(encoding="utf-8").strip() + _FORCED)
+            how = _FORCED if self._since(ticket) is not None else _BEFORE
+            write_whole(ticket.stop_path, ticket.stop_path.read_text(encoding="utf-8").strip() + how)
             if grace:
                 self._say(f"Trial {number} did not stop within {spoken(grace)}: it is ended by force")
         return self._backend.apart

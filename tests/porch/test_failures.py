@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 from histories import failed, pruned, scored, trial
 
-from hydra_plugins.neuropt_sweeper._failures import all_alike, how_all_died, how_to_mend, is_the_users, settled
+from hydra_plugins.neuropt_sweeper._failures import (
+    all_alike,
+    ends_at_once,
+    faults,
+    how_all_died,
+    how_to_mend,
+    is_the_users,
+    settled,
+)
+from hydra_plugins.neuropt_sweeper._orders import STOPPED
 from neuropt_core.trial import Failure, Outcome, Trial, TrialState
 
 
@@ -85,3 +94,13 @@ def test_the_users_own_frame_is_shown_though_libraries_go_deep() -> None:
     assert "deep8()" in shown
     assert "deep3()" not in shown
     assert "cfg.key" in how_to_mend(Failure("config", "KeyError", "\n".join([*frames[:2], "KeyError: key"])))
+
+
+def test_what_a_person_mends_is_no_fault_of_a_machine() -> None:
+    """A refusal of trial 0 ends the sweep at once, and is not counted among the attempts that a machine has cost."""
+    kinds = {"refused": "no such partition", "node_lost": "gone", "preempted": STOPPED, "config": "no such key"}
+    retried = [Outcome(TrialState.FAIL, failure=Failure(kind, message)) for kind, message in kinds.items()]
+    ends = [kind for kind, message in kinds.items() if ends_at_once(0, Failure(kind, message))]
+    assert ends == ["refused", "config"]
+    assert faults(0, retried) == 1
+    assert faults(3, retried[:3]) == 2
