@@ -15,13 +15,15 @@ _LINES = 8
 
 
 def is_the_users(number: int, failure: Failure | None) -> bool:
-    """Tells whether a trial's failure shows that no trial can run: then trial 0 stays open until that is mended."""
-    return number == 0 and failure is not None and bool(kind_of(failure.kind).mend)
+    """Tells whether a trial's failure shows that no trial can run: then it stays open until that is mended."""
+    kind = None if failure is None else kind_of(failure.kind)
+    return kind is not None and (kind.alike or (number == 0 and bool(kind.mend)))
 
 
 def ends_at_once(number: int, failure: Failure) -> bool:
     """Tells whether another attempt would fail alike: what trial 0 asks for is a setting or the script's own doing."""
-    return is_the_users(number, failure) and (failure.kind == "refused" or not failure.says_nothing)
+    kind = kind_of(failure.kind)
+    return number == 0 and is_the_users(number, failure) and (kind.alike or not failure.says_nothing)
 
 
 def faults(number: int, retried: Iterable[Outcome]) -> int:

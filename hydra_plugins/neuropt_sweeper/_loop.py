@@ -225,7 +225,7 @@ class Loop:
         """Tells what came of a trial, or launches it again if a machine was at fault.
 
         Raises:
-            ConfigError: Trial 0 shows that no trial can run; it is launched again by the next sweeper.
+            ConfigError: It shows that no trial can run; it is launched again by the next sweeper.
         """
         outcome = as_ordered(job.ticket, outcome)
         study, number, failure = self._study, job.trial.number, outcome.failure
@@ -251,8 +251,8 @@ class Loop:
             failure = settled(failure, tries, job.trial, study.trials) if failure.says_nothing else failure
             outcome = replace(outcome, failure=failure)
             if is_the_users(number, failure):
-                study.retry(number, outcome)  # It stays open, so that it is the baseline once this is mended.
-                raise ConfigError("trial 0", failure.message, mend=how_to_mend(failure))
+                study.retry(number, outcome)  # It stays open until this is mended.
+                raise ConfigError(f"trial {number}", failure.message, mend=how_to_mend(failure))
         self._tell(number, outcome)
         if number == 0 and outcome.state is TrialState.COMPLETE:
             for warning in self._parts.plan.unread_warnings(job.ticket.called()):

@@ -24,7 +24,7 @@ def test_every_kind_says_what_it_is() -> None:
 
 def test_what_is_launched_again_is_the_machines() -> None:
     """The kinds of which nothing is learnt are those that are launched again, and no others."""
-    assert INFRASTRUCTURE == ("preempted", "node_lost", "import_error")
+    assert INFRASTRUCTURE == ("preempted", "node_lost", "refused", "import_error")
     assert Failure("preempted", "x").says_nothing
     assert not Failure("host_out_of_memory", "x").says_nothing
 

@@ -65,10 +65,11 @@ def test_a_score_or_another_end_among_them_is_not_alike() -> None:
         (0, "out_of_memory", False),
         (0, "preempted", False),
         (1, "import_error", False),
+        (1, "refused", True),
     ],
 )
 def test_only_trial_0_tells_of_the_users_own(number: int, kind: str, users: bool) -> None:
-    """Its imports, its config and its return value are the same in all trials; what else it dies of is data."""
+    """Its imports, config and return value are all trials'; so are the launcher's settings, in any trial."""
     assert is_the_users(number, Failure(kind, "x")) is users
 
 
