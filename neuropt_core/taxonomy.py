@@ -20,6 +20,8 @@ class Kind:
             all die of it is given twice as many of them before it is ended.
         mend: What the user is to do where trial 0 dies of it: that ends the study, since every trial would. "" where
             the study goes on.
+        alike: Whether it depends on nothing that trials differ in, so that the last attempt of any trial ends the study
+            as trial 0 does: no trial is spent on it.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Kind:
     again: bool = False
     avoidable: bool = False
     mend: str = ""
+    alike: bool = False
 
     @property
     def words(self) -> str:
@@ -44,7 +47,8 @@ class Kind:
         """What the study does, in one sentence."""
         again = "Launched again, up to `retries` times; nothing is learnt from it."
         told = "Told to the advisors as a broken constraint."
-        end = " In trial 0 it ends the study until it is mended." if self.mend else ""
+        when = "Then, and at once in trial 0," if self.alike else "In trial 0"
+        end = f" {when} it ends the study until it is mended." if self.mend else ""
         return (again if self.again else told) + end
 
 
@@ -98,6 +102,7 @@ KINDS = (
         "What `sbatch` or ray says of it.",
         again=True,
         mend="Mend the launcher's settings (hydra.launcher).",
+        alike=True,
     ),
     Kind(
         "import_error",

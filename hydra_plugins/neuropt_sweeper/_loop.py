@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from hydra_plugins.neuropt_sweeper._backend import Job, outcome_of
 from hydra_plugins.neuropt_sweeper._begin import check_reported
-from hydra_plugins.neuropt_sweeper._failures import how_to_mend, is_the_users, settled
+from hydra_plugins.neuropt_sweeper._failures import ends_at_once, faults, how_to_mend, is_the_users, settled
 from hydra_plugins.neuropt_sweeper._flight import Flight
 from hydra_plugins.neuropt_sweeper._knowledge import queued
 from hydra_plugins.neuropt_sweeper._orders import as_ordered, is_own
@@ -226,7 +226,7 @@ class Loop:
         """Tells what came of a trial, or launches it again if a machine was at fault.
 
         Raises:
-            ConfigError: Trial 0 shows that no trial can run; it is launched again by the next sweeper.
+            ConfigError: It shows that no trial can run; it is launched again by the next sweeper.
         """
         outcome = as_ordered(job.ticket, outcome)
         study, number, failure = self._study, job.trial.number, outcome.failure
@@ -234,10 +234,9 @@ class Loop:
             study.retry(number, outcome)  # The sweep ends, or did: the trial is open for whoever goes on.
             self._again.append(job.trial)
             return
-        past = (o.failure for o in study.retried.get(number, ()))
-        tries = sum(1 for f in past if f is not None and not is_own(f)) + 1
-        hopeless = number == 0 and failure is not None and failure.kind == "refused"  # A setting: it will be again.
-        if failure is not None and failure.says_nothing and not hopeless and tries <= self._parts.rules.retries:
+        tries = faults(number, study.retried.get(number, ())) + 1
+        again = failure is not None and failure.says_nothing and not ends_at_once(number, failure)
+        if failure is not None and again and tries <= self._parts.rules.retries:
             study.retry(number, outcome)
             if self._reason_to_stop() is None:
                 # What no trial could import yet is the user's to mend, who should hear of it soon.
@@ -253,8 +252,8 @@ class Loop:
             failure = settled(failure, tries, job.trial, study.trials) if failure.says_nothing else failure
             outcome = replace(outcome, failure=failure)
             if is_the_users(number, failure):
-                study.retry(number, outcome)  # It stays open, so that it is the baseline once this is mended.
-                raise ConfigError("trial 0", failure.message, mend=how_to_mend(failure))
+                study.retry(number, outcome)  # It stays open until this is mended.
+                raise ConfigError(f"trial {number}", failure.message, mend=how_to_mend(failure))
         self._tell(number, outcome)
         if number == 0 and outcome.state is TrialState.COMPLETE:
             for warning in self._parts.plan.unread_warnings(job.ticket.called()):
@@ -281,7 +280,7 @@ class Loop:
         for number, outcomes in self._study.retried.items():
             waits = self._study.trials[number].outcome is None and not self._study.in_flight(number)
             again = outcomes[:-1] if waits else outcomes
-            counts[number] = sum(1 for o in again if o.failure is not None and not is_own(o.failure))
+            counts[number] = faults(number, again)
         return {number: count for number, count in counts.items() if count}
 
     def _used(self) -> Used:

@@ -34,6 +34,8 @@ _FORCED = ", did not stop, and was ended by force"
 """How the reason ends of a trial that did not obey; in the stop file before it is ended, since it may say so itself."""
 _HEARD = 15.0
 """Seconds after which each backend has heard of a job's death; SLURM is asked twice, every few seconds."""
+_BEFORE = ", before it began"
+"""How the reason ends of a trial that was still waiting for a machine."""
 _LAST = 60.0
 """Seconds that a backend gets to end a job by force (SLURM: scancel, KillWait) before it is told again."""
 
@@ -180,8 +182,10 @@ class Orders:
         if forced is None and grace and not self._backend.apart:
             self._say(f"Trial {number} does not stop, and runs in the sweeper's own process: only Ctrl-C ends it")
         elif forced is None and self._backend.apart:
-            if self._lives(ticket, now):
-                write_whole(ticket.stop_path, ticket.stop_path.read_text(encoding="utf-8").strip() + _FORCED)
+            waits = self._since(ticket) is None
+            if waits or self._lives(ticket, now):
+                how = _BEFORE if waits else _FORCED
+                write_whole(ticket.stop_path, ticket.stop_path.read_text(encoding="utf-8").strip() + how)
             if grace:
                 self._say(f"Trial {number} did not stop within {spoken(grace)}: it is ended by force")
         return self._backend.apart

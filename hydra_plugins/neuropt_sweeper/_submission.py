@@ -22,6 +22,7 @@ from neuropt_core.ticket import VARIABLE, Ticket
 
 _LATER = (
     "Connection refused",
+    "GrpSubmitJob",
     "MaxSubmitJob",
     "Resource temporarily unavailable",
     "Socket timed out",

@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 from histories import failed, pruned, scored, trial
 
-from hydra_plugins.neuropt_sweeper._failures import all_alike, how_all_died, how_to_mend, is_the_users, settled
+from hydra_plugins.neuropt_sweeper._failures import (
+    all_alike,
+    ends_at_once,
+    faults,
+    how_all_died,
+    how_to_mend,
+    is_the_users,
+    settled,
+)
+from hydra_plugins.neuropt_sweeper._orders import STOPPED
 from neuropt_core.trial import Failure, Outcome, Trial, TrialState
 
 
@@ -56,10 +65,11 @@ def test_a_score_or_another_end_among_them_is_not_alike() -> None:
         (0, "out_of_memory", False),
         (0, "preempted", False),
         (1, "import_error", False),
+        (1, "refused", True),
     ],
 )
 def test_only_trial_0_tells_of_the_users_own(number: int, kind: str, users: bool) -> None:
-    """Its imports, its config and its return value are the same in all trials; what else it dies of is data."""
+    """Its imports, config and return value are all trials'; so are the launcher's settings, in any trial."""
     assert is_the_users(number, Failure(kind, "x")) is users
 
 
@@ -85,3 +95,13 @@ def test_the_users_own_frame_is_shown_though_libraries_go_deep() -> None:
     assert "deep8()" in shown
     assert "deep3()" not in shown
     assert "cfg.key" in how_to_mend(Failure("config", "KeyError", "\n".join([*frames[:2], "KeyError: key"])))
+
+
+def test_what_a_person_mends_is_no_fault_of_a_machine() -> None:
+    """A refusal of trial 0 ends the sweep at once, and is not counted among the attempts that a machine has cost."""
+    kinds = {"refused": "no such partition", "node_lost": "gone", "preempted": STOPPED, "config": "no such key"}
+    retried = [Outcome(TrialState.FAIL, failure=Failure(kind, message)) for kind, message in kinds.items()]
+    ends = [kind for kind, message in kinds.items() if ends_at_once(0, Failure(kind, message))]
+    assert ends == ["refused", "config"]
+    assert faults(0, retried) == 1
+    assert faults(3, retried[:3]) == 2

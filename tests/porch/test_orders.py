@@ -125,6 +125,16 @@ def test_one_trial_is_stopped_for_a_person(tmp_path: Path) -> None:
     assert len(told.curve) == 1
 
 
+def test_who_waits_for_a_machine_is_ended_at_once(tmp_path: Path) -> None:
+    """A trial that a person stops in the queue gets no time to stop, and is not said to have disobeyed."""
+    scene = Scene(tmp_path, begun=False)
+    ask(tmp_path, StopRequest(by="ada"), trial=1)
+    scene.look()
+    assert scene.ended == [1]
+    told = as_ordered(scene.jobs[1].ticket, outcome_of(scene.jobs[1].ticket))
+    assert (told.state, told.reason) == (TrialState.PRUNED, "neuropt stop by ada, before it began")
+
+
 def test_finish_stops_no_trial_and_now_stops_all(tmp_path: Path) -> None:
     """`finish` only says that nothing more begins; `now`, which may come after it, asks all, and ends who has not."""
     scene = Scene(tmp_path, grace=0.05)

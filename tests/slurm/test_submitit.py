@@ -36,8 +36,8 @@ def test_arrays_and_jobs_that_wait_outlive_the_sweeper(watched: Begin) -> None:
 
 
 def test_sbatchs_refusal_is_shown_in_its_own_words(watched: Begin) -> None:
-    """A job that the cluster can never run ends the sweep at trial 0, with what sbatch says."""
-    sweep = watched("hydra.launcher.gpus_per_node=5", "hydra.sweeper.n_trials=2", "hydra.sweeper.retries=0")
+    """A job that the cluster can never run ends the sweep at trial 0, with what sbatch says and no second attempt."""
+    sweep = watched("hydra.launcher.gpus_per_node=5", "hydra.sweeper.n_trials=2")
     done = sweep.end()
     assert done.code == 1
     assert "the job did not begin (Batch job submission failed: Requested node configuration is not available" in (
@@ -45,6 +45,8 @@ def test_sbatchs_refusal_is_shown_in_its_own_words(watched: Begin) -> None:
     )
     assert "Traceback" not in done.stdout
     assert done.told() == {}
+    retried = [(r["number"], r["outcome"]["failure"]["kind"]) for r in done.journal if r["op"] == "retry"]
+    assert retried == [(0, "refused")]
 
 
 def test_a_time_out_goes_on_under_its_number(watched: Begin) -> None:
