@@ -232,8 +232,8 @@ class SubmititBackend:
         if flight.cancelled:
             return flight.job, outcome_of(flight.job.ticket, "it was cancelled by the sweep", logs=logs, seen=seen)
         words = entry.words if flight.submitted.cluster == "slurm" else ""
-        outcome = outcome_of(flight.job.ticket, words, entry.kind, logs, seen)
         began = flight.job.ticket.started_path.exists()
+        outcome = outcome_of(flight.job.ticket, words, kind_of(entry, began), logs, seen)
         return flight.job, outcome if began else _explained(outcome)
 
 
@@ -250,6 +250,15 @@ class _Once(logging.Filter):
             return True
         first, self._passed = not self._passed, True
         return first
+
+
+def kind_of(entry: Entry, began: bool) -> str:
+    """Returns the kind of failure of a job that left no result.
+
+    One that was cancelled while it waited says nothing of its configuration, whoever cancelled it: its kind is left to
+    `outcome_of`, which takes it for the machine's.
+    """
+    return "" if entry.kind == "lost" and not began else entry.kind
 
 
 def _pause(tries: int) -> float:

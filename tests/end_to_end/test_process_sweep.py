@@ -249,12 +249,13 @@ def test_isolate_false_stops_in_a_debugger(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("nvidia-smi") is None, reason="needs a GPU")
 def test_four_trials_leave_no_memory_on_the_gpu(tmp_path: Path) -> None:
-    """After four trials in sequence that each held a gigabyte, the GPU has as much free memory as before."""
+    """Each of four trials in sequence, which hold a gigabyte, finds as much free memory as the first did."""
     torch = pytest.importorskip("torch")
     script = tmp_path / "holds.py"
     script.write_text(
         CHILD.read_text()
         .replace("import hydra\n", "import hydra\nimport torch\n", 1)
+        .replace("    seen |= {", "    seen['free'] = torch.cuda.mem_get_info()[0]\n    seen |= {", 1)
         .replace("    seen |= {", "    held = torch.ones(1 << 28, device='cuda')\n    seen |= {", 1)
         .replace("return _misbehave", "assert held.sum() > 0\n    return _misbehave")
     )
@@ -264,6 +265,8 @@ def test_four_trials_leave_no_memory_on_the_gpu(tmp_path: Path) -> None:
     done = sweep(tmp_path / "s", f"record={tmp_path / 'ran'}", "hydra.sweeper.n_trials=4", script=script)
     assert done.code == 0, done.stderr
     assert [outcome["state"] for outcome in done.told().values()] == ["COMPLETE"] * 4
+    free = [job["free"] for job in _seen(tmp_path)]
+    assert min(free) > free[0] - 64 * 2**20
     _wait_for(lambda: _used() <= before + 64, 10)
 
 

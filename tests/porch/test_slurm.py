@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from hydra_plugins.neuropt_sweeper._slurm import Asking, Entry, Queue, one_line
+from hydra_plugins.neuropt_sweeper._submitit import kind_of
 
 Say = Callable[[str, str], None]
 
@@ -101,6 +102,13 @@ def test_the_state_tells_the_kind(say: Say, state: str, kind: str) -> None:
     assert _look(queue, clock, "7") == {}
     entry = _look(queue, clock, "7")["7"]
     assert (entry.state, entry.kind) == (state.split()[0], kind)
+
+
+def test_a_job_cancelled_while_it_waited_says_nothing_of_its_configuration() -> None:
+    """Only one that had begun is lost; of one that was preempted or ran out of memory the scheduler's word holds."""
+    cancelled = Entry("CANCELLED")
+    assert (kind_of(cancelled, began=True), kind_of(cancelled, began=False)) == ("lost", "")
+    assert kind_of(Entry("NODE_FAIL"), began=False) == "node_lost"
 
 
 @pytest.mark.parametrize("failing", ["echo squeue: error: no answer >&2; exit 1", "echo '8|RUNNING|'; exit 1"])
