@@ -69,6 +69,7 @@ def _running(folder: Path, *words: str) -> Iterator[Running]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # Whoever tests may have it ignored (nohup).
     ) as process:
         try:
             yield Running(folder, process)

@@ -32,7 +32,7 @@ print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, signal.getsignal(signa
         ("[signal.SIGINT]", "", "said Finishing went on True - 130"),
         ("[signal.SIGINT] * 2", "", "said Finishing interrupted True - 130"),
         ("[signal.SIGTERM]", "", "interrupted True SIGTERM 143"),
-        ("[signal.SIGHUP]", "", "interrupted True SIGHUP 129"),
+        ("[signal.SIGHUP]", "signal.signal(signal.SIGHUP, signal.SIG_DFL)", "interrupted True SIGHUP 129"),
         ("[signal.SIGINT, signal.SIGTERM]", "", "said Finishing interrupted True SIGTERM 143"),
         ("[signal.SIGHUP]", "signal.signal(signal.SIGHUP, signal.SIG_IGN)", "went on False - 0"),
     ],
