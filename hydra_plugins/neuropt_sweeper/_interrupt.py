@@ -54,15 +54,16 @@ class Interrupt:
         self._writer.setblocking(False)
         listener = threading.Thread(target=self._listen, daemon=True)
         listener.start()
-        self._exits.callback(self._reader.close)
-        self._exits.callback(listener.join)
-        self._exits.callback(self._writer.close)  # Ends the listener's reading.
         before = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-        self._exits.callback(signal.set_wakeup_fd, before)
+        self._exits.callback(self._reader.close)
         self._exits.callback(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, self._handle))
         for number in _SHUTDOWN:
             if signal.getsignal(number) is signal.SIG_DFL:
                 self._exits.callback(signal.signal, number, signal.signal(number, self._end))
+        # At the exit these come first: the interrupt that a late listener sends must find our handler, not Python's.
+        self._exits.callback(listener.join)
+        self._exits.callback(self._writer.close)  # Ends the listener's reading.
+        self._exits.callback(signal.set_wakeup_fd, before)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
