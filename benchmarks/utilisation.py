@@ -13,7 +13,7 @@ that all arms run the same work. Three parts:
 
 Utilisation is the sum of the jobs' times over workers times wall-clock time, from the first launch to the last tell.
 The ideal is the same work, in the same order, each job starting on the first free of the workers without any cost.
-SLURM's arms need a cluster that `squeue` sees (`bash tests/slurm/up.sh`); without one they are left out and said so.
+SLURM's arms need a cluster that `squeue` sees (docs/slurm.md has one for contributors); without it they are left out.
 """
 
 from __future__ import annotations

@@ -82,13 +82,13 @@ def test_what_a_trial_prints_does_not_garble_the_terminal(tmp_path: Path) -> Non
 @pytest.mark.parametrize("chdir", ["true", "false"])
 def test_hydra_is_honoured_in_the_child(tmp_path: Path, chdir: str) -> None:
     """hydra.job.chdir, a subdir of the user's own and a callback work as in the sweeper's process."""
-    callback = "+hydra.callbacks.log._target_=hydra.experimental.callbacks.LogJobReturnCallback"
+    callback = "+hydra.callbacks.notes._target_=callbacks.Notes"
     words = (f"hydra.job.chdir={chdir}", "hydra.sweep.subdir=t_${hydra.job.num}", "base=5", callback)
     done = _run(tmp_path / "s", "hydra.sweeper.n_trials=2", *words)
     assert done.code == 0, done.stderr
     where = [str(done.folder / f"t_{n}") if chdir == "true" else str(done.folder) for n in (0, 1)]
     assert [(job["cwd"], job["width"]) for job in _seen(done.folder)] == [(place, 10) for place in where]
-    assert "Succeeded with return value: 0.1" in (done.folder / "t_0" / "neuropt" / "output.log").read_text()
+    assert "job 0 returned 0.1" in (done.folder / "t_0" / "neuropt" / "output.log").read_text()
     assert (done.folder / "t_0" / "child.log").exists()
 
 
