@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hydra_plugins.neuropt_sweeper._backend import Backend, Job
+from hydra_plugins.neuropt_sweeper._beside import beside
 from neuropt_core.budget import spoken
 from neuropt_core.files import write_whole
 from neuropt_core.heartbeat import modified
@@ -132,26 +133,20 @@ class Orders:
 
         Of such a backend only this process's own machine can be asked to end a job by force.
         """
-        over = threading.Event()
 
         def kill(jobs: Sequence[Job]) -> None:
             for job in jobs:
                 job.ticket.kill()
 
-        def watch() -> None:
+        def watch(over: threading.Event) -> None:
             while not over.wait(min(self._every, 0.2)):
                 try:
                     self.look(jobs, kill)
                 except Exception as error:  # noqa: BLE001 - the sweep must not fall with this thread
                     self._complain(error)
 
-        thread = threading.Thread(target=watch, name="neuropt-orders", daemon=True)
-        thread.start()
-        try:
+        with beside("neuropt-orders", watch):
             yield
-        finally:
-            over.set()
-            thread.join()
 
     def begun(self, jobs: Sequence[Job]) -> Mapping[int, float | None]:
         """Returns trial number -> when it began on its machine, as `time.monotonic` counts; None if it has not yet."""

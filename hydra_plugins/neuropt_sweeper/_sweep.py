@@ -100,7 +100,8 @@ def _run(
     console = ConsoleSink(log_path=None if conf.dry_run else composer.sweep_dir / "neuropt.log")
     interrupt = Interrupt(console.say)
     advisor = make_advisor(conf.advisor, vars(conf.llm), environ, lambda: interrupt.requested, engine_of(conf))
-    where = describe(conf, _launcher(hydra_context, task_function, config))
+    launcher = _launcher(hydra_context, task_function, config)
+    where = describe(conf, launcher)
     if conf.dry_run:
         return _rehearse(conf, composer, task_function, arguments, advisor, where)
     sinks = _sinks(composer, console, make_wandb_sink(vars(conf.wandb), environ))
@@ -108,15 +109,14 @@ def _run(
     journal = Journal(composer.sweep_dir / "neuropt" / "journal.jsonl")  # Held first: a refused sweep writes nothing.
     try:
         forget_all(composer.sweep_dir)  # What was asked of an earlier sweeper concerns this one no more.
-        found = make_plan(conf, composer, task_function, line, params)
-        plan = found.plan
+        plan = (found := make_plan(conf, composer, task_function, line, params)).plan
         spec = _spec(conf, conf.study_name or composer.sweep_dir.name, plan, line, found)
         knowledge = gather(conf, spec, composer, lambda p: (*line.fixed, *plan.of(p)), journal)
         setup = setup_of(conf, composer, plan, line.fixed, environ)
         study = Study(spec, journal, knowledge.earlier, setup=setup, force=conf.resume == "force")
         composer.save()
         console.say("\n".join((*found.said, *knowledge.said)))
-        backend = Adopting(make_backend(conf, _launcher(hydra_context, task_function, config), interrupt))
+        backend = Adopting(make_backend(conf, launcher, interrupt))
         console.say(_opening(conf, composer, advisor, study, backend.words, rules))
         orders = Orders(composer.sweep_dir, backend, timeout=rules.timeout, grace=rules.grace, say=console.say)
         with interrupt, closing(backend):

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from hydra_plugins.neuropt_sweeper._backend import Job
+from hydra_plugins.neuropt_sweeper._beside import beside
 from neuropt_core.curve import Curve, Point
 from neuropt_core.files import whole_lines
 from neuropt_core.pruning import Pruning, make_rule, remark
@@ -70,14 +71,8 @@ class Watch:
         if not running:
             yield
             return
-        over = threading.Event()
-        thread = threading.Thread(target=self._watch, args=(running, over), name="neuropt-watch", daemon=True)
-        thread.start()
-        try:
+        with beside("neuropt-watch", lambda over: self._watch(running, over)):
             yield
-        finally:
-            over.set()
-            thread.join()
 
     def _watch(self, running: list[_Running], over: threading.Event) -> None:
         pause = self._every
