@@ -63,6 +63,11 @@ class AttemptFiles:
         return self.folder / f"output{self._suffix}.log"
 
     @property
+    def runs_path(self) -> Path:
+        """Where the job says which runs its own script has made in W&B; see `tracking`."""
+        return self.folder / f"runs{self._suffix}.jsonl"
+
+    @property
     def checkpoints(self) -> Path:
         """The folder for the job's own checkpoints, common to all attempts at the trial."""
         return self.folder / "checkpoints"

@@ -30,6 +30,8 @@ class Replay:
         self.attempts: dict[int, int] = {}
         self.handles: dict[int, Mapping[str, Any]] = {}
         self.folders: dict[int, PurePath] = {}
+        self.overrides: dict[int, tuple[str, ...]] = {}
+        self.about: dict[str, Any] = {}
         self.retried: dict[int, tuple[Outcome, ...]] = {}
         self.settled: dict[int, int] = {}
         self.seconds = 0.0
@@ -85,16 +87,13 @@ class Replay:
         elif op == "reject":
             self.rejected.append(Rejection.from_json(record))
         elif op == "session":
+            self.about |= {name: value for name, value in record.items() if name not in ("op", "time")}
             # Of an advice that no trial came of the study asks anew, as if nothing of it had been put aside.
             self.rejected = [r for r in self.rejected if r.number < len(self.trials)]
         elif op == "card":
             self.card = SpaceCard.from_json(record["card"])
         elif op == "launch":
-            self.attempts[number] = record["attempt"]
-            self.handles.pop(number, None)
-            self.folders.pop(number, None)
-            if "folder" in record:
-                self.folders[number] = PurePath(record["folder"])
+            self._launch(number, record)
         elif op == "submit":
             self.handles[number] = record["handle"]
         elif op == "retry":
@@ -104,6 +103,15 @@ class Replay:
             self.trials[number] = replace(self.trials[number], outcome=Outcome.from_json(record["outcome"]))
         elif op == "changed":
             self._change(record)
+
+    def _launch(self, number: int, record: Mapping[str, Any]) -> None:
+        self.attempts[number] = record["attempt"]
+        self.handles.pop(number, None)
+        self.folders.pop(number, None)
+        if "folder" in record:
+            self.folders[number] = PurePath(record["folder"])
+        if "overrides" in record:
+            self.overrides[number] = tuple(record["overrides"])
 
     def _pass(self, record: Mapping[str, Any]) -> None:
         now = record.get("time")  # Older journals tell no time.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any
 
-from neuropt_core.advice import Advice, Consultation, Request
+from neuropt_core.advice import Advice, Consultation, Rejection, Request
 from neuropt_core.changes import Setup, differences, in_words
 from neuropt_core.earlier import to_journal
 from neuropt_core.errors import StudyError
@@ -31,6 +31,7 @@ class Study:
         *,
         setup: Setup | None = None,
         force: bool = False,
+        about: Mapping[str, Any] | None = None,
     ) -> None:
         """Begins a study, or goes on with the one in the journal.
 
@@ -42,6 +43,7 @@ class Study:
             setup: What else makes its trials what they are; None where that is not known.
             force: Whether a study that goes on takes what has changed since, but for its objectives. One in which no
                 trial has ended, or may be running, takes it in any case: nothing would be mixed.
+            about: What else people want to be told of the study, plain data: ``n_trials``, ``advisor``, ``command``.
 
         They are kept in the journal; a study that goes on has those with which it began, whatever is handed over.
 
@@ -69,7 +71,7 @@ class Study:
             self.taken = said
         else:
             state.spec = replace(spec, name=state.spec.name, profile=state.spec.profile)
-        self._record({"op": "session"})
+        self._record({"op": "session", **(about or {})})
         last = state.consulted[-1] if state.consulted else None
         number, place = len(state.trials), len(state.consulted)
         # Whoever begins again has perhaps mended the key: what failed before says nothing about the next call. And of
@@ -123,6 +125,21 @@ class Study:
     def consulted(self) -> tuple[Consultation, ...]:
         """All exchanges with an LLM, oldest first, without their texts."""
         return tuple(self._state.consulted)
+
+    @property
+    def rejected(self) -> tuple[Rejection, ...]:
+        """The legal proposals that were not tried, oldest first."""
+        return tuple(self._state.rejected)
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The user's config as `Setup.config` holds it; empty where it is not known."""
+        return MappingProxyType(dict(self._state.setup.config or {}))
+
+    @property
+    def folders(self) -> Mapping[int, PurePath]:
+        """Trial number -> where its last attempt leaves its files, as it was launched."""
+        return MappingProxyType(self._state.folders)
 
     @property
     def earlier(self) -> tuple[Trial, ...]:
@@ -202,16 +219,18 @@ class Study:
             self._record({"op": "ask", "number": number, "proposal": now.proposal.to_json()})
         return now
 
-    def launch(self, number: int, folder: PurePath | None = None) -> int:
+    def launch(self, number: int, folder: PurePath | None = None, overrides: Sequence[str] = ()) -> int:
         """Journals that a trial is being launched; returns the attempt, 0 for the first.
 
         Args:
             number: The trial's.
             folder: Where the attempt leaves its files: whoever goes on finds them there, whatever was changed.
+            overrides: What makes its configuration, for people.
         """
         attempt = self._state.attempts.get(number, -1) + 1
         where = {} if folder is None else {"folder": str(folder)}
-        self._record({"op": "launch", "number": number, "attempt": attempt, **where})
+        how = {"overrides": list(overrides)} if overrides else {}
+        self._record({"op": "launch", "number": number, "attempt": attempt, **where, **how})
         return attempt
 
     def folder(self, number: int) -> PurePath | None:

@@ -33,6 +33,7 @@ from neuropt_core.heartbeat import (
     this_start,
 )
 from neuropt_core.stopping import StopRule
+from neuropt_core.tracking import RunNote
 from neuropt_core.trial import Outcome
 
 VARIABLE = "NEUROPT_TICKET"
@@ -47,11 +48,13 @@ class Ticket(AttemptFiles):
         sweeper: Process id of the sweeper, so that a job can tell whether it shares its process.
         rule: When to stop, as it was known at launch; `rule_path` may hold a later one.
         objectives: How many numbers the task function must return.
+        note: What the script's own runs in W&B are told; None where the sweep leaves W&B alone.
     """
 
     sweeper: int = field(default_factory=os.getpid)
     rule: StopRule = field(default_factory=StopRule)
     objectives: int = 1
+    note: RunNote | None = None
 
     def write(self) -> None:
         """Writes the ticket's file, for the job to find."""
@@ -61,6 +64,7 @@ class Ticket(AttemptFiles):
             "sweeper": self.sweeper,
             "rule": self.rule.to_json(),
             "objectives": self.objectives,
+            **({} if self.note is None else {"note": self.note.to_json()}),
         }
         write_whole(self.path, json.dumps(data))
 
@@ -82,8 +86,9 @@ class Ticket(AttemptFiles):
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             rule = StopRule.from_json(data["rule"])
+            note = RunNote.from_json(data["note"]) if "note" in data else None
             objectives = data.get("objectives", 1)
-            return cls(path.parent, data["number"], data["attempt"], data["sweeper"], rule, objectives)
+            return cls(path.parent, data["number"], data["attempt"], data["sweeper"], rule, objectives, note)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StudyError(str(path), f"cannot be read as a ticket ({error!r})") from None
 

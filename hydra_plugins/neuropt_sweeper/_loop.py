@@ -17,6 +17,7 @@ from hydra_plugins.neuropt_sweeper._orders import as_ordered, is_own
 from hydra_plugins.neuropt_sweeper._overrides import override
 from hydra_plugins.neuropt_sweeper._parts import Parts
 from hydra_plugins.neuropt_sweeper._reasons import Reasons
+from hydra_plugins.neuropt_sweeper._scene import scene_of
 from hydra_plugins.neuropt_sweeper._tickets import kept_as, last_ticket, new_ticket
 from hydra_plugins.neuropt_sweeper._warn import warn
 from neuropt_core.advice import Consultation, own_configuration
@@ -24,8 +25,8 @@ from neuropt_core.advisors.replicates import owed, replicates
 from neuropt_core.budget import Used, spoken
 from neuropt_core.errors import ConfigError, StudyError
 from neuropt_core.sinks.base import Scene, Sink
-from neuropt_core.spending import spent
 from neuropt_core.ticket import VARIABLE
+from neuropt_core.tracking import RunNote
 from neuropt_core.trial import Failure, Outcome, Proposal, Trial, TrialState
 
 _log = logging.getLogger(__name__)
@@ -68,24 +69,7 @@ class Loop:
 
     def scene(self) -> Scene:
         """Returns the study as the sinks see it."""
-        parts = self._parts
-        return Scene(
-            spec=self._study.spec,
-            trials=self._study.trials,
-            n_trials=parts.n_trials,
-            folder=parts.composer.sweep_dir,
-            command=parts.command,
-            overrides={t.number: self._overrides(t) for t in self._study.trials},
-            advisor=parts.advisor.name,
-            spent=spent(self._study.consulted, parts.price),
-            importance=self._importance,
-            limits=parts.rules.limits,
-            used=self._used(),
-            retries=self._relaunched(),
-            running=self._flight.begun,
-            stopping=self._flight.stopping,
-            left_out=frozenset({t.number for t in self._study.trials} - {t.number for t in self._study.current}),
-        )
+        return scene_of(self._parts, self._flight, self._importance, self._relaunched(), self._used())
 
     @property
     def ended(self) -> tuple[Trial, ...]:
@@ -207,14 +191,20 @@ class Loop:
         ticket = new_ticket(folder, composer.sweep_dir, self._study, trial)
         if self._parts.watch is not None:
             ticket = replace(ticket, rule=self._parts.watch.rule_for(trial))
+        ticket = replace(ticket, note=self._note(trial))
         ticket.write()
-        self._study.launch(trial.number, kept_as(composer.sweep_dir, ticket.folder))
+        self._study.launch(trial.number, kept_as(composer.sweep_dir, ticket.folder), overrides)
         path = override(f"hydra.job.env_set.{VARIABLE}", str(ticket.path), "++")
         job = Job(trial, ticket, (*overrides, path))
         handle = self._parts.backend.submit(job)
         self._running[trial.number] = job  # Only now: of one whose submission is interrupted no backend tells the end.
         if handle:
             self._study.submitted(trial.number, {**handle, "backend": self._parts.backend.name})
+
+    def _note(self, trial: Trial) -> RunNote | None:
+        note: list[RunNote | None] = [None]
+        self._flight.guarded(lambda: note.append(self._parts.note(self.scene(), trial)), "the trial's note for W&B")
+        return note[-1]
 
     def _refused(self, trial: Trial, error: ConfigError) -> None:
         """Tells that Hydra refuses a configuration, but for the user's own, which is theirs to mend."""

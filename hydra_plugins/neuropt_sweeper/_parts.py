@@ -17,6 +17,7 @@ from neuropt_core.sinks.base import Scene, Sink
 from neuropt_core.spec import StudySpec
 from neuropt_core.spending import Price
 from neuropt_core.study import Study
+from neuropt_core.tracking import RunNote
 from neuropt_core.trial import Proposal, Trial
 
 _log = logging.getLogger(__name__)
@@ -46,5 +47,7 @@ class Parts:
     refresh: Callable[[Scene], None] = field(default=lambda scene: None)
     """Told, beside the sinks, when trials begin on their machines and when the sweep begins to end."""
     watch: Watch | None = None
+    note: Callable[[Scene, Trial], RunNote | None] = field(default=lambda scene, trial: None)
+    """Returns what a trial's own runs in W&B are to be told; see `tracking`."""
     enqueue: tuple[Proposal, ...] = ()
     importances: Importances = field(default=lambda spec, trials: {})

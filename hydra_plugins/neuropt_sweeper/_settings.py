@@ -14,6 +14,7 @@ from hydra_plugins.neuropt_sweeper.config import (
     BudgetConf,
     GateConf,
     LLMConf,
+    MlflowConf,
     NeuroptSweeperConf,
     PruningConf,
     WandbConf,
@@ -37,6 +38,7 @@ def read_settings(settings: Mapping[str, Any]) -> NeuroptSweeperConf:
     plain: dict[str, Any] = {k: _plain(value) for k, value in settings.items()}
     conf = NeuroptSweeperConf(**plain)
     conf.llm, conf.wandb = LLMConf(**plain.get("llm", {})), WandbConf(**plain.get("wandb", {}))
+    conf.mlflow = MlflowConf(**plain.get("mlflow", {}))
     conf.pruning, conf.budget = PruningConf(**plain.get("pruning", {})), BudgetConf(**plain.get("budget", {}))
     conf.gate = GateConf(**plain.get("gate", {}))
     conf.bind = BindConf(**plain.get("bind", {}))

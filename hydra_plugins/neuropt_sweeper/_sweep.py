@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -13,6 +13,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from hydra_plugins.neuropt_sweeper._adopt import Adopting
+from hydra_plugins.neuropt_sweeper._backend import Backend
 from hydra_plugins.neuropt_sweeper._begin import gather, setup_of
 from hydra_plugins.neuropt_sweeper._choose import describe, make_backend
 from hydra_plugins.neuropt_sweeper._compose import Composer, resume_command, script_command
@@ -39,7 +40,7 @@ from neuropt_core.journal import Journal
 from neuropt_core.pruning import Pruning
 from neuropt_core.redact import redact, secrets_of
 from neuropt_core.runtime.job import RecordedTask
-from neuropt_core.sinks.base import Sink
+from neuropt_core.sinks.base import Scene, Sink
 from neuropt_core.sinks.console import ConsoleSink
 from neuropt_core.sinks.results import ResultsSink
 from neuropt_core.sinks.transcript import TranscriptSink
@@ -47,6 +48,7 @@ from neuropt_core.sinks.wandb import WandbSink
 from neuropt_core.spec import StudySpec
 from neuropt_core.stop_file import forget_all
 from neuropt_core.study import Study
+from neuropt_core.tracking import RunNote
 from neuropt_core.trial import Trial
 
 _PRESSED, _SHUT_DOWN = 10.0, 5.0
@@ -104,16 +106,16 @@ def _run(
     where = describe(conf, launcher)
     if conf.dry_run:
         return _rehearse(conf, composer, task_function, arguments, advisor, where)
-    sinks = _sinks(composer, console, make_wandb_sink(vars(conf.wandb), environ))
-    line, params = parse_arguments(arguments), parse_params(conf.params.items())
+    wandb, line = make_wandb_sink(vars(conf.wandb), environ), parse_arguments(arguments)
     journal = Journal(composer.sweep_dir / "neuropt" / "journal.jsonl")  # Held first: a refused sweep writes nothing.
     try:
         forget_all(composer.sweep_dir)  # What was asked of an earlier sweeper concerns this one no more.
-        plan = (found := make_plan(conf, composer, task_function, line, params)).plan
+        plan = (found := make_plan(conf, composer, task_function, line, parse_params(conf.params.items()))).plan
         spec = _spec(conf, conf.study_name or composer.sweep_dir.name, plan, line, found)
         knowledge = gather(conf, spec, composer, lambda p: (*line.fixed, *plan.of(p)), journal)
         setup = setup_of(conf, composer, plan, line.fixed, environ)
-        study = Study(spec, journal, knowledge.earlier, setup=setup, force=conf.resume == "force")
+        force = conf.resume == "force"
+        study = Study(spec, journal, knowledge.earlier, setup=setup, force=force, about=_about(conf, advisor))
         composer.save()
         console.say("\n".join((*found.said, *knowledge.said)))
         backend = Adopting(make_backend(conf, launcher, interrupt))
@@ -126,7 +128,7 @@ def _run(
                 backend=backend,
                 composer=composer,
                 plan=plan,
-                sinks=sinks,
+                sinks=_sinks(composer, console, wandb),
                 n_trials=conf.n_trials,
                 max_failures=conf.max_failure_rate * conf.n_trials,
                 fixed=line.fixed,
@@ -139,7 +141,8 @@ def _run(
                 stop_requested=lambda: _requested(interrupt, orders),
                 refresh=console.refresh,
                 orders=orders,
-                watch=Watch(study.spec, lambda: study.current, pruning, live=backend.apart),
+                watch=_watch(study, pruning, backend, wandb),
+                note=_note(wandb),
             )
             _end(parts, console, interrupt)
     finally:
@@ -158,6 +161,20 @@ def _launcher(hydra_context: HydraContext, task_function: TaskFunction, config: 
 def _sinks(composer: Composer, console: ConsoleSink, wandb: WandbSink | None) -> list[Sink]:
     files: list[Sink] = [TranscriptSink(composer.sweep_dir), ResultsSink(composer.sweep_dir)]
     return [*files, console, *([] if wandb is None else [wandb])]
+
+
+def _watch(study: Study, pruning: Pruning, backend: Backend, wandb: WandbSink | None) -> Watch:
+    heard = None if wandb is None else wandb.reported
+    return Watch(study.spec, lambda: study.current, pruning, live=backend.apart, heard=heard)
+
+
+def _note(wandb: WandbSink | None) -> Callable[[Scene, Trial], RunNote | None]:
+    return wandb.note if wandb is not None else lambda scene, trial: None
+
+
+def _about(conf: NeuroptSweeperConf, advisor: Advisor) -> dict[str, Any]:
+    """Returns what the journal keeps for people alone."""
+    return {"n_trials": conf.n_trials, "advisor": advisor.name, "command": script_command()}
 
 
 def _spec(conf: NeuroptSweeperConf, name: str, plan: Plan, line: Arguments, found: Found) -> StudySpec:

@@ -38,6 +38,7 @@ class Watch:
         *,
         live: bool = True,
         every: float = 1.0,
+        heard: Callable[[Trial, Curve], None] | None = None,
     ) -> None:
         """Starts nothing yet.
 
@@ -47,9 +48,11 @@ class Watch:
             settings: When trials are stopped.
             live: Whether rules are refreshed; of no use where one job at a time runs in the sweeper's own process.
             every: Seconds from one look at the jobs to the next, at least.
+            heard: Told, from a thread of its own, what a running trial has reported so far, whenever that has grown.
         """
         self._spec, self._trials, self._settings, self._every = spec, trials, settings, every
-        self._live = live and settings.mode != "off"
+        self._heard = heard
+        self._live = live and (settings.mode != "off" or heard is not None)
         self._complained = self._remarked = False
 
     def rule_for(self, trial: Trial) -> StopRule:
@@ -88,6 +91,12 @@ class Watch:
         news = [job.look() for job in running]  # All of them, before any is judged.
         if not any(news):
             return
+        if self._heard is not None:
+            for job, new in zip(running, news, strict=True):
+                if new and job.outcome is None:
+                    self._heard(job.trial, job.curve)
+        if self._settings.mode == "off":
+            return
         ended = {job.trial.number: job.outcome for job in running if job.outcome is not None}
         trials = [replace(t, outcome=ended.get(t.number, t.outcome)) for t in self._trials()]
         curves = {job.trial.number: job.curve for job in running if job.outcome is None}
@@ -98,7 +107,7 @@ class Watch:
     def _complain(self, error: Exception) -> None:
         if not self._complained:
             self._complained = True
-            _log.warning("Pruning cannot judge running trials: %s: %s", type(error).__name__, error)
+            _log.warning("Running trials cannot be watched: %s: %s", type(error).__name__, error)
 
 
 class _Running:

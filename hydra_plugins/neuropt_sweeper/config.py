@@ -84,6 +84,22 @@ class WandbConf:
     """The project's name."""
     entity: str | None = None
     """The user or team; null takes the account's default."""
+    log_prompts: str = "summary"
+    """What of the exchanges with an LLM goes there: none, summary (numbers, diagnoses, lessons) or full (all texts)."""
+    report: bool = True
+    """Whether a report is written and kept up to date; needs wandb-workspaces, and W&B online."""
+    sweep: bool = False
+    """true attaches the runs to a native W&B sweep with a page of its own; experimental."""
+
+
+@dataclass
+class MlflowConf:
+    """A second home for the study: one run for it, and one nested below it for each trial."""
+
+    experiment: str | None = None
+    """The experiment's name; null leaves MLflow alone."""
+    tracking_uri: str | None = None
+    """Where it is kept; null takes MLFLOW_TRACKING_URI, else ./mlruns of the sweep's folder."""
 
 
 @dataclass
@@ -221,6 +237,9 @@ class NeuroptSweeperConf:
     gate: GateConf = field(default_factory=GateConf)
     llm: LLMConf = field(default_factory=LLMConf)
     wandb: WandbConf = field(default_factory=WandbConf)
+    tensorboard: bool = False
+    """true also writes each trial's curve and settings for TensorBoard and its HParams page, in the sweep's folder."""
+    mlflow: MlflowConf = field(default_factory=MlflowConf)
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="neuropt", node=NeuroptSweeperConf, provider="neuropt")

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from neuropt_core.errors import ConfigError, MissingExtraError
 
 _MODES = ("auto", "online", "offline", "disabled")
+LOG_PROMPTS = ("none", "summary", "full")
+"""What may be uploaded of the exchanges with an LLM: nothing, what came of them, or every text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +27,27 @@ class WandbSettings:
             ``disabled``.
         project: The project's name.
         entity: The user or team; None for the account's default.
+        log_prompts: What of the exchanges with an LLM is uploaded, one of `LOG_PROMPTS`.
+        report: Whether a report is kept up to date.
+        sweep: Whether the runs are attached to a native W&B sweep.
     """
 
     mode: str = "auto"
     project: str = "neuropt"
     entity: str | None = None
+    log_prompts: str = "summary"
+    report: bool = True
+    sweep: bool = False
 
     def __post_init__(self) -> None:
         if self.mode not in _MODES:
             raise ConfigError("hydra.sweeper.wandb.mode", f"must be one of {', '.join(_MODES)}", got=self.mode)
+        if self.log_prompts not in LOG_PROMPTS:
+            rule = f"must be one of {', '.join(LOG_PROMPTS)}"
+            raise ConfigError("hydra.sweeper.wandb.log_prompts", rule, got=self.log_prompts)
+        for key in ("report", "sweep"):
+            if not isinstance(getattr(self, key), bool):
+                raise ConfigError(f"hydra.sweeper.wandb.{key}", "must be true or false", got=getattr(self, key))
         name = self.project
         if not isinstance(name, str) or not 0 < len(name.strip()) <= 128 or set(name) & set("/\\#?%:"):
             raise ConfigError(

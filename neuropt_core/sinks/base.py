@@ -6,13 +6,15 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from neuropt_core.advice import Consultation
+from neuropt_core.advice import Consultation, Rejection
+from neuropt_core.attempt_files import AttemptFiles
 from neuropt_core.budget import Limits, Used
 from neuropt_core.recommend import Recommendation, recommendation
 from neuropt_core.spec import StudySpec
 from neuropt_core.spending import Spent
+from neuropt_core.tracking import RunRecord, recorded
 from neuropt_core.trial import Trial
 
 
@@ -38,6 +40,11 @@ class Scene:
         stopping: Why no more trials begin, in words; "" while they do.
         left_out: The numbers of the trials that do not fit what the study has been changed to: they are listed, but
             cannot be the best.
+        consulted: The exchanges with an LLM, oldest first, without their texts.
+        rejected: The legal proposals that were not tried, and why.
+        config: The user's config of trial 0, dotted key -> plain value, interpolations as they are written and secrets
+            redacted; empty where it is not known.
+        folders: Trial number -> where its last attempt leaves its files, absolute; `runs` looks there.
     """
 
     spec: StudySpec
@@ -55,6 +62,10 @@ class Scene:
     running: Mapping[int, float | None] = field(default_factory=dict)
     stopping: str = ""
     left_out: frozenset[int] = frozenset()
+    consulted: tuple[Consultation, ...] = ()
+    rejected: tuple[Rejection, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    folders: Mapping[int, Path] = field(default_factory=dict)
 
     @property
     def present(self) -> tuple[Trial, ...]:
@@ -77,9 +88,19 @@ class Scene:
         own = [t for t in self.present if t.proposal.source == "default"]
         return own[-1] if own else next(iter(self.present), None)
 
+    def runs(self, trial: Trial) -> tuple[RunRecord, ...]:
+        """Returns the runs that the trial's own script has made in W&B, over all attempts; reads the disk."""
+        folder = self.folders.get(trial.number)
+        attempts = [] if folder is None else [AttemptFiles(folder, trial.number, a) for a in range(_attempts(folder))]
+        return tuple(run for files in attempts for run in recorded(files.runs_path))
+
     def reproduce(self, trial: Trial) -> str:
         """Returns the shell command that runs a trial's configuration once, outside a sweep."""
         return " ".join([self.command, *map(quoted, self.overrides.get(trial.number, ()))])
+
+
+def _attempts(folder: Path) -> int:
+    return sum(1 for _ in folder.glob("ticket*.json"))
 
 
 def quoted(text: str) -> str:

@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from neuropt_core.advice import Consultation
+from neuropt_core.curve import Curve
 from neuropt_core.errors import ConfigError
 from neuropt_core.sinks._wandb_feed import Feed
 from neuropt_core.sinks._wandb_mode import WandbSettings as WandbSettings
 from neuropt_core.sinks._wandb_mode import resolve_mode as resolve_mode
-from neuropt_core.sinks._wandb_payload import finish_message, progress_message, study_run, trial_message
+from neuropt_core.sinks._wandb_payload import finish_message, progress_message, study_run, trial_config, trial_message
 from neuropt_core.sinks.base import Scene
-from neuropt_core.sinks.text import one_line
+from neuropt_core.sinks.text import one_line, plain, unmarked
+from neuropt_core.tracking import RunNote
 from neuropt_core.trial import Trial
 
 INIT_TIMEOUT = 20.0
@@ -92,6 +94,24 @@ class WandbSink:
             return {**place, "init_timeout": init_timeout, "finish_timeout": finish_timeout}
 
         self._feed = Feed(self._spawn, hello, self._heard, self._died)
+
+    def note(self, scene: Scene, trial: Trial) -> RunNote | None:
+        """Returns what runs are to be told that the trial's own script makes."""
+        config = trial_config(trial)
+        about = {name: config[name] for name in ("neuropt", "neuropt_rationale")}
+        return RunNote(
+            group=plain(scene.spec.name),
+            name=f"trial-{trial.number:03d}",
+            notes=unmarked(trial.proposal.rationale),
+            tags=("neuropt",),
+            config=about,
+            project=self._settings.project,
+            entity=self._settings.entity or "",
+            sweep_dir=str(scene.folder),
+        )
+
+    def reported(self, trial: Trial, curve: Curve) -> None:
+        """Is told, from another thread, what a running trial has reported so far."""
 
     def trial_asked(self, scene: Scene, trial: Trial) -> None:
         """Does nothing: a trial's run is made when it ends."""

@@ -33,11 +33,11 @@ LEVELS = {
         ),
         1,
     ),
-    **dict.fromkeys(("heartbeat", "attempt_files", "taxonomy"), 1),
+    **dict.fromkeys(("heartbeat", "attempt_files", "taxonomy", "tracking"), 1),
     **dict.fromkeys(
         ("spec", "advice", "stopping", "pruning", "tying", "journal", "ticket", "spending", "transcript"), 2
     ),
-    **dict.fromkeys(("recommend", "budget", "stop_file"), 2),
+    **dict.fromkeys(("recommend", "budget", "stop_file", "expectations"), 2),
     **dict.fromkeys(("llm", "nn", "sinks", "earlier", "changes"), 3),
     **dict.fromkeys(("advisors", "runtime", "replay"), 4),
     "study": 5,
@@ -46,9 +46,12 @@ LEVELS = {
 }
 PORCH = 7
 LEAVES = {
-    "torch": ("neuropt_core/nn/",),
+    "torch": ("neuropt_core/nn/", "neuropt_core/sinks/_tensorboard_child.py"),
     "optuna": tuple(f"neuropt_core/advisors/{name}.py" for name in ("_optuna", "_tpe", "_gp", "importance")),
-    "wandb": ("neuropt_core/sinks/_wandb_child.py",),
+    # A training script has imported it already where `_wandb_hook` does.
+    "wandb": ("neuropt_core/sinks/_wandb_child.py", "neuropt_core/runtime/_wandb_hook.py"),
+    "wandb_workspaces": ("neuropt_core/sinks/_wandb_report.py",),
+    "mlflow": ("neuropt_core/sinks/_mlflow_child.py",),
     "anthropic": ("neuropt_core/llm/anthropic.py",),
     "openai": ("neuropt_core/llm/openai.py",),
     "rich": ("neuropt_core/sinks/",),
