@@ -114,8 +114,7 @@ def _run(
         spec = _spec(conf, conf.study_name or composer.sweep_dir.name, plan, line, found)
         knowledge = gather(conf, spec, composer, lambda p: (*line.fixed, *plan.of(p)), journal)
         setup = setup_of(conf, composer, plan, line.fixed, environ)
-        force = conf.resume == "force"
-        study = Study(spec, journal, knowledge.earlier, setup=setup, force=force, about=_about(conf, advisor))
+        study = Study(spec, journal, knowledge.earlier, setup=setup, **_session(conf, advisor))
         composer.save()
         console.say("\n".join((*found.said, *knowledge.said)))
         backend = Adopting(make_backend(conf, launcher, interrupt))
@@ -172,9 +171,10 @@ def _note(wandb: WandbSink | None) -> Callable[[Scene, Trial], RunNote | None]:
     return wandb.note if wandb is not None else lambda scene, trial: None
 
 
-def _about(conf: NeuroptSweeperConf, advisor: Advisor) -> dict[str, Any]:
-    """Returns what the journal keeps for people alone."""
-    return {"n_trials": conf.n_trials, "advisor": advisor.name, "command": script_command()}
+def _session(conf: NeuroptSweeperConf, advisor: Advisor) -> dict[str, Any]:
+    """Returns what a study is told of this session: whether changes are taken, and what is kept for people alone."""
+    about = {"n_trials": conf.n_trials, "advisor": advisor.name, "command": script_command()}
+    return {"force": conf.resume == "force", "about": about}
 
 
 def _spec(conf: NeuroptSweeperConf, name: str, plan: Plan, line: Arguments, found: Found) -> StudySpec:

@@ -107,7 +107,7 @@ class Watch:
     def _complain(self, error: Exception) -> None:
         if not self._complained:
             self._complained = True
-            _log.warning("Running trials cannot be watched: %s: %s", type(error).__name__, error)
+            _log.warning("Pruning cannot judge running trials: %s: %s", type(error).__name__, error)
 
 
 class _Running:
