@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 TRIALS ?= 8
 HYDRA_NEXT ?= 1.4.0rc3
+WANDB_LOWEST ?= 0.28.2
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 FOLDERS := neuropt_core hydra_plugins tests examples benchmarks docs
@@ -22,8 +23,9 @@ demo: $(VENV)/.demo  ## fine-tune a real network on real images: the main job, i
 test: $(VENV)/.dev  ## everything, slow tests included, but for those of a cluster, which do not run side by side
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not slurm"
 
-test-next: $(VENV)-next/.dev  ## the sweeper on the next Hydra, which the old launcher plugins already pull in
-	$(VENV)-next/bin/python -m pytest -n 2 -q tests/porch tests/end_to_end tests/matrix
+test-next: $(VENV)-next/.dev  ## on the next Hydra, which the old launcher plugins already pull in, and the oldest wandb
+	$(VENV)-next/bin/python -m pytest -n 2 --dist worksteal -q tests/porch tests/end_to_end tests/matrix \
+		tests/core/sinks tests/core/logged tests/core/runtime/test_wandb_hook.py
 
 # The cluster goes down again whatever came of the tests.
 test-slurm: $(VENV)/.dev  ## sweeps on a real SLURM of virtual nodes on this machine; needs root on Debian
@@ -56,5 +58,5 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)-next/.dev: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)-next
 	$(VENV)-next/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' \
-		hydra-core==$(HYDRA_NEXT) $$(grep ^torch constraints.txt)
+		hydra-core==$(HYDRA_NEXT) wandb==$(WANDB_LOWEST) $$(grep ^torch constraints.txt)
 	touch $@
