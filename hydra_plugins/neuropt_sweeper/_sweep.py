@@ -38,7 +38,7 @@ from neuropt_core.changes import in_words
 from neuropt_core.errors import NeuroptError
 from neuropt_core.journal import Journal
 from neuropt_core.pruning import Pruning
-from neuropt_core.redact import redact, secrets_of
+from neuropt_core.redact import redact, redact_override, secrets_of
 from neuropt_core.runtime.job import RecordedTask
 from neuropt_core.sinks.base import Scene, Sink
 from neuropt_core.sinks.console import ConsoleSink
@@ -76,7 +76,7 @@ def run_sweep(
         refuse_within_a_trial()
         return _run(settings, hydra_context, task_function, config, arguments)
     except NeuroptError as error:
-        raise SweepError(f"neuropt: {error}") from error
+        raise SweepError(redact(f"neuropt: {error}", *secrets_of(environment()))) from error
     except OSError as error:
         mend = "What was told before is kept; the same command goes on."
         if isinstance(error, PermissionError):
@@ -178,7 +178,7 @@ def _session(conf: NeuroptSweeperConf, advisor: Advisor) -> dict[str, Any]:
 
 
 def _spec(conf: NeuroptSweeperConf, name: str, plan: Plan, line: Arguments, found: Found) -> StudySpec:
-    # The task goes to a vendor, the journal and the transcript; an interpolation may have brought a key into it.
+    # The task and the command line go to a vendor, the journal and the transcript; a key may stand in them.
     secrets = secrets_of(environment())
     first, *further = directions(conf)
     return StudySpec(
@@ -186,7 +186,7 @@ def _spec(conf: NeuroptSweeperConf, name: str, plan: Plan, line: Arguments, foun
         plan.space,
         first,
         conf.seed,
-        line.fixed,
+        tuple(redact_override(text, secrets) for text in line.fixed),
         found.profile,
         redact(conf.task, *secrets),
         tuple(further),
