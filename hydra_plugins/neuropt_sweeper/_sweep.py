@@ -33,7 +33,7 @@ from hydra_plugins.neuropt_sweeper._space import Plan
 from hydra_plugins.neuropt_sweeper._watch import Watch
 from hydra_plugins.neuropt_sweeper.config import NeuroptSweeperConf
 from neuropt_core.advice import Advisor
-from neuropt_core.assemble import importances, make_advisor, make_wandb_sink, own_price
+from neuropt_core.assemble import importances, make_advisor, make_trackers, make_wandb_sink, own_price
 from neuropt_core.changes import in_words
 from neuropt_core.errors import NeuroptError
 from neuropt_core.journal import Journal
@@ -103,10 +103,10 @@ def _run(
     interrupt = Interrupt(console.say)
     advisor = make_advisor(conf.advisor, vars(conf.llm), environ, lambda: interrupt.requested, engine_of(conf))
     launcher = _launcher(hydra_context, task_function, config)
-    where = describe(conf, launcher)
     if conf.dry_run:
-        return _rehearse(conf, composer, task_function, arguments, advisor, where)
+        return _rehearse(conf, composer, task_function, arguments, advisor, describe(conf, launcher))
     wandb, line = make_wandb_sink(vars(conf.wandb), environ), parse_arguments(arguments)
+    trackers = make_trackers(conf.tensorboard, vars(conf.mlflow), environ)
     journal = Journal(composer.sweep_dir / "neuropt" / "journal.jsonl")  # Held first: a refused sweep writes nothing.
     try:
         forget_all(composer.sweep_dir)  # What was asked of an earlier sweeper concerns this one no more.
@@ -127,7 +127,7 @@ def _run(
                 backend=backend,
                 composer=composer,
                 plan=plan,
-                sinks=_sinks(composer, console, wandb),
+                sinks=[*_sinks(composer, console, wandb), *trackers],
                 n_trials=conf.n_trials,
                 max_failures=conf.max_failure_rate * conf.n_trials,
                 fixed=line.fixed,

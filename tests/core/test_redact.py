@@ -211,28 +211,8 @@ def test_ordinary_configs_are_not_altered() -> None:
         assert redact_override(f"{key}={value}") == f"{key}={value}"
 
 
-_WORDS = [
-    "model",
-    "data",
-    "optim",
-    "lr",
-    "width",
-    "bert",
-    "base",
-    "large",
-    "tokenizer",
-    "num",
-    "tokens",
-    "epoch",
-    "val",
-    "loss",
-    "head",
-    "layer",
-    "norm",
-    "drop",
-    "warm",
-    "up",
-]
+_TEXT = "model data optim lr width bert base large tokenizer num tokens epoch val loss head layer norm drop warm up"
+_WORDS = _TEXT.split()
 _names = st.lists(st.sampled_from(_WORDS), min_size=1, max_size=4).map("_".join)
 _leaves = st.one_of(
     st.none(),
