@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
-import re
 import time
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -13,14 +11,13 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from neuropt_core.sinks._mlflow_terms import legal_names, shortened
 from neuropt_core.sinks._worker import Reply, serve
 
 _STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
 _AT_ONCE = 100
 """What MLflow takes in one request: 100 parameters, 100 tags; of metrics it would take 1000."""
 _NONE: Mapping[str, str] = MappingProxyType({})
-_LONGEST, _NAME = 6000, 250
-"""Characters of a parameter's value, and of a name."""
 
 
 class Account:
@@ -38,7 +35,7 @@ class Account:
         self._waiting: list[Mapping[str, Any]] = []
         self._client: Any = None
         self._experiment = self._parent = ""
-        self._known: dict[str, Any] = {}
+        self._known: dict[str, tuple[str, str]] = {}  # By the trial's number, the study's own by "": id and status.
 
     def take(self, message: Mapping[str, Any]) -> None:
         """Does what one message says, after what is still to be done."""
@@ -74,14 +71,14 @@ class Account:
         ours, page = f"tags.`neuropt.study` = '{self._id}'", None
         while page is None or page.token:
             page = self._client.search_runs([self._experiment], ours, page_token=page and page.token)
-            self._known |= {run.data.tags.get("neuropt.trial", ""): run.info for run in page}
-        parent = self._known.get("")
-        if parent is None:
-            own = {"tags": self._study["tags"], "run_name": self._study["name"]}
-            parent = self._client.create_run(self._experiment, **own).info
+            for run in page:
+                self._known[run.data.tags.get("neuropt.trial", "")] = (run.info.run_id, run.info.status)
+        self._parent, _ = self._known.get("", ("", ""))
+        if self._parent:
+            self._client.update_run(self._parent, status="RUNNING")
         else:
-            self._client.update_run(parent.run_id, status="RUNNING")
-        self._parent = parent.run_id
+            own = {"tags": self._study["tags"], "run_name": self._study["name"]}
+            self._parent = self._client.create_run(self._experiment, **own).info.run_id
 
     def _do(self, message: Mapping[str, Any]) -> None:
         if message["number"] is None:
@@ -90,21 +87,21 @@ class Account:
             self._parent = ""
             return
         number = str(message["number"])
-        before = self._known.get(number)
-        if before is not None and before.status != "RUNNING":
+        before, status = self._known.get(number, ("", ""))
+        if before and status != "RUNNING":
             return
-        if before is not None:  # Half of it: whoever wrote it died.
-            self._client.delete_run(before.run_id)
+        if before:  # Half of it: whoever wrote it died, or could not go on.
+            self._client.delete_run(before)
         now = int(time.time() * 1000)
         began = now - int(1000 * message["seconds"])
         tags = {"mlflow.parentRunId": self._parent, "neuropt.study": self._id, "neuropt.trial": number}
         name = f"trial-{message['number']:03d}"
-        info = self._client.create_run(self._experiment, start_time=began, tags=tags, run_name=name).info
-        self._known[number] = info
+        run = self._client.create_run(self._experiment, start_time=began, tags=tags, run_name=name).info.run_id
+        self._known[number] = (run, "RUNNING")
         points = [
             Metric(key, value, began + int(1000 * seconds), step)
             for step, seconds, metrics in message["points"]
-            for key, value in _named(metrics).items()
+            for key, value in legal_names(metrics).items()
         ]
         last = max((step for step, _, _ in message["points"]), default=0)
         reported = {metric.key for metric in points}
@@ -112,9 +109,10 @@ class Account:
             Metric(f"neuropt/{key}" if key in reported else key, value, now, last)
             for key, value in message["scores"].items()
         ]
-        self._log(info.run_id, points, message["params"], message["tags"])
-        self._client.set_terminated(info.run_id, _STATUS[message["tags"]["neuropt.state"]], now)
-        info.status = _STATUS[message["tags"]["neuropt.state"]]
+        self._log(run, points, message["params"], message["tags"])
+        status = _STATUS[message["tags"]["neuropt.state"]]
+        self._client.set_terminated(run, status, now)
+        self._known[number] = (run, status)
         self._log(self._parent, [Metric(k, v, now, message["number"]) for k, v in message["best"].items()])
 
     def _log(
@@ -124,30 +122,12 @@ class Account:
         params: Mapping[str, str] = _NONE,
         tags: Mapping[str, str] = _NONE,
     ) -> None:
-        given = [Param(name, _shortened(text)) for name, text in _named(params).items()]
-        noted = [RunTag(name, _shortened(text)) for name, text in tags.items()]
+        given = [Param(name, shortened(text)) for name, text in legal_names(params).items()]
+        noted = [RunTag(name, shortened(text)) for name, text in tags.items()]
         metrics = metrics or []
         for at in range(0, max(map(len, (metrics, given, noted))), _AT_ONCE):
             now = slice(at, at + _AT_ONCE)
             self._client.log_batch(run, metrics[now], given[now], noted[now])
-
-
-def _named(items: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns items under names that MLflow takes: what it refuses is made ``_``, and a second such name numbered."""
-    found: dict[str, Any] = {}
-    for name, value in items.items():
-        legal = re.sub(r"[^\w.\- :/]", "_", name)[: _NAME - 4]
-        if posixpath.normpath(legal) != legal or legal.startswith(("/", "..")):
-            legal = re.sub(r"[/.]", "_", legal) or "_"
-        count = 1
-        while (unique := legal if count == 1 else f"{legal}_{count}") in found:
-            count += 1
-        found[unique] = value
-    return found
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 if __name__ == "__main__":

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from neuropt_core.advice import Consultation
-from neuropt_core.errors import ConfigError, MissingExtraError
 from neuropt_core.redact import redact, redact_data, secrets_of
+from neuropt_core.sinks._mlflow_terms import MlflowSettings as MlflowSettings
 from neuropt_core.sinks._wandb_feed import Feed
 from neuropt_core.sinks._wandb_payload import run_id
 from neuropt_core.sinks._worker import scores, start_worker
@@ -19,11 +17,10 @@ from neuropt_core.sinks.base import Scene
 from neuropt_core.sinks.text import literal, one_line, plain, reason, unmarked
 from neuropt_core.trial import Trial
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds that the end of the study waits for MLflow."""
 LOG_NAME = "neuropt/neuropt-mlflow.log"
 """Below ``hydra.sweep.dir``: what the child, and MLflow in it, has to say."""
-_WHERE = "hydra.sweeper.mlflow"
 _BRIEF = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 """MLflow's own patience with a server that is down is minutes a request; what fails is tried again after each trial."""
 _ALWAYS = {
@@ -33,29 +30,6 @@ _ALWAYS = {
 }
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class MlflowSettings:
-    """The settings below ``hydra.sweeper.mlflow``.
-
-    Attributes:
-        experiment: The experiment's name; None leaves MLflow alone.
-        tracking_uri: Where it is kept; None takes ``MLFLOW_TRACKING_URI``, else `mlflow.db` in the sweep's folder.
-    """
-
-    experiment: str | None = None
-    tracking_uri: str | None = None
-
-    def __post_init__(self) -> None:
-        for key, value in (("experiment", self.experiment), ("tracking_uri", self.tracking_uri)):
-            if value is not None and (not isinstance(value, str) or not value.strip()):
-                raise ConfigError(f"{_WHERE}.{key}", "must be text or null", got=value)
-        if self.tracking_uri is not None and self.experiment is None:
-            raise ConfigError(f"{_WHERE}.tracking_uri", f"needs {_WHERE}.experiment beside it")
-        if self.experiment is not None and importlib.util.find_spec("mlflow") is None:
-            text = f"{_WHERE}.experiment needs mlflow: pip install 'hydra-neuropt-sweeper[mlflow]'"
-            raise MissingExtraError(text)
 
 
 class MlflowSink:

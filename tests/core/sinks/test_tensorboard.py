@@ -7,7 +7,7 @@ import math
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,8 @@ def read(folder: Path) -> Any:
 
 def session(folder: Path) -> tuple[dict[str, Any], int]:
     """Returns a trial's parameters and how it ended, as the HParams page reads them."""
-    from tensorboard.plugins.hparams import plugin_data_pb2
     from google.protobuf.json_format import MessageToDict
+    from tensorboard.plugins.hparams import plugin_data_pb2
 
     contents = read(folder).SummaryMetadata
     kept = {}
@@ -60,7 +60,7 @@ def until(done: Callable[[], bool]) -> None:
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+def written(tmp_path_factory: pytest.TempPathFactory) -> Story:
     """A study in two sessions: the second is told of a trial that the first did not write, and adds one."""
     story = Story(tmp_path_factory.mktemp("board") / "my sweep")
     story.folder.mkdir()
@@ -75,7 +75,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     story.ask(again, {"neuropt.freeze": True})
     story.tell(scored(0.4, 7.0, score=0.9), again)
     again.study_finished(story.scene, "all are done")
-    yield story
+    return story
 
 
 def test_each_trial_is_one_folder_with_its_curve_and_score(written: Story) -> None:
@@ -120,18 +120,17 @@ def test_the_hparams_page_finds_all_parameters_and_metrics(written: Story) -> No
     from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
     from tensorboard.context import RequestContext
     from tensorboard.plugins.base_plugin import TBContext
+    from tensorboard.plugins.hparams.api_pb2 import GetExperimentRequest
     from tensorboard.plugins.hparams.backend_context import Context
+    from tensorboard.plugins.hparams.get_experiment import Handler
 
     several = EventMultiplexer()
     several.AddRunsFromDirectory(str(written.folder / "tensorboard"))
     several.Reload()
     context = Context(TBContext(data_provider=MultiplexerDataProvider(several, str(written.folder))))
-    request = RequestContext()
-    tags = context.hparams_metadata(request, "")
-    found = context.experiment_from_metadata(request, "", False, tags)
-    assert {info.name for info in found.hparam_infos} == {"optimizer", "optimizer.lr", "neuropt.freeze"}
-    metrics = {info.name.tag for info in context.experiment_from_metadata(request, "", True, tags).metric_infos}
-    assert {"score", "val_loss"} <= metrics
+    columns = Handler(RequestContext(), context, "", GetExperimentRequest(include_metrics=True)).run()
+    assert {info.name for info in columns.hparam_infos} == {"optimizer", "optimizer.lr", "neuropt.freeze"}
+    assert {"score", "val_loss"} <= {info.name.tag for info in columns.metric_infos}
 
 
 def test_the_rationale_is_there_without_secrets_and_marks(written: Story) -> None:
@@ -173,9 +172,9 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path, caplog:
 
 
 def test_settings_and_what_is_missing_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is no boolean is refused, and a package that is missing is one sentence with the command that installs it."""
+    """What is no boolean is refused, and a missing package is one sentence with the command that installs it."""
     assert check_tensorboard(False) is False
-    with pytest.raises(ConfigError, match="hydra.sweeper.tensorboard: must be true or false, got 'yes'"):
+    with pytest.raises(ConfigError, match=r"hydra\.sweeper\.tensorboard: must be true or false, got 'yes'"):
         check_tensorboard("yes")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert check_tensorboard(False) is False
