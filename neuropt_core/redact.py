@@ -90,7 +90,9 @@ def redact_override(override: str, secrets: Iterable[str] = ()) -> str:
     """Returns one of Hydra's overrides with its secrets redacted: ``model.hub_token=[redacted]``."""
     key, sign, value = override.partition("=")
     kept = tuple(secrets)
-    if not sign or not is_secret_name(key.lstrip("+~")):
+    path, _, name = key.lstrip("+~").rpartition(".")
+    variable = path.endswith("env_set") and _SECRET_VARIABLE.search(name)  # For the jobs' environment.
+    if not sign or not (variable or is_secret_name(name)):
         return redact(key, *kept) + sign + redact(value, *kept)
     return f"{key}={value if _REFERENCE.fullmatch(value.strip(chr(39) + chr(34))) else GONE}"
 

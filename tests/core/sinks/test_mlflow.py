@@ -44,6 +44,7 @@ def tell(story: Story, sink: MlflowSink) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy.
 def test_a_study_is_in_the_database_as_nested_runs(tmp_path: Path) -> None:
     """Without a server the runs lie in the sweep's folder: parameters, curves, tags, notes, states, each trial once."""
     from mlflow.tracking import MlflowClient
@@ -76,7 +77,7 @@ def test_a_study_is_in_the_database_as_nested_runs(tmp_path: Path) -> None:
     assert [m.step for m in curve] == [0, 1, 2]
     assert [m.value for m in curve][::2] == [1.0, 0.5]
     assert first.data.metrics["score"] == 0.5
-    assert first.data.tags["mlflow.note.content"] == r"See \[this\](http://x), \[redacted\]."
+    assert first.data.tags["mlflow.note.content"] == r"See \[this\](http://x), [redacted]."
     assert failed.data.params["neuropt.freeze"] == "null"
     told = {name: failed.data.tags[f"neuropt.{name}"] for name in ("source", "state", "failure", "reason")}
     assert told == {
@@ -103,7 +104,8 @@ def test_over_rest_nothing_is_asked_that_is_not_known(tmp_path: Path) -> None:
         server.fault = kill_once
         sink = sink_to(server.url)
         sink.study_started(story.scene)
-        assert (feed := sink._feed) is not None
+        feed = sink._feed
+        assert feed is not None
         tell(story, sink)
         sink.study_finished(story.scene, "done")
         assert server.unknown == []
