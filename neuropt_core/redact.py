@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 GONE = "[redacted]"
@@ -28,7 +28,7 @@ _SHAPES = r"""
     |(?<=[?&]sig=)[^\s&"']+|(?i:(?<=x-amz-signature=)[0-9a-f]+)
 """
 _NAMED = r"""
-    |(?P<name>(?i:\b[\w-]{0,40}(?:key|secret|passw(?:or)?d|pwd|passphrase|token|credential|authorization)s?\b))
+    |(?P<name>(?i:(?<![\w-])[\w-]{0,99}(?:key|secret|passw(?:or)?d|pwd|passphrase|token|credential|authorization)s?\b))
      (?P<sign>["']?\s*[=:]\s*)
      (?P<value>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|["']?(?:(?i:basic|bearer|digest|token)\s+)?[^\s,;"']+?(?=[)\]}]*(?:[\s,;"']|\Z)))
     |(?P<blob>\b[A-Za-z0-9]{40,}\b)
@@ -114,6 +114,26 @@ def secrets_of(environ: Mapping[str, str]) -> tuple[str, ...]:
     """
     found = {value for name, value in environ.items() if _SECRET_VARIABLE.search(name) and len(value) >= _SHORTEST}
     return tuple(sorted(found, key=lambda value: (-len(value), value)))
+
+
+def secrets_in(config: Any) -> tuple[str, ...]:
+    """Returns the text that stands under telling keys of plain data (see `is_secret_name`), the longest first.
+
+    A library that fails may put it where no key tells. Text of fewer than 8 characters is left out, as in `secrets_of`.
+    """
+    found = {text for text in _under_names(config, below=False) if len(text) >= _SHORTEST}
+    return tuple(sorted(found, key=lambda text: (-len(text), text)))
+
+
+def _under_names(value: Any, below: bool) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _under_names(item, below or (isinstance(key, str) and is_secret_name(key)))
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _under_names(item, below)
+    elif below and isinstance(value, str) and not _REFERENCE.fullmatch(value):
+        yield value
 
 
 def alike(one: str, other: str) -> bool:

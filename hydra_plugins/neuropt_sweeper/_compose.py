@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from neuropt_core.errors import ConfigError
-from neuropt_core.redact import redact_override, secrets_of
+from neuropt_core.redact import redact_override, secrets_in, secrets_of
 
 
 class Composer:
@@ -25,6 +25,7 @@ class Composer:
     def __init__(self, hydra_context: HydraContext, config: DictConfig) -> None:
         self._loader = hydra_context.config_loader
         self._config = config
+        self._held: tuple[str, ...] = ()
         self.sweep_dir = Path(str(config.hydra.sweep.dir)).absolute()
 
     def job(self, overrides: Sequence[str], number: int) -> DictConfig:
@@ -43,13 +44,16 @@ class Composer:
             cfg.hydra.job.num = number
             with _hydra_config(cfg), read_write(cfg.hydra.runtime):
                 cfg.hydra.runtime.output_dir = str(self.sweep_dir / str(cfg.hydra.sweep.subdir))
+        if number == 0:
+            self._held = secrets_in(self.raw(cfg))
         return cfg
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What is secret in the environment, the one that the config makes for the jobs included."""
+        """What is secret in the environment, that of the jobs included, and in the config of trial 0."""
         given = OmegaConf.to_container(self._config.hydra.job.env_set, resolve=False)
-        return secrets_of({**os.environ, **{str(k): str(v) for k, v in dict(given).items()}})  # type: ignore[arg-type]
+        named = {**os.environ, **{str(k): str(v) for k, v in dict(given).items()}}  # type: ignore[arg-type]
+        return (*secrets_of(named), *self._held)
 
     @staticmethod
     def output_dir(cfg: DictConfig) -> Path:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from neuropt_core.errors import ConfigError, MissingExtraError
 
@@ -37,6 +38,19 @@ class MlflowSettings:
         if self.experiment is not None and importlib.util.find_spec("mlflow") is None:
             text = f"{_WHERE}.experiment needs mlflow: pip install 'hydra-neuropt-sweeper[mlflow]'"
             raise MissingExtraError(text)
+
+
+def without_login(uri: str) -> tuple[str, dict[str, str]]:
+    """Returns the address of a server without user and password, and the variables in which MLflow takes these.
+
+    In the address they would stand in every message of an error. A database is left as it is.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https") or parts.username is None:
+        return uri, {}
+    login = {"USERNAME": parts.username, "PASSWORD": parts.password or ""}
+    variables = {f"MLFLOW_TRACKING_{name}": unquote(text) for name, text in login.items()}
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl(), variables
 
 
 def legal_names(items: Mapping[str, Any]) -> dict[str, Any]:

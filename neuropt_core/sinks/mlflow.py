@@ -10,6 +10,7 @@ from typing import Any
 from neuropt_core.advice import Consultation
 from neuropt_core.redact import redact, redact_data, secrets_of
 from neuropt_core.sinks._mlflow_terms import MlflowSettings as MlflowSettings
+from neuropt_core.sinks._mlflow_terms import without_login
 from neuropt_core.sinks._wandb_feed import Feed
 from neuropt_core.sinks._wandb_payload import run_id
 from neuropt_core.sinks._worker import scores, start_worker
@@ -49,6 +50,8 @@ class MlflowSink:
     ) -> None:
         self._settings, self._patience = settings, patience
         self._environ, self._secrets = {**_BRIEF, **environ, **_ALWAYS}, secrets_of(environ)
+        self._uri, login = without_login(settings.tracking_uri or environ.get("MLFLOW_TRACKING_URI") or "")
+        self._environ |= login
         self._feed: Feed | None = None
         self._warned, self._left = False, 0
 
@@ -64,7 +67,7 @@ class MlflowSink:
         }
         own = f"sqlite:///{scene.folder / 'mlflow.db'}"
         hello = {
-            "uri": self._settings.tracking_uri or self._environ.get("MLFLOW_TRACKING_URI") or own,
+            "uri": self._uri or own,
             "artifacts": (scene.folder / "mlflow-artifacts").as_uri(),
             "experiment": self._settings.experiment,
             "study": redact_data({"name": plain(spec.name), "tags": tags}, self._secrets),
