@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuropt_core.redact import alike, is_secret_name, redact, redact_data, redact_override, secrets_of
+from neuropt_core.redact import alike, is_secret_name, redact, redact_data, redact_override, secrets_in, secrets_of
 
 # Put together here, so that no scanner of repositories takes them for real ones.
 SHAPES = [
@@ -247,3 +247,13 @@ def test_texts_are_alike_but_for_what_is_redacted() -> None:
     assert alike("same", "same")
     assert not alike("a=[redacted]/x", "a=3/y")
     assert not alike("a", "b")
+
+
+def test_a_configs_own_secrets_are_listed() -> None:
+    """Text under telling keys, however deep, the longest first; not references, numbers, or what is too short."""
+    config = {
+        "a": {"api_key": "12345678"},
+        "tokens": ["x" * 9],
+        "credentials": {"user": "y" * 10, "n": 3, "z": "short"},
+    }
+    assert secrets_in({**config, "hub_token": "${oc.env:HF_TOKEN}", "pad_token": "z" * 9}) == ("y" * 10, "12345678")

@@ -16,7 +16,7 @@ from mlflow_server import serve
 from sink_scenes import Story, falling
 
 from neuropt_core.errors import ConfigError, MissingExtraError
-from neuropt_core.sinks._mlflow_terms import legal_names, shortened
+from neuropt_core.sinks._mlflow_terms import legal_names, shortened, without_login
 from neuropt_core.sinks.mlflow import MlflowSettings, MlflowSink
 
 pytest.importorskip("mlflow")
@@ -197,3 +197,16 @@ def test_settings_are_checked_before_anything_is_launched(monkeypatch: pytest.Mo
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'hydra-neuropt-sweeper\[mlflow\]'"):
         MlflowSettings("bowls")
+
+
+def test_a_login_travels_apart_from_the_address_and_telemetry_is_off() -> None:
+    """User and password of an address become MLflow's own variables, and its usage data stays at home."""
+    assert without_login("sqlite:////a@b/x.db") == ("sqlite:////a@b/x.db", {})
+    assert without_login("https://h:5000/x") == ("https://h:5000/x", {})
+    plain, variables = without_login("https://me:p%40ss@h:5000/x?y=1")
+    assert plain == "https://h:5000/x?y=1"
+    assert variables == {"MLFLOW_TRACKING_USERNAME": "me", "MLFLOW_TRACKING_PASSWORD": "p@ss"}
+    sink = MlflowSink(MlflowSettings("e", "https://me:pw@h"), {"MLFLOW_DISABLE_TELEMETRY": "false"})
+    assert sink._uri == "https://h"
+    assert sink._environ["MLFLOW_TRACKING_PASSWORD"] == "pw"
+    assert sink._environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
