@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 GONE = "[redacted]"
@@ -142,14 +143,19 @@ def alike(one: str, other: str) -> bool:
     return any(re.fullmatch(".*".join(map(re.escape, a.split(GONE))), b, re.DOTALL) is not None for a, b in pairs)
 
 
+@lru_cache(maxsize=2048)
+def _key(key: str, secrets: tuple[str, ...]) -> tuple[str, bool]:
+    """Returns a key without secrets, and whether it says that its value is one; a curve has few, many times."""
+    return redact(key, *secrets), is_secret_name(key)
+
+
 def _data(value: Any, secrets: tuple[str, ...], below: str) -> Any:
     if isinstance(value, Mapping):
-        return {
-            redact(key, *secrets) if isinstance(key, str) else key: _data(
-                item, secrets, below or (key if isinstance(key, str) and is_secret_name(key) else "")
-            )
-            for key, item in value.items()
-        }
+        found = {}
+        for key, item in value.items():
+            shown, telling = _key(key, secrets) if isinstance(key, str) else (key, False)
+            found[shown] = _data(item, secrets, below or (key if telling else ""))
+        return found
     if isinstance(value, (list, tuple)):
         return type(value)(_data(item, secrets, below) for item in value) if type(value) in (list, tuple) else value
     if below and isinstance(value, int) and not isinstance(value, bool):

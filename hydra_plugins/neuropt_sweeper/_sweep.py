@@ -111,7 +111,7 @@ def _run(
     try:
         forget_all(composer.sweep_dir)  # What was asked of an earlier sweeper concerns this one no more.
         plan = (found := make_plan(conf, composer, task_function, line, parse_params(conf.params.items()))).plan
-        spec = _spec(conf, conf.study_name or composer.sweep_dir.name, plan, line, found)
+        spec = _spec(conf, composer, plan, line, found)
         knowledge = gather(conf, spec, composer, lambda p: (*line.fixed, *plan.of(p)), journal)
         setup = setup_of(conf, composer, plan, line.fixed, environ)
         study = Study(spec, journal, knowledge.earlier, setup=setup, **_session(conf, advisor))
@@ -177,12 +177,12 @@ def _session(conf: NeuroptSweeperConf, advisor: Advisor) -> dict[str, Any]:
     return {"force": conf.resume == "force", "about": about}
 
 
-def _spec(conf: NeuroptSweeperConf, name: str, plan: Plan, line: Arguments, found: Found) -> StudySpec:
+def _spec(conf: NeuroptSweeperConf, composer: Composer, plan: Plan, line: Arguments, found: Found) -> StudySpec:
     # The task and the command line go to a vendor, the journal and the transcript; a key may stand in them.
-    secrets = secrets_of(environment())
+    secrets = composer.secrets
     first, *further = directions(conf)
     return StudySpec(
-        name,
+        conf.study_name or composer.sweep_dir.name,
         plan.space,
         first,
         conf.seed,
@@ -207,7 +207,7 @@ def _rehearse(
     """Says what the sweep would do; leaves nothing behind."""
     line, params = parse_arguments(arguments), parse_params(conf.params.items())
     found = make_plan(conf, composer, task_function, line, params)
-    spec = _spec(conf, conf.study_name or composer.sweep_dir.name, found.plan, line, found)
+    spec = _spec(conf, composer, found.plan, line, found)
     knowledge = gather(conf, spec, composer, lambda p: (*line.fixed, *found.plan.of(p)))
     dry = DryRun(composer, found.plan, spec, advisor, conf.n_trials, line.fixed, vars(conf.llm), knowledge, where)
     ConsoleSink().say("\n".join([*found.said, *knowledge.said, *dry.lines()]))

@@ -72,7 +72,7 @@ LINE = (
     "hub.api_key=canary-of-the-command-line",
     "+extra.password='canary in quotes, 77'",
     "+hydra.job.env_set.SERVICE_TOKEN=canary-of-env-set-0123",
-    "hydra.sweeper.task='Digits; the key is sk-canary-of-the-task-0123 and ${oc.env:DB_PASSWORD}'",
+    "hydra.sweeper.task='Digits; the key is sk-canary-of-the-task-0123 and ${oc.env:DB_PASSWORD} or ${hub.api_key}'",
 )
 CANARIES = (
     *ENVIRON.values(),
