@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from neuropt_core.advisors.engine import Engine
     from neuropt_core.advisors.llm import Terms
     from neuropt_core.llm.settings import LLMSettings
+    from neuropt_core.sinks.base import Sink
     from neuropt_core.sinks.wandb import WandbSink
 
 _log = logging.getLogger(__name__)
@@ -275,3 +276,17 @@ def make_wandb_sink(settings: Mapping[str, object], environ: Mapping[str, str]) 
     checked = WandbSettings(**settings)  # type: ignore[arg-type]
     mode = resolve_mode(checked, environ)
     return None if mode == "disabled" else WandbSink(checked, mode, environ=environ)
+
+
+def make_trackers(tensorboard: object, mlflow: Mapping[str, object], environ: Mapping[str, str]) -> list[Sink]:
+    """Returns the sinks that ``hydra.sweeper.tensorboard`` and the settings under ``hydra.sweeper.mlflow`` ask for.
+
+    Raises:
+        ConfigError: A setting is wrong, or what it needs is not installed.
+    """
+    from neuropt_core.sinks.mlflow import MlflowSettings, MlflowSink
+    from neuropt_core.sinks.tensorboard import TensorBoardSink, check_tensorboard
+
+    settings = MlflowSettings(**mlflow)  # type: ignore[arg-type]
+    sinks: list[Sink] = [TensorBoardSink(environ)] if check_tensorboard(tensorboard) else []
+    return [*sinks, MlflowSink(settings, environ)] if settings.experiment is not None else sinks

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from neuropt_core.redact import redact, secrets_of
+from neuropt_core.redact import GONE, alike, redact, redact_data, redact_override, secrets_of
 from neuropt_core.space import Categorical, Float, Int, Parameter, SearchSpace, Value
 from neuropt_core.spec import StudySpec
 from neuropt_core.trial import Trial
@@ -60,22 +60,18 @@ def leaves_of(config: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str
     """Returns a config as dotted key -> plain value, fit for the journal.
 
     A list is one value, and so is an empty node. What JSON has no word for is kept as text; what looks like a secret,
-    by its value, by its key or because a variable of `environ` with a telling name holds it, as ``[redacted]``. Of
-    absolute paths, which may name people, only a hash is kept.
+    by its value, by its key or because a variable of `environ` with a telling name holds it, as ``[redacted]`` (see
+    `redact.redact_data`). Of absolute paths, which may name people, only a hash is kept.
     """
-    found = {}
     secrets = secrets_of(environ)
-    for key, value in _leaves(config):
-        own = secrets_of({key.rpartition(".")[2]: value}) if isinstance(value, str) else ()
-        found[key] = _plain(value, (*own, *secrets))
-    return found
+    return {key: _plain(value, secrets) for key, value in _leaves(redact_data(config, secrets))}
 
 
 def differences(old: StudySpec, then: Setup, new: StudySpec, now: Setup) -> tuple[str, ...]:
     """Returns what has changed of what defines a study, in words; of a config that is not known, nothing.
 
     What a parameter's own entry says is not said again of the config's key, nor is what an override of the command line
-    has changed.
+    has changed. What is redacted on either side is no difference: a secret may be another one, or come from elsewhere.
     """
     said = list(_of_spaces(old.space, new.space))
     if old.directions != new.directions:
@@ -87,7 +83,7 @@ def differences(old: StudySpec, then: Setup, new: StudySpec, now: Setup) -> tupl
     line, moved = _of_lines(old.fixed, new.fixed)
     said += line
     known = then.config is not None and now.config is not None
-    if not known and not line and old.fixed != new.fixed:
+    if not known and not line and [*map(_key, old.fixed)] != [*map(_key, new.fixed)]:
         said.append("command line: the same overrides in another order")
     for name in dict.fromkeys((*old.hints, *new.hints)):
         if old.hints.get(name) != new.hints.get(name):
@@ -162,6 +158,11 @@ def _same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
+def _alike(one: Any, other: Any) -> bool:
+    texts = [value if isinstance(value, str) else json.dumps(value, default=str) for value in (one, other)]
+    return any(GONE in text for text in texts) and alike(*texts)
+
+
 def _of_spaces(old: SearchSpace, new: SearchSpace) -> Iterator[str]:
     for name in dict.fromkeys((*old.names, *new.names)):
         if name not in old or name not in new:
@@ -203,14 +204,14 @@ def _when(parameter: Parameter) -> str:
 
 def _of_lines(old: tuple[str, ...], new: tuple[str, ...]) -> tuple[list[str], set[str]]:
     """Returns what differs between the overrides of two command lines, and the keys of those that do."""
-    before = {_key(text): text for text in old}
-    after = {_key(text): text for text in new}
+    before = {_key(text): redact_override(text) for text in old}
+    after = {_key(text): redact_override(text) for text in new}
     said, moved = [], set()
     for key in dict.fromkeys((*before, *after)):
-        if before.get(key) == after.get(key):
+        if key in before and key in after and alike(before[key], after[key]):
             continue
         moved.add(key)
-        shown = [redact(side[key])[:_LONGEST] for side in (before, after) if key in side]
+        shown = [side[key][:_LONGEST] for side in (before, after) if key in side]
         what = " -> ".join(shown) if len(shown) == 2 else f"{shown[0]} {_word(key in before, key in after)}"
         said.append(f"command line: {what}")
     return said, moved
@@ -222,7 +223,7 @@ def _of_configs(old: Mapping[str, Any], new: Mapping[str, Any], told: set[str]) 
             continue
         if key not in old or key not in new:
             yield f"config: {key} {_word(key in old, key in new)}"
-        elif not _same(old[key], new[key]):
+        elif not (_same(old[key], new[key]) or _alike(old[key], new[key])):
             yield f"config: {key}: {_short(old[key])} -> {_short(new[key])}"
 
 

@@ -15,6 +15,7 @@ from neuropt_core.changes import Setup, leaves_of
 from neuropt_core.earlier import JOURNAL, WHERE, Earlier, best_of, from_journal, read_earlier
 from neuropt_core.errors import ConfigError
 from neuropt_core.journal import Journal
+from neuropt_core.redact import redact_data
 from neuropt_core.spec import StudySpec
 from neuropt_core.trial import Proposal, Trial
 
@@ -46,7 +47,9 @@ def setup_of(
     # What introspection found is the tool's, not the user's.
     ours = {text.split("=", 1)[0].lstrip("+") for text in plan.constants if text.startswith("++neuropt.")}
     config = {key: value for key, value in raw.items() if key not in ours}
-    return Setup(config, tuple(conf.enqueue), None if plan.seed is None else plan.seed.key)
+    return Setup(
+        config, tuple(redact_data(list(conf.enqueue), composer.secrets)), None if plan.seed is None else plan.seed.key
+    )
 
 
 def gather(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from neuropt_core.errors import ConfigError
+from neuropt_core.redact import redact_override, secrets_in, secrets_of
 
 
 class Composer:
@@ -23,6 +25,7 @@ class Composer:
     def __init__(self, hydra_context: HydraContext, config: DictConfig) -> None:
         self._loader = hydra_context.config_loader
         self._config = config
+        self._held: tuple[str, ...] = ()
         self.sweep_dir = Path(str(config.hydra.sweep.dir)).absolute()
 
     def job(self, overrides: Sequence[str], number: int) -> DictConfig:
@@ -41,7 +44,16 @@ class Composer:
             cfg.hydra.job.num = number
             with _hydra_config(cfg), read_write(cfg.hydra.runtime):
                 cfg.hydra.runtime.output_dir = str(self.sweep_dir / str(cfg.hydra.sweep.subdir))
+        if number == 0:
+            self._held = secrets_in(self.raw(cfg))
         return cfg
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What is secret in the environment, that of the jobs included, and in the config of trial 0."""
+        given = OmegaConf.to_container(self._config.hydra.job.env_set, resolve=False)
+        named = {**os.environ, **{str(k): str(v) for k, v in dict(given).items()}}  # type: ignore[arg-type]
+        return (*secrets_of(named), *self._held)
 
     @staticmethod
     def output_dir(cfg: DictConfig) -> Path:
@@ -116,9 +128,13 @@ def script_command(original: Sequence[str] = tuple(sys.orig_argv), argv: Sequenc
 def resume_command(
     sweep_dir: Path, original: Sequence[str] = tuple(sys.orig_argv), argv: Sequence[str] = tuple(sys.argv)
 ) -> str:
-    """Returns the command that goes on with a study: the one that began it, and the folder by name."""
+    """Returns the command that goes on with a study: the one that began it, and the folder by name.
+
+    Of a secret on the command line it holds ``[redacted]``: the line is shown, and kept in `neuropt.log`.
+    """
     same = [token for token in argv[1:] if not token.startswith("hydra.sweep.dir=")]
-    return _shell([*_start(original, argv), *same, f"hydra.sweep.dir={sweep_dir}"])
+    shown = [redact_override(token, secrets_of(os.environ)) for token in same]
+    return _shell([*_start(original, argv), *shown, f"hydra.sweep.dir={sweep_dir}"])
 
 
 def _shell(tokens: Sequence[str]) -> str:

@@ -75,6 +75,6 @@ class DryRun:
         return [f"{line[: len(line) - len(line.lstrip())]}{one_line(line)}" for line in said]
 
     def _command(self, proposal: Proposal, number: int) -> str:
-        overrides = (*self.fixed, *self.plan.of(proposal))
-        self.composer.job(overrides, number)
-        return " ".join([script_command(), *map(quoted, overrides)])
+        chosen = self.plan.of(proposal)
+        self.composer.job((*self.fixed, *chosen), number)
+        return " ".join([script_command(), *map(quoted, (*self.spec.fixed, *chosen))])

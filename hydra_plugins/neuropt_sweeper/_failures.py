@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from hydra_plugins.neuropt_sweeper._orders import is_own
+from neuropt_core.redact import redact
 from neuropt_core.taxonomy import kind_of
 from neuropt_core.trial import Failure, Outcome, Trial
 
@@ -24,6 +25,15 @@ def ends_at_once(number: int, failure: Failure) -> bool:
     """Tells whether another attempt would fail alike: what trial 0 asks for is a setting or the script's own doing."""
     kind = kind_of(failure.kind)
     return number == 0 and is_the_users(number, failure) and (kind.alike or not failure.says_nothing)
+
+
+def discreet(outcome: Outcome, secrets: Sequence[str]) -> Outcome:
+    """Returns an outcome without secrets: what a launcher, a scheduler or a killed job said is shown, kept and sent."""
+    failure = outcome.failure
+    if failure is not None:
+        texts = {name: redact(getattr(failure, name), *secrets) for name in ("message", "traceback", "log")}
+        failure = replace(failure, **texts)
+    return replace(outcome, failure=failure, reason=redact(outcome.reason, *secrets))
 
 
 def faults(number: int, retried: Iterable[Outcome]) -> int:

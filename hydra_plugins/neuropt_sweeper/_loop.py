@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from hydra_plugins.neuropt_sweeper._backend import Job, outcome_of
 from hydra_plugins.neuropt_sweeper._begin import check_reported
-from hydra_plugins.neuropt_sweeper._failures import ends_at_once, faults, how_to_mend, is_the_users, settled
+from hydra_plugins.neuropt_sweeper._failures import discreet, ends_at_once, faults, how_to_mend, is_the_users, settled
 from hydra_plugins.neuropt_sweeper._flight import Flight
 from hydra_plugins.neuropt_sweeper._knowledge import queued
 from hydra_plugins.neuropt_sweeper._orders import as_ordered, is_own
@@ -193,7 +193,11 @@ class Loop:
             ticket = replace(ticket, rule=self._parts.watch.rule_for(trial))
         ticket = replace(ticket, note=self._note(trial))
         ticket.write()
-        self._study.launch(trial.number, kept_as(composer.sweep_dir, ticket.folder), overrides)
+        shown = (
+            *self._study.spec.fixed,
+            *self._parts.plan.of(trial.proposal),
+        )  # Without the secrets of the command line.
+        self._study.launch(trial.number, kept_as(composer.sweep_dir, ticket.folder), shown)
         path = override(f"hydra.job.env_set.{VARIABLE}", str(ticket.path), "++")
         job = Job(trial, ticket, (*overrides, path))
         handle = self._parts.backend.submit(job)
@@ -210,7 +214,8 @@ class Loop:
         """Tells that Hydra refuses a configuration, but for the user's own, which is theirs to mend."""
         if trial.number == 0:
             raise error
-        self._tell(trial.number, Outcome(TrialState.FAIL, failure=Failure("config", str(error))))
+        outcome = Outcome(TrialState.FAIL, failure=Failure("config", str(error)))
+        self._tell(trial.number, discreet(outcome, self._parts.composer.secrets))
 
     def _end(self, job: Job, outcome: Outcome) -> None:
         """Tells what came of a trial, or launches it again if a machine was at fault.
@@ -218,7 +223,7 @@ class Loop:
         Raises:
             ConfigError: It shows that no trial can run; it is launched again by the next sweeper.
         """
-        outcome = as_ordered(job.ticket, outcome)
+        outcome = discreet(as_ordered(job.ticket, outcome), self._parts.composer.secrets)
         study, number, failure = self._study, job.trial.number, outcome.failure
         if failure is not None and is_own(failure):
             study.retry(number, outcome)  # The sweep ends, or did: the trial is open for whoever goes on.

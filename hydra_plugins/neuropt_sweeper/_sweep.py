@@ -33,12 +33,12 @@ from hydra_plugins.neuropt_sweeper._space import Plan
 from hydra_plugins.neuropt_sweeper._watch import Watch
 from hydra_plugins.neuropt_sweeper.config import NeuroptSweeperConf
 from neuropt_core.advice import Advisor
-from neuropt_core.assemble import importances, make_advisor, make_wandb_sink, own_price
+from neuropt_core.assemble import importances, make_advisor, make_trackers, make_wandb_sink, own_price
 from neuropt_core.changes import in_words
 from neuropt_core.errors import NeuroptError
 from neuropt_core.journal import Journal
 from neuropt_core.pruning import Pruning
-from neuropt_core.redact import redact, secrets_of
+from neuropt_core.redact import redact, redact_override, secrets_of
 from neuropt_core.runtime.job import RecordedTask
 from neuropt_core.sinks.base import Scene, Sink
 from neuropt_core.sinks.console import ConsoleSink
@@ -76,7 +76,7 @@ def run_sweep(
         refuse_within_a_trial()
         return _run(settings, hydra_context, task_function, config, arguments)
     except NeuroptError as error:
-        raise SweepError(f"neuropt: {error}") from error
+        raise SweepError(redact(f"neuropt: {error}", *secrets_of(environment()))) from error
     except OSError as error:
         mend = "What was told before is kept; the same command goes on."
         if isinstance(error, PermissionError):
@@ -103,15 +103,15 @@ def _run(
     interrupt = Interrupt(console.say)
     advisor = make_advisor(conf.advisor, vars(conf.llm), environ, lambda: interrupt.requested, engine_of(conf))
     launcher = _launcher(hydra_context, task_function, config)
-    where = describe(conf, launcher)
     if conf.dry_run:
-        return _rehearse(conf, composer, task_function, arguments, advisor, where)
+        return _rehearse(conf, composer, task_function, arguments, advisor, describe(conf, launcher))
     wandb, line = make_wandb_sink(vars(conf.wandb), environ), parse_arguments(arguments)
+    trackers = make_trackers(conf.tensorboard, vars(conf.mlflow), environ)
     journal = Journal(composer.sweep_dir / "neuropt" / "journal.jsonl")  # Held first: a refused sweep writes nothing.
     try:
         forget_all(composer.sweep_dir)  # What was asked of an earlier sweeper concerns this one no more.
         plan = (found := make_plan(conf, composer, task_function, line, parse_params(conf.params.items()))).plan
-        spec = _spec(conf, conf.study_name or composer.sweep_dir.name, plan, line, found)
+        spec = _spec(conf, composer, plan, line, found)
         knowledge = gather(conf, spec, composer, lambda p: (*line.fixed, *plan.of(p)), journal)
         setup = setup_of(conf, composer, plan, line.fixed, environ)
         study = Study(spec, journal, knowledge.earlier, setup=setup, **_session(conf, advisor))
@@ -127,7 +127,7 @@ def _run(
                 backend=backend,
                 composer=composer,
                 plan=plan,
-                sinks=_sinks(composer, console, wandb),
+                sinks=[*_sinks(composer, console, wandb), *trackers],
                 n_trials=conf.n_trials,
                 max_failures=conf.max_failure_rate * conf.n_trials,
                 fixed=line.fixed,
@@ -177,16 +177,16 @@ def _session(conf: NeuroptSweeperConf, advisor: Advisor) -> dict[str, Any]:
     return {"force": conf.resume == "force", "about": about}
 
 
-def _spec(conf: NeuroptSweeperConf, name: str, plan: Plan, line: Arguments, found: Found) -> StudySpec:
-    # The task goes to a vendor, the journal and the transcript; an interpolation may have brought a key into it.
-    secrets = secrets_of(environment())
+def _spec(conf: NeuroptSweeperConf, composer: Composer, plan: Plan, line: Arguments, found: Found) -> StudySpec:
+    # The task and the command line go to a vendor, the journal and the transcript; a key may stand in them.
+    secrets = composer.secrets
     first, *further = directions(conf)
     return StudySpec(
-        name,
+        conf.study_name or composer.sweep_dir.name,
         plan.space,
         first,
         conf.seed,
-        line.fixed,
+        tuple(redact_override(text, secrets) for text in line.fixed),
         found.profile,
         redact(conf.task, *secrets),
         tuple(further),
@@ -207,7 +207,7 @@ def _rehearse(
     """Says what the sweep would do; leaves nothing behind."""
     line, params = parse_arguments(arguments), parse_params(conf.params.items())
     found = make_plan(conf, composer, task_function, line, params)
-    spec = _spec(conf, conf.study_name or composer.sweep_dir.name, found.plan, line, found)
+    spec = _spec(conf, composer, found.plan, line, found)
     knowledge = gather(conf, spec, composer, lambda p: (*line.fixed, *found.plan.of(p)))
     dry = DryRun(composer, found.plan, spec, advisor, conf.n_trials, line.fixed, vars(conf.llm), knowledge, where)
     ConsoleSink().say("\n".join([*found.said, *knowledge.said, *dry.lines()]))

@@ -99,7 +99,7 @@ class MlflowConf:
     experiment: str | None = None
     """The experiment's name; null leaves MLflow alone."""
     tracking_uri: str | None = None
-    """Where it is kept; null takes MLFLOW_TRACKING_URI, else ./mlruns of the sweep's folder."""
+    """Where it is kept; null takes MLFLOW_TRACKING_URI, else mlflow.db in the sweep's folder."""
 
 
 @dataclass

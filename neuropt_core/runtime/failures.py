@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from omegaconf.errors import OmegaConfBaseException
 
@@ -54,20 +54,24 @@ _ERRNO = {
 }
 
 
-def failure_of(error: BaseException) -> Failure:
+def failure_of(error: BaseException, secrets: Sequence[str] = ()) -> Failure:
     """Returns what an exception that ended a job amounts to.
 
     Hydra wraps what is raised while it instantiates a node, hence the kind and the place come from the first cause.
 
     What a scheduler does to a job (its time is up, it is preempted) reaches a process as a signal; handlers, ours and
     submitit's, make an exception of it, which is told by its name.
+
+    Args:
+        error: The exception.
+        secrets: What is secret beside the values of telling environment variables.
     """
     causes = list(_causes(error))
     kinds = [kind for cause in causes if (kind := _kind(cause))]
     lines = traceback.format_exception(error)
     text = "".join(lines).strip().splitlines()[-_TRACEBACK_LINES:]
     # Some exceptions print whole tensors. Secrets go before the short cut, which could halve a key.
-    first = " ".join(redact(str(error)[:10_000], *secrets_of(os.environ)).split())[:300]
+    first = " ".join(redact(str(error)[:10_000], *secrets_of(os.environ), *secrets).split())[:300]
     return Failure(
         kind=kinds[-1] if kinds else "exception",
         message=f"{type(error).__name__}: {first}" if first else type(error).__name__,

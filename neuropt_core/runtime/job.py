@@ -14,9 +14,11 @@ from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from neuropt_core.errors import NeuroptError, TrialPruned
 from neuropt_core.heartbeat import Heartbeat
-from neuropt_core.redact import redact, secrets_of
+from neuropt_core.redact import redact, secrets_in, secrets_of
 from neuropt_core.runtime.failures import failure_of
 from neuropt_core.runtime.last_lines import last_lines
 from neuropt_core.runtime.ranks import global_rank
@@ -96,7 +98,7 @@ def _attempt(
             returned, outcome = None, Outcome(TrialState.PRUNED, reason=stopped)
         if outcome is None:
             outcome = _scored(returned, ticket.objectives)
-        outcome = _completed(outcome, ticket, earlier + time.monotonic() - began)
+        outcome = _completed(outcome, ticket, earlier + time.monotonic() - began, cfg)
         try:
             ticket.write_result(outcome)
         except OSError as error:  # A full disk: what the user's own code has said must not be lost behind it.
@@ -125,7 +127,7 @@ def _run(
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever ends a job is data; the sweep goes on
         if (requeued := requeued_by_submitit(error)) is not None:
             raise requeued from None
-        return None, Outcome(TrialState.FAIL, failure=failure_of(error))
+        return None, Outcome(TrialState.FAIL, failure=failure_of(error, _secrets(cfg)))
 
 
 def _follow(task: Callable[[Any], Any], cfg: Any) -> Any:
@@ -193,10 +195,10 @@ def _no_score(kind: str, message: str) -> Outcome:
     return Outcome(TrialState.FAIL, failure=Failure(kind, message))
 
 
-def _completed(outcome: Outcome, ticket: Ticket, seconds: float) -> Outcome:
+def _completed(outcome: Outcome, ticket: Ticket, seconds: float, cfg: Any) -> Outcome:
     failure = outcome.failure
     if failure is not None:
-        failure = replace(_discreet(failure), log=_said(ticket))
+        failure = _discreet(replace(failure, log=_said(ticket)), _secrets(cfg))
     return replace(outcome, curve=ticket.curve(), failure=failure, seconds=round(seconds, 3))
 
 
@@ -208,7 +210,18 @@ def _said(ticket: Ticket) -> str:
     return last_lines(ticket)
 
 
-def _discreet(failure: Failure) -> Failure:
+def _secrets(cfg: Any) -> tuple[str, ...]:
+    """Returns what is secret here: the values of telling variables, and of telling keys of the config."""
+    found: Any = cfg
+    if OmegaConf.is_config(cfg):
+        try:
+            found = OmegaConf.to_container(cfg, resolve=True)
+        except Exception:  # noqa: BLE001 - a resolver of the user's own may raise anything.
+            found = OmegaConf.to_container(cfg, resolve=False)
+    return (*secrets_of(os.environ), *secrets_in(found))
+
+
+def _discreet(failure: Failure, secrets: Sequence[str]) -> Failure:
     # What an exception says goes to files, the terminal and W&B; libraries put keys and URLs with passwords into it.
-    secrets = secrets_of(os.environ)
-    return replace(failure, message=redact(failure.message, *secrets), traceback=redact(failure.traceback, *secrets))
+    texts = {name: redact(getattr(failure, name), *secrets) for name in ("message", "traceback", "log")}
+    return replace(failure, **texts)

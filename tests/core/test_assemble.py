@@ -8,7 +8,7 @@ import pytest
 
 from neuropt_core.advisors.chance import RandomAdvisor
 from neuropt_core.advisors.gate import Gate
-from neuropt_core.assemble import make_advisor, make_wandb_sink, own_price
+from neuropt_core.assemble import make_advisor, make_trackers, make_wandb_sink, own_price
 from neuropt_core.errors import ConfigError, MissingExtraError
 
 KEY = {"ANTHROPIC_API_KEY": "test-key"}
@@ -85,6 +85,18 @@ def test_wandb_may_be_off() -> None:
     assert make_wandb_sink({"mode": "offline"}, {}) is not None
     with pytest.raises(ConfigError, match=r"hydra\.sweeper\.wandb\.mode"):
         make_wandb_sink({"mode": "sideways"}, {})
+
+
+def test_trackers_are_made_as_asked() -> None:
+    """Off by default; each by its own setting, and a wrong one is refused."""
+    off = {"experiment": None, "tracking_uri": None}
+    assert make_trackers(False, off, {}) == []
+    pytest.importorskip("mlflow")
+    pytest.importorskip("tensorboard")
+    made = make_trackers(True, {"experiment": "e", "tracking_uri": None}, {})
+    assert [type(sink).__name__ for sink in made] == ["TensorBoardSink", "MlflowSink"]
+    with pytest.raises(ConfigError, match=r"hydra\.sweeper\.tensorboard: must be true or false"):
+        make_trackers("on", off, {})
 
 
 @pytest.mark.parametrize(

@@ -292,3 +292,28 @@ def test_an_open_trial_becomes_what_it_is_now_or_is_given_up(tmp_path: Path) -> 
     assert now.params == {"optimizer.lr": 1e-2, "width": 32, "act": "relu"} == study.trials[2].params
     assert completed(now.params, space) == dict(now.params)
     journal.close()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("hub.token=abc", "hub.token=other"),
+        ("hub.token=[redacted]", "hub.token=${oc.env:HF_TOKEN}"),
+        ("url=https://[redacted]host/x", "url=https://me:pw@host/x"),
+        ("text='the key [redacted], please'", "text='the key hunter2hunter2, please'"),
+    ],
+)
+def test_another_secret_is_no_change(old: str, new: str) -> None:
+    """A study goes on with another key on its line or in its config: what is redacted is not compared."""
+    before, after = replace(SPEC, fixed=(old,)), replace(SPEC, fixed=(new,))
+    assert differences(before, Setup(CONFIG), after, Setup(CONFIG)) == ()
+    (key, held), (_, holds) = old.split("=", 1), new.split("=", 1)
+    if "[redacted]" in held:
+        assert differences(SPEC, Setup({key: held}), SPEC, Setup({key: holds})) == ()
+
+
+def test_what_surrounds_a_secret_is_compared() -> None:
+    """Another host is a change, and no word of the secret is in what is said of it."""
+    old, new = replace(SPEC, fixed=("url=https://[redacted]a/x",)), replace(SPEC, fixed=("url=https://me:pw@b/x",))
+    said = differences(old, Setup(CONFIG), new, Setup(CONFIG))
+    assert said == ("command line: url=https://[redacted]a/x -> url=https://[redacted]b/x",)

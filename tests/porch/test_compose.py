@@ -34,3 +34,13 @@ def test_a_study_goes_on_with_its_own_command_and_folder() -> None:
     argv = ["train.py", "-m", "hydra/sweeper=neuropt", "hydra.sweep.dir=old", "a=choice(1,2)"]
     line = resume_command(Path("/s w"), ["python", *argv], argv)
     assert line == "python train.py -m hydra/sweeper=neuropt 'a=choice(1,2)' 'hydra.sweep.dir=/s w'"
+
+
+def test_the_command_that_goes_on_holds_no_secret() -> None:
+    """A key on the command line is shown as redacted, in the config and in the environment of the jobs."""
+    argv = ["train.py", "-m", "hub.token=abc", "hydra.job.env_set.MY_KEY=abc", "pad_token=x", "monitor_key=loss"]
+    line = resume_command(Path("/s"), ["python", *argv], argv)
+    assert line == (
+        "python train.py -m 'hub.token=[redacted]' 'hydra.job.env_set.MY_KEY=[redacted]' pad_token=x monitor_key=loss "
+        "hydra.sweep.dir=/s"
+    )

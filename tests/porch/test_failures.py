@@ -7,6 +7,7 @@ from histories import failed, pruned, scored, trial
 
 from hydra_plugins.neuropt_sweeper._failures import (
     all_alike,
+    discreet,
     ends_at_once,
     faults,
     how_all_died,
@@ -105,3 +106,13 @@ def test_what_a_person_mends_is_no_fault_of_a_machine() -> None:
     assert ends == ["refused", "config"]
     assert faults(0, retried) == 1
     assert faults(3, retried[:3]) == 2
+
+
+def test_an_outcome_is_told_without_secrets() -> None:
+    """What a scheduler, a launcher or a killed job says loses its secrets in each of its texts; the rest stays."""
+    failure = Failure("lost", "a hunter2hunter2", "b hunter2hunter2", "place", "c hunter2hunter2")
+    told = discreet(Outcome(TrialState.FAIL, failure=failure, seconds=3.0), ("hunter2hunter2",))
+    assert told.failure == Failure("lost", "a [redacted]", "b [redacted]", "place", "c [redacted]")
+    assert told.seconds == 3.0
+    assert discreet(Outcome(TrialState.PRUNED, reason="token=abc"), ()).reason == "token=[redacted]"
+    assert discreet(Outcome(TrialState.COMPLETE, 0.5), ("0.5",)) == Outcome(TrialState.COMPLETE, 0.5)

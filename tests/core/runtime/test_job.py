@@ -13,6 +13,7 @@ from typing import Any
 import cloudpickle
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 import neuropt_core
 from neuropt_core.curve import Point
@@ -154,6 +155,23 @@ def test_what_an_exception_says_of_secrets_is_not_kept(ticket: Ticket, monkeypat
     assert "OSError: s3://[redacted]host/x and [redacted] xxx" in kept
     for secret in ("hunter2", "plain-words-only", "canary"):
         assert secret not in kept
+
+
+@pytest.mark.parametrize("resolves", [True, False])
+def test_secrets_of_the_config_are_not_kept(ticket: Ticket, resolves: bool) -> None:
+    """What stands under a telling key of the config is known where an exception repeats it, resolved if it can be."""
+    tail = {} if resolves else {"broken": "${no.such.key}"}
+    cfg = OmegaConf.create({"plain": "words-of-the-user", "hub": {"token": "secret-of-hub"}, **tail})
+    cfg.password = "${plain}"
+
+    def task(cfg: Any) -> None:
+        raise OSError(f"no login with {cfg.hub.token} and {cfg.password}")
+
+    with pytest.raises(JobFailed):
+        RecordedTask(task)(cfg)
+    kept = ticket.result_path.read_text()
+    assert "secret-of-hub" not in kept
+    assert ("words-of-the-user" in kept) is not resolves
 
 
 def test_a_failure_keeps_what_was_printed_last(ticket: Ticket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
