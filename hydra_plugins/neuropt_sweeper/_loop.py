@@ -218,7 +218,7 @@ class Loop:
         Raises:
             ConfigError: It shows that no trial can run; it is launched again by the next sweeper.
         """
-        outcome = as_ordered(job.ticket, outcome)
+        outcome = self._parts.logs.completed(job.ticket, as_ordered(job.ticket, outcome))
         study, number, failure = self._study, job.trial.number, outcome.failure
         if failure is not None and is_own(failure):
             study.retry(number, outcome)  # The sweep ends, or did: the trial is open for whoever goes on.
