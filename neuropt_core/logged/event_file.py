@@ -58,12 +58,11 @@ class EventFile:
 
     def _payloads(self) -> Iterator[bytes]:
         with self.path.open("rb") as file:
-            size, want = 0, _READ
+            want = _READ
             while True:
-                at = self._place
+                at, asked = self._place, want
                 file.seek(at)
-                data = file.read(want)
-                size = at + len(data)
+                data = file.read(asked)
                 place, want = 0, _READ
                 while place + _LENGTH.size <= len(data):
                     length, checksum = _LENGTH.unpack_from(data, place)
@@ -85,7 +84,7 @@ class EventFile:
                     self._place = at + place
                     if length <= LARGEST:
                         yield payload
-                if self._place == at and (want == _READ or size < at + want):
+                if self._place == at and (want <= asked or len(data) < asked):
                     return
 
 

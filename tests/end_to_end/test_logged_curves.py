@@ -55,7 +55,7 @@ def _assert_each_has_its_own_curve(done: Sweep, killed: int | None = None) -> No
 
 def test_tensorboard_tells_each_trial_its_curve(tmp_path: Path) -> None:
     """From a folder that all trials share each gets its own curve, and one that was killed keeps what it had logged."""
-    done = _sweep(tmp_path / "s", "killed=[1]", "slow=0.3", "hydra.sweeper.constraints=[loss/val<=1.3]")
+    done = _sweep(tmp_path / "s", "killed=[1]", "slow=0.3", "hydra.sweeper.constraints=['loss/val <= 1.3']")
     _assert_each_has_its_own_curve(done, killed=1)
     assert len(list((done.folder / "runs").rglob("events.out.tfevents.*"))) == 3
 

@@ -22,7 +22,6 @@ def _tensorboard() -> Log:
     def log(epoch: int, loss: float) -> None:
         writer.add_scalar("loss/train", 0.9 * loss, epoch)
         writer.add_scalar("loss/val", loss, epoch)
-        writer.flush()
 
     return log
 
