@@ -77,7 +77,7 @@ def starts_of(ticket: Ticket) -> tuple[StartOf, ...]:
                 over = start["time"] + result.seconds - sum(s.get("seconds", 0.0) for s in starts[:-1])
             found.append(_start((attempt, number), start, over))
     later = [start.began for start in found[1:]] + [float("inf")]
-    return tuple(replace(start, ended=min(start.ended, after)) for start, after in zip(found, later, strict=True))
+    return tuple(replace(start, ended=min(start.ended, after)) for start, after in zip(found, later, strict=False))
 
 
 def _start(origin: tuple[int, int], data: Mapping[str, Any], ended: float) -> StartOf:
