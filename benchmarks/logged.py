@@ -44,7 +44,7 @@ def main() -> None:
     """Prints the costs, one after the other."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.wandb"
-        records = [history({name: 0.5 / (n + 1) for name in _NAMES}, n, 1e9 + n) for n in range(10_001)]
+        records = [history(dict.fromkeys(_NAMES, 0.5 / (n + 1)), n, 1e9 + n) for n in range(10_001)]
         whole = wandb_bytes(records)
         path.write_bytes(wandb_bytes(records[:-1]))
         _read("W&B, 10,000 rows of 10 metrics", WandbFile(path), lambda: path.write_bytes(whole))
@@ -54,7 +54,9 @@ def main() -> None:
         _read("TensorBoard, scalars alone", EventFile(path), lambda: path.open("ab").write(some[: len(some) // 10]))
         image = event_bytes([b"\x22\x80\x80\x40" + bytes(1 << 20)])
         path.write_bytes((some + image) * 95)
-        _read("TensorBoard, with images of 1 MiB", EventFile(path), lambda: path.open("ab").write(some[: len(some) // 10]))
+        _read(
+            "TensorBoard, with images of 1 MiB", EventFile(path), lambda: path.open("ab").write(some[: len(some) // 10])
+        )
 
 
 if __name__ == "__main__":

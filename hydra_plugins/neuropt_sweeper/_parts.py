@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from hydra_plugins.neuropt_sweeper._backend import Backend
 from hydra_plugins.neuropt_sweeper._compose import Composer
 from hydra_plugins.neuropt_sweeper._limits import Rules
-from hydra_plugins.neuropt_sweeper._logs import Logs
 from hydra_plugins.neuropt_sweeper._orders import Orders
 from hydra_plugins.neuropt_sweeper._space import Plan
 from hydra_plugins.neuropt_sweeper._watch import Watch
@@ -48,8 +47,6 @@ class Parts:
     refresh: Callable[[Scene], None] = field(default=lambda scene: None)
     """Told, beside the sinks, when trials begin on their machines and when the sweep begins to end."""
     watch: Watch | None = None
-    logs: Logs = field(default_factory=Logs)
-    """Where the curves of trials come from that report none."""
     note: Callable[[Scene, Trial], RunNote | None] = field(default=lambda scene, trial: None)
     """Returns what a trial's own runs in W&B are to be told; see `tracking`."""
     enqueue: tuple[Proposal, ...] = ()

@@ -23,7 +23,6 @@ from hydra_plugins.neuropt_sweeper._interrupt import Interrupt
 from hydra_plugins.neuropt_sweeper._isolation import refuse_within_a_trial
 from hydra_plugins.neuropt_sweeper._knowledge import read_priors
 from hydra_plugins.neuropt_sweeper._limits import Rules, read_rules
-from hydra_plugins.neuropt_sweeper._logs import Logs
 from hydra_plugins.neuropt_sweeper._loop import Loop
 from hydra_plugins.neuropt_sweeper._orders import Orders
 from hydra_plugins.neuropt_sweeper._overrides import Arguments, parse_arguments, parse_params
@@ -141,8 +140,7 @@ def _run(
                 stop_requested=lambda: _requested(interrupt, orders),
                 refresh=console.refresh,
                 orders=orders,
-                logs=(logs := Logs()),
-                watch=_watch(study, pruning, backend, wandb, logs),
+                watch=_watch(study, pruning, backend, wandb),
                 note=_note(wandb),
             )
             _end(parts, console, interrupt)
@@ -164,9 +162,9 @@ def _sinks(composer: Composer, console: ConsoleSink, wandb: WandbSink | None) ->
     return [*files, console, *([] if wandb is None else [wandb])]
 
 
-def _watch(study: Study, pruning: Pruning, backend: Backend, wandb: WandbSink | None, logs: Logs) -> Watch:
+def _watch(study: Study, pruning: Pruning, backend: Backend, wandb: WandbSink | None) -> Watch:
     heard = None if wandb is None else wandb.reported
-    return Watch(study.spec, lambda: study.current, pruning, live=backend.apart, heard=heard, logs=logs)
+    return Watch(study.spec, lambda: study.current, pruning, live=backend.apart, heard=heard)
 
 
 def _note(wandb: WandbSink | None) -> Callable[[Scene, Trial], RunNote | None]:

@@ -29,6 +29,9 @@ class Watch:
     """Gives each trial its rule at launch, and, where jobs run apart from the sweeper, newer ones while it runs.
 
     Nothing here can hurt the study: what goes wrong is logged once, and trials then run on under the rules they have.
+
+    Attributes:
+        logs: Where the curves of trials come from that report none.
     """
 
     def __init__(
@@ -40,7 +43,6 @@ class Watch:
         live: bool = True,
         every: float = 1.0,
         heard: Callable[[Trial, Curve], None] | None = None,
-        logs: Logs | None = None,
     ) -> None:
         """Starts nothing yet.
 
@@ -51,10 +53,9 @@ class Watch:
             live: Whether rules are refreshed; of no use where one job at a time runs in the sweeper's own process.
             every: Seconds from one look at the jobs to the next, at least.
             heard: Told, from a thread of its own, what a running trial has reported so far, whenever that has grown.
-            logs: Of trials that report nothing; None to read none.
         """
         self._spec, self._trials, self._settings, self._every = spec, trials, settings, every
-        self._heard, self._logs = heard, logs
+        self._heard, self.logs = heard, Logs()
         self._live = live and (settings.mode != "off" or heard is not None)
         self._complained = self._remarked = False
 
@@ -73,7 +74,7 @@ class Watch:
     @contextmanager
     def watching(self, jobs: Iterable[Job]) -> Iterator[None]:
         """While entered, refreshes the rules of the jobs in a thread of its own."""
-        running = [_Running(job, self._logs) for job in jobs] if self._live else []
+        running = [_Running(job, self.logs) for job in jobs] if self._live else []
         if not running:
             yield
             return
@@ -116,7 +117,7 @@ class Watch:
 class _Running:
     """What is known of a job that may still run."""
 
-    def __init__(self, job: Job, logs: Logs | None = None) -> None:
+    def __init__(self, job: Job, logs: Logs) -> None:
         self._logs = logs
         self.trial: Trial = job.trial
         self.outcome: Outcome | None = None
@@ -129,7 +130,7 @@ class _Running:
     def curve(self) -> Curve:
         """What it has reported so far, or logged for itself if it reports nothing."""
         reported = self._joining.curve
-        return reported if reported.points or self._logs is None else self._logs.curve(self._ticket)
+        return reported if reported.points else self._logs.curve(self._ticket)
 
     def look(self) -> bool:
         """Reads what is new on the disk; tells whether anything was."""
@@ -137,7 +138,7 @@ class _Running:
             return False
         outcome = self._ticket.result()
         news = self._read_on()
-        if self._logs is not None and not self._joining.curve.points:
+        if not self._joining.curve.points:
             news |= self._logs.look(self._ticket)
         if outcome is not None:
             self.outcome = outcome if outcome.curve.points else replace(outcome, curve=self.curve)

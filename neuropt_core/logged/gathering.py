@@ -15,7 +15,7 @@ from neuropt_core.logged.rows import Row
 
 MOST_POINTS = 1000
 """The most values of one metric that are kept."""
-MOST_VALUES = 20_000
+MOST_VALUES = 10_000
 """The most values of all metrics of one log."""
 MOST_METRICS = 200
 """The most metrics of one log, in the order of their first values."""

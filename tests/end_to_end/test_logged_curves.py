@@ -60,9 +60,21 @@ def test_tensorboard_tells_each_trial_its_curve(tmp_path: Path) -> None:
     assert len(list((done.folder / "runs").rglob("events.out.tfevents.*"))) == 3
 
 
-def test_tensorboard_within_the_sweepers_own_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize("arguments", [("logger=tensorboard",), ("logger=wandb", "finish=true")], ids=lambda a: a[0])
+def test_trials_within_the_sweepers_own_process(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     """Trials that share one process, and follow each other within a second, are told apart by when they ran."""
-    _assert_each_has_its_own_curve(_sweep(tmp_path / "s", "hydra.sweeper.isolate=false"))
+    _assert_each_has_its_own_curve(_sweep(tmp_path / "s", "hydra.sweeper.isolate=false", *arguments))
+
+
+@pytest.mark.slow
+def test_trials_in_workers_that_are_used_again(tmp_path: Path) -> None:
+    """Joblib's workers run one trial after another, and batches end together: each trial still has its own curve."""
+    done = _sweep(tmp_path / "s", "hydra/launcher=joblib", "hydra.sweeper.max_parallel=2", "hydra.sweeper.n_trials=5")
+    assert done.code == 0, done.stderr
+    floors = _asked(done)
+    for number, outcome in done.told().items():
+        assert _series(outcome, "loss/val")[1][-1] == pytest.approx(floors[number] + 0.2, rel=1e-6)
+        assert _series(outcome, "loss/val")[0] == EPOCHS
 
 
 def test_wandb_tells_each_trial_its_curve(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_running_trials_are_heard_and_judged_by_what_is_logged(tmp_path: Path) -
     def hear(told: Trial, curve: Curve) -> None:
         heard[told.number] = curve
 
-    watch = Watch(SPEC, lambda: tuple(j.trial for j in jobs), Pruning(), every=0.01, heard=hear, logs=Logs())
+    watch = Watch(SPEC, lambda: tuple(j.trial for j in jobs), Pruning(), every=0.01, heard=hear)
     falling = [0.1 + 1 / (step + 1) for step in range(10)]
     with watch.watching(jobs):
         _log(jobs[0].ticket, falling)

@@ -51,7 +51,7 @@ def test_what_torch_writes_is_read(tmp_path: Path) -> None:
     assert before <= log.began <= time.time()
 
 
-def test_what_lightning_logs_is_read(tmp_path: Path, models: ModuleType) -> None:  # noqa: ARG001
+def test_what_lightning_logs_is_read(tmp_path: Path, models: ModuleType) -> None:
     """Lightning's own logger leaves metrics and the epoch at each step."""
     pytest.importorskip("lightning")
     from lightning.pytorch.loggers import TensorBoardLogger

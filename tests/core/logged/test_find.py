@@ -125,7 +125,12 @@ def test_runs_in_wandb_are_those_that_the_job_has_recorded(tmp_path: Path) -> No
     """All files of all attempts count, also the earlier one of a run that was resumed; runs without a file do not."""
     first, second = _ticket(tmp_path / "job", {}), _ticket(tmp_path / "job", {}, attempt=1)
     assert wandb_files(second) == ()
-    for ticket, run, file in ((first, "a", "/1.wandb"), (first, "a", "/2.wandb"), (second, "b", ""), (second, "a", "/3")):
+    for ticket, run, file in (
+        (first, "a", "/1.wandb"),
+        (first, "a", "/2.wandb"),
+        (second, "b", ""),
+        (second, "a", "/3"),
+    ):
         record(ticket.runs_path, RunRecord(run, file=file))
     assert wandb_files(first) == (Path("/1.wandb"), Path("/2.wandb"))
     assert wandb_files(second) == (Path("/1.wandb"), Path("/2.wandb"), Path("/3"))

@@ -48,7 +48,9 @@ def test_fractions_of_epochs_leave_it_to_the_global_step() -> None:
     assert _gathered(*rows) == {"train/loss": [(10, 2), (20, 1)], "eval/loss": [(20, 3)]}
 
 
-@pytest.mark.parametrize("epochs", [[0, 1, 0, 1], [0, 0.5, 1, 1.5], [0, math.nan, 1, 2], [0, math.inf, 1, 2], [-1, 0, 1]])
+@pytest.mark.parametrize(
+    "epochs", [[0, 1, 0, 1], [0, 0.5, 1, 1.5], [0, math.nan, 1, 2], [0, math.inf, 1, 2], [-1, 0, 1]]
+)
 def test_epochs_that_do_not_count_are_left_alone(epochs: list[float]) -> None:
     """Epochs that fall (two phases of a training), or are no whole numbers of 0 or more, leave it to the step."""
     found = _gathered(*({"loss": 1.0 * n, "epoch": epoch} for n, epoch in enumerate(epochs)))

@@ -18,9 +18,7 @@ from neuropt_core.logged.wandb_file import WandbFile
 
 ROWS = st.lists(
     st.tuples(
-        st.dictionaries(
-            st.sampled_from(["loss", "val/loss", "a.b"]), st.floats(allow_nan=False) | st.text(max_size=9)
-        ),
+        st.dictionaries(st.sampled_from(["loss", "val/loss", "a.b"]), st.floats(allow_nan=False) | st.text(max_size=9)),
         st.integers(0, 2**40),
     ),
     max_size=8,

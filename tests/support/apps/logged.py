@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 
@@ -62,6 +63,8 @@ def main(cfg: DictConfig) -> float:
         if number in cfg.killed and epoch == 3:
             time.sleep(2.5)  # What was logged is on disk by then: loggers write behind the script's back.
             os.kill(os.getpid(), signal.SIGKILL)
+    if cfg.finish:
+        sys.modules["wandb"].finish()
     return loss
 
 
