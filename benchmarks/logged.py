@@ -37,26 +37,29 @@ def _read(name: str, log: WandbFile | EventFile, more: Callable[[], object]) -> 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     values = sum(map(len, gathering.values.values()))
     print(f"{name}: {size:.1f} MB, {rows} rows in {seconds:.2f} s ({seconds / rows * 1e6:.1f} us each), {values} kept,")
-    print(f"  one more row {again * 1e3:.2f} ms, the process at most {peak:.0f} MB")
+    print(f"  a look at ten more {again * 1e3:.1f} ms, the process at most {peak:.0f} MB")
 
 
 def main() -> None:
     """Prints the costs, one after the other."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.wandb"
-        records = [history(dict.fromkeys(_NAMES, 0.5 / (n + 1)), n, 1e9 + n) for n in range(10_001)]
+        records = [history(dict.fromkeys(_NAMES, 0.5 / (n + 1)), n, 1e9 + n) for n in range(10_010)]
         whole = wandb_bytes(records)
-        path.write_bytes(wandb_bytes(records[:-1]))
+        path.write_bytes(wandb_bytes(records[:-10]))
         _read("W&B, 10,000 rows of 10 metrics", WandbFile(path), lambda: path.write_bytes(whole))
         path = Path(folder) / "events"
-        some = event_bytes(event({name: 0.5}, 12345, 1e9) for name in _NAMES)
-        path.write_bytes(some * (100_000_000 // len(some)))
-        _read("TensorBoard, scalars alone", EventFile(path), lambda: path.open("ab").write(some[: len(some) // 10]))
+        some = event_bytes(event({name: 0.5}, 0, 1e9) for name in _NAMES)
+        path.write_bytes(event_bytes(event({name: 0.5}, n, 1e9 + n) for n in range(20_000) for name in _NAMES))
+        _read("TensorBoard, 20,000 steps of 10 metrics", EventFile(path), lambda: _append(path, some))
         image = event_bytes([b"\x22\x80\x80\x40" + bytes(1 << 20)])
         path.write_bytes((some + image) * 95)
-        _read(
-            "TensorBoard, with images of 1 MiB", EventFile(path), lambda: path.open("ab").write(some[: len(some) // 10])
-        )
+        _read("TensorBoard, with images of 1 MiB", EventFile(path), lambda: _append(path, some))
+
+
+def _append(path: Path, data: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(data)
 
 
 if __name__ == "__main__":

@@ -110,14 +110,17 @@ class Follower:
         began = time.monotonic()
         if began < self._search_at:
             return
-        self._starts = starts_of(self._ticket)
+        if (starts := starts_of(self._ticket)) != self._starts:
+            self._starts, self._curve = starts, None
         if not self._told_by_runs:
-            for origin, paths in event_files(self._ticket, self._starts).items():
-                start = next(start for start in self._starts if start.origin == origin)
+            for origin, paths in event_files(self._ticket, starts).items():
                 known = self._events.setdefault(origin, {})
                 for path in paths:
                     if path not in known and len(known) < MOST_FILES:
-                        known[path] = _Log(EventFile(path), start)
+                        known[path] = _Log(EventFile(path))
+        for start in starts:  # Its end may have become known since.
+            for log in self._events.get(start.origin, {}).values():
+                log.start = start
         now = time.monotonic()
         self._search_at = now + max(_SEARCH_EVERY, (now - began) / _SEARCH_SHARE)
 
@@ -140,14 +143,14 @@ class Follower:
                 side_by_side(
                     (path.parent, log.gathering.values)
                     for path, log in self._events.get(start.origin, {}).items()
-                    if not log.foreign
+                    if not log.is_foreign()
                 ),
             )
             for start in self._starts
         )
 
     def _from_runs(self) -> list[StartLogged]:
-        starts = self._starts or starts_of(self._ticket)
+        starts = self._starts
         runs: dict[int, list[Values]] = {}
         for log in self._runs.values():
             if log.first is not None:
@@ -159,35 +162,39 @@ class Follower:
 
 
 class _Log:
-    """One file, and what it held so far."""
+    """One file, and what it held so far.
 
-    def __init__(self, file: WandbFile | EventFile, start: StartOf | None = None) -> None:
+    Attributes:
+        file: The file.
+        gathering: What it held.
+        first: The time of its first row; None before there is one.
+        start: The start of the job that opened an event file; None for a run in W&B.
+    """
+
+    def __init__(self, file: WandbFile | EventFile) -> None:
         self.file = file
         self.gathering = Gathering()
         self.first: float | None = None
-        self.foreign = False
-        self._start = start
+        self.start: StartOf | None = None
 
     def read(self, until: float) -> bool:
         """Takes in the rows that are new, until a time of the monotonic clock; tells whether there were any."""
         new = False
-        if self.foreign:
+        if self.is_foreign():
             return new
         try:
             for count, row in enumerate(self.file.rows(), start=1):
-                if self._start is not None and not new and self._is_foreign(self._start):
-                    return False
                 self.gathering.add(row)
                 self.first = row.time if self.first is None else self.first
                 new = True
-                if count % _ROWS == 0 and time.monotonic() > until:
+                if count % _ROWS == 0 and (time.monotonic() > until or self.is_foreign()):
                     break
         except OSError as error:
             self.file.problem = f"{self.file.path}: {error.strerror or error}"
-        return new
+        return new and not self.is_foreign()
 
-    def _is_foreign(self, start: StartOf) -> bool:
+    def is_foreign(self) -> bool:
         """Tells whether another job of the same process opened it; its name alone tells only whole seconds."""
         began = self.file.began if isinstance(self.file, EventFile) else None
-        self.foreign = began is not None and not start.began <= began <= start.ended
-        return self.foreign
+        start = self.start
+        return began is not None and start is not None and not start.began <= began <= start.ended

@@ -6,10 +6,22 @@ import json
 import struct
 import zlib
 from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 _BLOCK = 32768
+
+
+def wandb_flushes() -> bool:
+    """Tells whether the installed W&B can be told to flush its file each second; 0.28.2 writes whole blocks alone."""
+    found = find_spec("wandb")
+    assert found is not None
+    assert found.origin is not None
+    return (
+        "x_transaction_log_flush_interval"
+        in Path(found.origin).with_name("sdk").joinpath("wandb_settings.py").read_text()
+    )
 
 
 def varint(value: int) -> bytes:

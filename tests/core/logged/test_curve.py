@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
+from histories import scored, trial
+
+from neuropt_core.llm.digest import read_curve
 from neuropt_core.logged._series import Values
 from neuropt_core.logged.curve import StartLogged, in_turn, over_starts, side_by_side
+from neuropt_core.objectives import Constraint
+from neuropt_core.space import Float, SearchSpace
+from neuropt_core.spec import StudySpec
+from neuropt_core.tying import tie
 
 
 def _values(began: float = 0.0, **metrics: list[tuple[int, float]]) -> Values:
@@ -80,3 +87,21 @@ def test_points_hold_what_was_logged_at_their_step() -> None:
     ]
     folds = in_turn([_values(loss=[(step, 1.0) for step in range(900)])] * 5)
     assert len(over_starts([StartLogged(0.0, folds)])) == 1000
+
+
+def test_whoever_reads_curves_understands_the_names() -> None:
+    """Slashes and dots are no bar: the score is tied to ``val/loss``, a constraint holds, and an LLM is told of it."""
+    spec = StudySpec("s", SearchSpace((Float(name="lr", low=1e-4, high=1.0, default=1e-3),)))
+    trials = []
+    for number in range(4):
+        falling = [(step, number + 1.0 / (step + 1)) for step in range(8)]
+        metrics = {"train/loss": [(s, 0.5 * v) for s, v in falling], "val/loss": falling, "speed.ms": [(7, 9.0)]}
+        curve = over_starts([StartLogged(0.0, _values(**metrics))])
+        trials.append(trial(number, {"lr": 0.1}, scored(falling[-1][1], curve)))
+    tied = tie(spec, trials, "auto")
+    assert tied is not None
+    assert (tied.metric, tied.minimize) == ("val/loss", True)
+    reading = read_curve(trials[0].curve)
+    assert reading is not None
+    assert (reading.metric, reading.twin) == ("val/loss", "train/loss")
+    assert [Constraint.parse(text).violation(trials[0]) for text in ("speed.ms <= 10", "speed.ms <= 7")] == [0.0, 2.0]

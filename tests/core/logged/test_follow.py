@@ -77,6 +77,19 @@ def test_the_time_of_the_first_event_decides_within_a_second(tmp_path: Path) -> 
     assert Follower(ticket).finish().metrics == ("n1",)
 
 
+def test_a_file_is_given_up_when_the_jobs_end_becomes_known(tmp_path: Path) -> None:
+    """What a worker's next trial opens before this one's result was seen is not this one's when it is."""
+    ticket = _ticket(tmp_path)
+    names = [tmp_path / "runs" / f"events.out.tfevents.{1000 + 9 * n}.h.{os.getpid()}.{n}" for n in range(2)]
+    for name, began in zip(names, (1000.6, 1009.6), strict=True):
+        write_events(name, [event({}, 0, began), event({name.name[-1]: 1.0}, 0, began)])
+    follower = Follower(ticket)
+    follower.look()
+    assert set(follower.curve.metrics) == {"0", "1"}
+    ticket.write_result(Outcome(TrialState.COMPLETE, 1.0, seconds=3.0))
+    assert follower.finish().metrics == ("0",)
+
+
 def test_two_runs_of_a_job_are_one_curve(tmp_path: Path) -> None:
     """A second run, for testing, counts on from the first one's last step."""
     ticket = _ticket(tmp_path)

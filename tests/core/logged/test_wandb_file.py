@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from log_files import field, history, wandb_bytes
+from log_files import field, history, wandb_bytes, wandb_flushes
 from sweeps import environment
 
 from neuropt_core.logged.wandb_file import WandbFile
@@ -69,11 +69,16 @@ def test_what_the_sdk_writes_is_read(tmp_path: Path) -> None:
 
 
 def test_a_run_that_was_killed_keeps_its_rows(tmp_path: Path) -> None:
-    """With W&B's flush at one second, a script that is killed four seconds after its last row has lost none."""
+    """With W&B's flush at one second, a script that is killed four seconds after its last row has lost none.
+
+    A W&B that cannot be told to flush leaves what filled whole blocks.
+    """
     log, code = _logged(tmp_path, "killed")
     rows = list(log.rows())
     assert (code, log.ended) == (-signal.SIGKILL, False)
-    assert [row.values["loss"] for row in rows[3:]] == [float(step) for step in range(100)]
+    losses = [row.values["loss"] for row in rows[3:]]
+    assert losses == [float(step) for step in range(100 if wandb_flushes() else len(losses))]
+    assert losses
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=10)
