@@ -49,7 +49,7 @@ def main() -> None:
         path.write_bytes(wandb_bytes(records[:-10]))
         _read("W&B, 10,000 rows of 10 metrics", WandbFile(path), lambda: path.write_bytes(whole))
         path = Path(folder) / "events"
-        some = event_bytes(event({name: 0.5}, 0, 1e9) for name in _NAMES)
+        some = event_bytes(event({name: 0.5}, 20_000, 1e9) for name in _NAMES)
         path.write_bytes(event_bytes(event({name: 0.5}, n, 1e9 + n) for n in range(20_000) for name in _NAMES))
         _read("TensorBoard, 20,000 steps of 10 metrics", EventFile(path), lambda: _append(path, some))
         image = event_bytes([b"\x22\x80\x80\x40" + bytes(1 << 20)])
