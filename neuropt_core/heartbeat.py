@@ -73,10 +73,13 @@ class Heartbeat:
 def this_start(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """Returns what tells this process, now, from every other one: plain data for ``started.json``.
 
-    ``job_id`` and ``restart`` are there under SLURM, ``submitit`` (the folder of its logs) under submitit.
+    ``job_id`` and ``restart`` are there under SLURM, ``submitit`` (the folder of its logs) under submitit, ``cwd`` (the
+    working directory) unless that was deleted.
     """
     pid = os.getpid()
     found: dict[str, Any] = {"pid": pid, "host": os.uname().nodename, "born": born(pid), "time": time.time()}
+    with contextlib.suppress(FileNotFoundError):
+        found["cwd"] = os.getcwd()
     if job_id := _slurm_job(environ):
         found |= {"job_id": job_id, "restart": restarts(environ)}
     if folder := environ.get("SUBMITIT_FOLDER"):

@@ -121,6 +121,13 @@ class Ticket(AttemptFiles):
             return None
         return Start(len(data.get("earlier", ())), int(data.get("restart", 0)), float(data.get("time", 0.0)))
 
+    def starts(self) -> tuple[Mapping[str, Any], ...]:
+        """Returns what each start of this attempt has said of itself, oldest first; see `heartbeat.this_start`."""
+        data = self._started()
+        if data is None:
+            return ()
+        return (*data.get("earlier", ()), {name: value for name, value in data.items() if name != "earlier"})
+
     def seconds(self, seen: float | None = None) -> float:
         """Returns how long the attempt has run, over all its starts, to its last sign of life; 0 if it never began.
 

@@ -90,3 +90,13 @@ def recorded(path: Path) -> tuple[RunRecord, ...]:
         run = RunRecord(**{name: value for name, value in line.items() if name in names})
         found[run.id] = run
     return tuple(found.values())
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """Returns the local files of all runs that a job has made, in the order in which it began them.
+
+    A run that a requeued job resumes has several: each start writes its own.
+    """
+    if not path.exists():
+        return ()
+    return tuple(dict.fromkeys(Path(line["file"]) for line in read_lines(path)[0] if line.get("file")))

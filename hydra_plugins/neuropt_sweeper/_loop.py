@@ -13,6 +13,7 @@ from hydra_plugins.neuropt_sweeper._begin import check_reported
 from hydra_plugins.neuropt_sweeper._failures import discreet, ends_at_once, faults, how_to_mend, is_the_users, settled
 from hydra_plugins.neuropt_sweeper._flight import Flight
 from hydra_plugins.neuropt_sweeper._knowledge import queued
+from hydra_plugins.neuropt_sweeper._logs import Logs
 from hydra_plugins.neuropt_sweeper._orders import as_ordered, is_own
 from hydra_plugins.neuropt_sweeper._overrides import override
 from hydra_plugins.neuropt_sweeper._parts import Parts
@@ -45,6 +46,7 @@ class Loop:
         self._flight = Flight(parts, self._end, self._reason_to_stop, lambda: parts.refresh(self.scene()))
         self._running, self._again = self._flight.running, self._flight.again
         self._reasons = Reasons(parts)
+        self._logs = Logs() if parts.watch is None else parts.watch.logs
         self._ended: list[int] = []
         self._dry = False
         self._importance: Mapping[str, float] = {}
@@ -223,7 +225,8 @@ class Loop:
         Raises:
             ConfigError: It shows that no trial can run; it is launched again by the next sweeper.
         """
-        outcome = discreet(as_ordered(job.ticket, outcome), self._parts.composer.secrets)
+        outcome = self._logs.completed(job.ticket, as_ordered(job.ticket, outcome))
+        outcome = discreet(outcome, self._parts.composer.secrets)
         study, number, failure = self._study, job.trial.number, outcome.failure
         if failure is not None and is_own(failure):
             study.retry(number, outcome)  # The sweep ends, or did: the trial is open for whoever goes on.

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from hydra_plugins.neuropt_sweeper._backend import Job
 from hydra_plugins.neuropt_sweeper._beside import beside
+from hydra_plugins.neuropt_sweeper._logs import Logs
 from neuropt_core.curve import Curve, Point
 from neuropt_core.files import whole_lines
 from neuropt_core.pruning import Pruning, make_rule, remark
@@ -28,6 +29,9 @@ class Watch:
     """Gives each trial its rule at launch, and, where jobs run apart from the sweeper, newer ones while it runs.
 
     Nothing here can hurt the study: what goes wrong is logged once, and trials then run on under the rules they have.
+
+    Attributes:
+        logs: Where the curves of trials come from that report none.
     """
 
     def __init__(
@@ -51,7 +55,7 @@ class Watch:
             heard: Told, from a thread of its own, what a running trial has reported so far, whenever that has grown.
         """
         self._spec, self._trials, self._settings, self._every = spec, trials, settings, every
-        self._heard = heard
+        self._heard, self.logs = heard, Logs()
         self._live = live and (settings.mode != "off" or heard is not None)
         self._complained = self._remarked = False
 
@@ -70,7 +74,7 @@ class Watch:
     @contextmanager
     def watching(self, jobs: Iterable[Job]) -> Iterator[None]:
         """While entered, refreshes the rules of the jobs in a thread of its own."""
-        running = [_Running(job) for job in jobs] if self._live else []
+        running = [_Running(job, self.logs) for job in jobs] if self._live else []
         if not running:
             yield
             return
@@ -113,7 +117,8 @@ class Watch:
 class _Running:
     """What is known of a job that may still run."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, logs: Logs) -> None:
+        self._logs = logs
         self.trial: Trial = job.trial
         self.outcome: Outcome | None = None
         self._ticket: Ticket = job.ticket
@@ -123,15 +128,21 @@ class _Running:
 
     @property
     def curve(self) -> Curve:
-        """What it has reported so far."""
-        return self._joining.curve
+        """What it has reported so far, or logged for itself if it reports nothing."""
+        reported = self._joining.curve
+        return reported if reported.points else self._logs.curve(self._ticket)
 
     def look(self) -> bool:
         """Reads what is new on the disk; tells whether anything was."""
         if self.outcome is not None:
             return False
-        self.outcome = self._ticket.result()
-        return self._read_on() or self.outcome is not None
+        outcome = self._ticket.result()
+        news = self._read_on()
+        if not self._joining.curve.points:
+            news |= self._logs.look(self._ticket)
+        if outcome is not None:
+            self.outcome = outcome if outcome.curve.points else replace(outcome, curve=self.curve)
+        return news or outcome is not None
 
     def hand(self, rule: StopRule) -> None:
         """Refreshes the job's rule, if it differs from what the job has."""

@@ -84,8 +84,8 @@ def _attempt(
     Raises:
         SystemExit: submitit has requeued the job: it ends here, without a result.
     """
+    began = time.monotonic()  # Before it says so: by what it says, and how long it ran, its logs are found.
     earlier = ticket.write_started()
-    began = time.monotonic()
     with Heartbeat(ticket.heartbeat_path), termination or nullcontext():
         stopped = ticket.stopped()
         if stopped is None:

@@ -38,7 +38,7 @@ LEVELS = {
         ("spec", "advice", "stopping", "pruning", "tying", "journal", "ticket", "spending", "transcript"), 2
     ),
     **dict.fromkeys(("recommend", "budget", "stop_file", "expectations"), 2),
-    **dict.fromkeys(("llm", "nn", "sinks", "earlier", "changes"), 3),
+    **dict.fromkeys(("llm", "nn", "sinks", "earlier", "changes", "logged"), 3),
     **dict.fromkeys(("advisors", "runtime", "replay"), 4),
     "study": 5,
     "assemble": 6,

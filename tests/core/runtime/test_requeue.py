@@ -62,7 +62,7 @@ def test_a_requeued_job_that_goes_on_continues_its_curve(ticket: Ticket) -> None
     seconds = [point.seconds for point in outcome.curve.points]
     assert seconds == sorted(seconds)
     started = json.loads(ticket.started_path.read_text())
-    assert [sorted(start) for start in started["earlier"]] == [["born", "host", "pid", "seconds", "time"]]
+    assert [sorted(start) for start in started["earlier"]] == [["born", "cwd", "host", "pid", "seconds", "time"]]
     assert outcome.seconds >= started["earlier"][0]["seconds"]
 
 
