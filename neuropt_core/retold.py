@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from neuropt_core.assemble import importances
-from neuropt_core.attempt_files import AttemptFiles
 from neuropt_core.budget import Limits
 from neuropt_core.curve import Curve
 from neuropt_core.errors import StudyError
@@ -21,7 +21,7 @@ from neuropt_core.replay import Replay, replayed
 from neuropt_core.sinks.base import Scene
 from neuropt_core.spending import spent
 from neuropt_core.ticket import Ticket
-from neuropt_core.trial import Failure, Outcome
+from neuropt_core.trial import Outcome, Trial
 
 _STOPPED = "the sweep was stopped"
 """How the message of a trial begins that ended since its sweep was stopped: no machine was at fault."""
@@ -41,14 +41,39 @@ def scene_of(sweep_dir: Path) -> Scene:
     """
     folder = sweep_dir.absolute()
     state = replayed(_records(folder), str(_journal(folder)))
-    trials, current = state.in_order, state.current
-    numbers = {trial.number for trial in trials}
-    folders = {number: folder / place for number, place in state.folders.items()}
+    scene = _scene(folder, state)
     works = bool(at_work(folder))
-    running = _running(state, folders, works)
-    now = time.monotonic()
-    seconds = state.seconds + (max(0.0, time.time() - (state.last or time.time())) if works else 0.0)
-    ran = [max(0.0, now - at) for at in running.values() if at is not None]
+    running = _running(state, scene.folders, works)
+    since = max(0.0, time.time() - state.last) if works and state.last is not None else 0.0
+    ran = [max(0.0, time.monotonic() - at) for at in running.values() if at is not None]
+    return replace(
+        scene,
+        importance=_importance(state),
+        used=Limits().used(state.seconds + since, scene.trials, state.retried, ran),
+        running=running,
+        curves=_curves(state, scene.folders, running),
+    )
+
+
+def scenes_of(sweep_dir: Path) -> Iterator[tuple[Scene, Trial]]:
+    """Yields each trial that has ended, in the order in which they did, with the study as it stood then.
+
+    Raises:
+        StudyError: As of `scene_of`.
+    """
+    folder = sweep_dir.absolute()
+    records = _records(folder)
+    about = replayed(records, str(_journal(folder))).about  # Damage must show before anything is told.
+    state = Replay(records[0])
+    for record in records[1:]:
+        state.take(record)
+        if record["op"] == "tell":
+            state.about = {**about, **state.about}
+            yield _scene(folder, state), state.trials[record["number"]]
+
+
+def _scene(folder: Path, state: Replay) -> Scene:
+    trials = state.in_order
     return Scene(
         spec=state.spec,
         trials=trials,
@@ -58,15 +83,13 @@ def scene_of(sweep_dir: Path) -> Scene:
         overrides=dict(state.overrides),
         advisor=str(state.about.get("advisor") or ""),
         spent=spent(state.consulted),
-        importance=_importance(state),
-        used=Limits().used(seconds, trials, state.retried, ran),
+        used=Limits().used(state.seconds, trials, state.retried),
         retries=_retries(state),
-        running=running,
-        left_out=frozenset(numbers - {trial.number for trial in current}),
+        left_out=frozenset({t.number for t in trials} - {t.number for t in state.current}),
         consulted=tuple(state.consulted),
         rejected=tuple(state.rejected),
         config=dict(state.setup.config or {}),
-        folders=folders,
+        folders={number: folder / place for number, place in state.folders.items()},
     )
 
 
@@ -79,18 +102,6 @@ def at_work(sweep_dir: Path) -> str:
     if found is None:
         return ""
     return f"process {found['pid']} on {found['host']}" if {"pid", "host"} <= found.keys() else "a process"
-
-
-def curves_of(scene: Scene) -> Mapping[int, Curve]:
-    """Returns what the trials that run have reported so far, by number; those that reported nothing are left out."""
-    found = {}
-    for number in scene.running:
-        with suppress(OSError, ValueError, KeyError, TypeError):  # Its folder may lie on another machine's disk.
-            folder = scene.folders[number]
-            curve = Ticket(folder, number, _last_attempt(folder, number)).curve()
-            if curve.points:
-                found[number] = curve
-    return found
 
 
 def _journal(folder: Path) -> Path:
@@ -147,11 +158,14 @@ def _in_flight(state: Replay, number: int) -> bool:
     return number in state.attempts and state.settled.get(number) != state.attempts[number]
 
 
-def _last_attempt(folder: Path, number: int) -> int:
-    attempt = 0
-    while AttemptFiles(folder, number, attempt + 1).path.exists():
-        attempt += 1
-    return attempt
+def _curves(state: Replay, folders: Mapping[int, Path], running: Iterable[int]) -> dict[int, Curve]:
+    found = {}
+    for number in running:
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            curve = Ticket(folders[number], number, state.attempts[number]).curve()
+            if curve.points:
+                found[number] = curve
+    return found
 
 
 def _retries(state: Replay) -> dict[int, int]:
@@ -164,7 +178,7 @@ def _retries(state: Replay) -> dict[int, int]:
 
 
 def _is_fault(outcome: Outcome) -> bool:
-    failure: Failure | None = outcome.failure
+    failure = outcome.failure
     return failure is not None and failure.says_nothing and not failure.message.startswith(_STOPPED)
 
 

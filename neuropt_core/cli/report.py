@@ -10,7 +10,7 @@ from pathlib import Path
 from neuropt_core.assemble import make_wandb_sink
 from neuropt_core.errors import ConfigError, StudyError
 from neuropt_core.files import write_whole
-from neuropt_core.retold import at_work, curves_of, scene_of, scenes_of
+from neuropt_core.retold import at_work, scene_of, scenes_of
 from neuropt_core.sinks.base import Scene
 
 NAME = "report.html"
