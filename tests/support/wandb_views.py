@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,8 +27,15 @@ class View:
 
 @dataclass
 class Views:
-    """The reports of a server, by id, and the names of its projects."""
+    """The reports of a server.
 
+    Attributes:
+        runs: What has arrived of runs, by id: their projects are there.
+        views: The reports, by id.
+        projects: Name -> number.
+    """
+
+    runs: Mapping[str, Any]
     views: dict[str, View] = field(default_factory=dict)
     projects: dict[str, int] = field(default_factory=dict)
 
@@ -52,12 +59,15 @@ class Views:
         return {"id": f"p{number}", "internalId": f"internal-{number}", "name": name, "entityName": "me"}
 
     def _internal_id(self, v: dict[str, Any]) -> dict[str, Any]:
-        known = v["projectName"] in self.projects
+        known = v["projectName"] in self._known()
         return {"project": self._project(v["projectName"]) if known else None}
+
+    def _known(self) -> list[str]:
+        return list(dict.fromkeys((*self.projects, *(r.fields.get("project", "") for r in self.runs.values()))))
 
     def _all_projects(self, v: dict[str, Any]) -> dict[str, Any]:
         more = {"createdAt": "2026-01-01T00:00:00", "isBenchmark": False}
-        edges = [{"node": {**self._project(name), **more}, "cursor": name} for name in list(self.projects)]
+        edges = [{"node": {**self._project(name), **more}, "cursor": name} for name in self._known()]
         return {"models": {"edges": edges, "pageInfo": {"endCursor": None, "hasNextPage": False}}}
 
     def _create(self, v: dict[str, Any]) -> dict[str, Any]:
@@ -67,7 +77,7 @@ class Views:
     def _upsert(self, v: dict[str, Any]) -> dict[str, Any]:
         known = self.views.get(v["id"]) if v.get("id") else None
         if v.get("id") and known is None:
-            raise LookupError(f"view {v['id']} not found")
+            return {"upsertView": None}
         id_ = v.get("id") or f"VmlldzoxMjM0{len(self.views) + 1}"
         saved = 1 if known is None else known.saved + 1
         self.views[id_] = View({k: item for k, item in v.items() if k != "spec"}, json.loads(v["spec"]), saved)
