@@ -1,7 +1,8 @@
 """The charts of the report in W&B, as plain data, and the runs that they show.
 
-A panel is a mapping with a ``kind`` (``line``, ``parallel``, ``importance``, ``scatter``); a value is either ``summary:``
-or ``config:`` and a dotted name. A runset has ``project``, ``entity``, and either ``group`` and ``job_type`` or ``ids``.
+A panel is a mapping with a ``kind`` (``line``, ``parallel``, ``importance``, ``scatter``); a value is either
+``summary:`` or ``config:`` and a dotted name. A runset has ``project`` and ``entity``, and some of ``group``,
+``job_type``, ``ids`` and ``not_group``, all of which a run must meet; ``order`` names what it is sorted by.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def curves(scene: Scene, project: str, entity: str) -> list[Block]:
     return [{"kind": "text", "text": said}, {"kind": "panels", "runsets": runsets, "panels": panels}]
 
 
-def parallel(scene: Scene, project: str, entity: str) -> list[Block]:
+def parallel(scene: Scene, runsets: list[dict[str, Any]]) -> list[Block]:
     """Returns the parallel coordinates of all trials: their parameters, and the score last."""
     names = list(scene.spec.space.names)
     shown = sorted(names, key=lambda name: -scene.importance.get(name, 0.0))[:COLUMNS]
@@ -63,20 +64,20 @@ def parallel(scene: Scene, project: str, entity: str) -> list[Block]:
     ]
     columns.append({"value": "summary:score", "title": "score", "log": False})
     panel = {"kind": "parallel", "title": "Parameters and score", "columns": columns}
-    blocks: list[Block] = [{"kind": "panels", "runsets": _all(scene, project, entity), "panels": [panel]}]
+    blocks: list[Block] = [{"kind": "panels", "runsets": runsets, "panels": [panel]}]
     if len(shown) < len(names):
         text = f"{COLUMNS} of {len(names)} parameters are drawn; the runs' config has all."
         blocks.append({"kind": "text", "text": text})
     return blocks
 
 
-def importance(scene: Scene, project: str, entity: str) -> list[Block]:
+def importance(runsets: list[dict[str, Any]]) -> list[Block]:
     """Returns W&B's own chart of what the score depends on."""
     panel = {"kind": "importance", "metric": "score"}
-    return [{"kind": "panels", "runsets": _all(scene, project, entity), "panels": [panel]}]
+    return [{"kind": "panels", "runsets": runsets, "panels": [panel]}]
 
 
-def expectations(scene: Scene, project: str, entity: str) -> list[Block]:
+def expectations(scene: Scene, runsets: list[dict[str, Any]]) -> list[Block]:
     """Returns the chart of scores over what their proposers expected; none where nobody expected anything."""
     if all(trial.proposal.predicted is None for trial in scene.trials):
         return []
@@ -86,7 +87,7 @@ def expectations(scene: Scene, project: str, entity: str) -> list[Block]:
         "x": "config:neuropt.predicted.p50",
         "y": "summary:score",
     }
-    return [{"kind": "panels", "runsets": _all(scene, project, entity), "panels": [panel]}]
+    return [{"kind": "panels", "runsets": runsets, "panels": [panel]}]
 
 
 def _metrics(scene: Scene) -> list[str]:
@@ -102,11 +103,18 @@ def _path(name: str, names: Iterable[str]) -> str:
     return f"{name}._self_" if any(other.startswith(f"{name}.") for other in names) else name
 
 
-def _all(scene: Scene, project: str, entity: str) -> list[dict[str, Any]]:
-    """Returns the runs of all trials: those of the group, and by their ids those that scripts keep elsewhere."""
-    order = _order(scene.spec)
-    group = {"name": "trials", "project": project, "entity": entity, "group": plain(scene.spec.name)}
-    return [{**group, "job_type": "trial", **order}, *_elsewhere(scene, scene.trials, project, entity)]
+def all_runs(scene: Scene, project: str, entity: str) -> list[dict[str, Any]]:
+    """Returns the runs of all trials: those of the group, and by their ids those that scripts keep elsewhere.
+
+    Reads the disk, as `Scene.runs` does.
+    """
+    order, name = _order(scene.spec), plain(scene.spec.name)
+    place = {"project": project, "entity": entity}
+    found: list[dict[str, Any]] = [{"name": "trials", **place, "group": name, "job_type": "trial", **order}]
+    if own := [run.id for t in scene.trials for run in scene.runs(t) if _is_here(run.project, project)]:
+        # A script that names a group of its own keeps it.
+        found.append({"name": "trials in other groups", **place, "ids": own, "not_group": name, **order})
+    return [*found, *_elsewhere(scene, scene.trials, project, entity)]
 
 
 def _by_id(scene: Scene, trials: Iterable[Trial], project: str, entity: str) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from neuropt_core.sinks._report_panels import curves, expectations, importance, parallel, progress
+from neuropt_core.sinks._report_panels import all_runs, curves, expectations, importance, parallel, progress
 from neuropt_core.sinks._report_text import clipped, words
 from neuropt_core.sinks._report_trials import reasoning
 from neuropt_core.sinks._report_words import cost, expected_words, failures, importance_words, learnt, outcome, setup
@@ -34,14 +34,15 @@ def report_plan(scene: Scene, *, project: str, entity: str, draft: bool) -> dict
         entity: Whose that is; "" for the account's default.
         draft: Whether the study goes on.
     """
+    runs = all_runs(scene, project, entity)
     sections = (
         ("Question and setup", setup(scene)),
         ("Outcome", outcome(scene)),
         ("Best score so far", progress(scene, project, entity)),
         ("Curves of the best trials", curves(scene, project, entity)),
-        ("All trials at a glance", parallel(scene, project, entity)),
-        ("What mattered", [*importance(scene, project, entity), *importance_words(scene)]),
-        ("Expected against actual", [*expectations(scene, project, entity), *expected_words(scene)]),
+        ("All trials at a glance", parallel(scene, runs)),
+        ("What mattered", [*importance(runs), *importance_words(scene)]),
+        ("Expected against actual", [*expectations(scene, runs), *expected_words(scene)]),
         ("What was learnt", learnt(scene)),
         ("The reasoning, trial by trial", reasoning(scene)),
         ("Failures and early stops", failures(scene)),

@@ -29,7 +29,9 @@ def reasoning(scene: Scene) -> list[Block]:
         told = f"{len(chosen)} of {len(scene.trials)} trials are told: trial 0, the {_BEST} best and the latest."
         blocks.append({"kind": "text", "text": f"{told} trials.csv has all."})
     if any(trial.proposal.source == "llm" for trial in chosen):
-        said = "Hypotheses and rationales of trials whose source is llm are the words of an LLM, which nobody has checked."
+        said = (
+            "Hypotheses and rationales of trials whose source is llm are the words of an LLM, which nobody has checked."
+        )
         blocks.append({"kind": "text", "text": said})
     blocks += [_trial(scene, trial) for trial in chosen]
     return blocks or [{"kind": "text", "text": "No trial has been asked yet."}]
@@ -76,8 +78,11 @@ def _came(scene: Scene, trial: Trial) -> str:
     outcome = trial.outcome
     if outcome is None:
         points = scene.curves.get(trial.number)
-        return "it runs" + ("." if not points else f"; its latest report is of step {points.points[-1].step}.")
-    state = {TrialState.COMPLETE: f"score {score(trial)}", TrialState.PRUNED: "stopped early"}.get(trial.state, "failed")
+        said = "it runs" if trial.number in scene.running else "it has not ended"
+        return said + ("." if not points else f"; its latest report is of step {points.points[-1].step}.")
+    state = {TrialState.COMPLETE: f"score {score(trial)}", TrialState.PRUNED: "stopped early"}.get(
+        trial.state, "failed"
+    )
     why = f": {words(reason(trial), 300)}" if reason(trial) else ""
     lacking = f"; it {words(broken(scene.spec, trial), 300)}" if broken(scene.spec, trial) else ""
     return f"{state}{why}{lacking}, after {duration(outcome.seconds)}."

@@ -65,7 +65,9 @@ def outcome(scene: Scene) -> list[Block]:
     if advised.noise is None:
         items.append("No configuration was run twice, so a small difference may be chance.")
     else:
-        items.append(f"Between runs of one configuration scores differ by {number(advised.noise)} (standard deviation).")
+        items.append(
+            f"Between runs of one configuration scores differ by {number(advised.noise)} (standard deviation)."
+        )
     items += [words(line, 800) for line in (front_line(scene), time_line(scene)) if line]
     blocks.append({"kind": "list", "items": items})
     if advised.trial.number in scene.overrides:
@@ -91,8 +93,8 @@ def expected_words(scene: Scene) -> list[Block]:
     bias = "too optimistic" if held.bias > 0 else "too pessimistic" if held.bias < 0 else "neither too high nor too low"
     by = f" by {number(abs(held.bias))}" if held.bias else ""
     said = (
-        f"{held.inside} of {held.stated} scores lay within the expected 10 % to 90 % ({100 * held.coverage:.0f} %, where "
-        f"80 % should). Half of them missed the expected median by {number(held.miss)} or less; it was {bias}{by}."
+        f"{held.inside} of {held.stated} scores lay within the expected 10 % to 90 % ({100 * held.coverage:.0f} %, "
+        f"where 80 % should). Half of them missed the expected median by {number(held.miss)} or less; it was {bias}{by}."
     )
     stated = [t for t in scene.present if t.value is not None and t.proposal.predicted is not None]
     stated.sort(key=lambda trial: -abs(surprise(trial, direction) or 0.0))

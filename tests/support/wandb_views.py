@@ -42,9 +42,9 @@ class Views:
     def operations(self) -> dict[str, Answer]:
         """Returns the operations by name."""
         return {
+            "GetDefaultEntity": lambda v: {"viewer": {"id": "u", "entity": "me"}},
             "ProjectInternalId": self._internal_id,
             "GetProjects": self._all_projects,
-            "CreateProject": self._create,
             "upsertView": self._upsert,
             "SpecificReport": self._read,
         }
@@ -66,13 +66,9 @@ class Views:
         return list(dict.fromkeys((*self.projects, *(r.fields.get("project", "") for r in self.runs.values()))))
 
     def _all_projects(self, v: dict[str, Any]) -> dict[str, Any]:
-        more = {"createdAt": "2026-01-01T00:00:00", "isBenchmark": False}
+        more = {"createdAt": "2026-01-01T00:00:00", "isBenchmark": False, "user": None}
         edges = [{"node": {**self._project(name), **more}, "cursor": name} for name in self._known()]
         return {"models": {"edges": edges, "pageInfo": {"endCursor": None, "hasNextPage": False}}}
-
-    def _create(self, v: dict[str, Any]) -> dict[str, Any]:
-        name = v.get("name") or v.get("projectName") or v["input"]["name"]
-        return {"upsertModel": {"model": self._project(name), "inserted": True}}
 
     def _upsert(self, v: dict[str, Any]) -> dict[str, Any]:
         known = self.views.get(v["id"]) if v.get("id") else None
