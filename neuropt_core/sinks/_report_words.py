@@ -94,7 +94,8 @@ def expected_words(scene: Scene) -> list[Block]:
     by = f" by {number(abs(held.bias))}" if held.bias else ""
     said = (
         f"{held.inside} of {held.stated} scores lay within the expected 10 % to 90 % ({100 * held.coverage:.0f} %, "
-        f"where 80 % should). Half of them missed the expected median by {number(held.miss)} or less; it was {bias}{by}."
+        f"where 80 % should). Half of them missed the expected median by {number(held.miss)} or less; "
+        f"it was {bias}{by}."
     )
     stated = [t for t in scene.present if t.value is not None and t.proposal.predicted is not None]
     stated.sort(key=lambda trial: -abs(surprise(trial, direction) or 0.0))

@@ -13,11 +13,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import wandb_workspaces.reports.v2 as wr
-from wandb_workspaces import expr
-from wandb_workspaces.reports.v2 import gql, interface
+import wandb_workspaces.expr
+import wandb_workspaces.reports.v2
+import wandb_workspaces.reports.v2.gql
+import wandb_workspaces.reports.v2.interface
 
 from neuropt_core.files import write_whole
+
+# Not typed: its public names are re-exported by wildcards.
+wr: Any = wandb_workspaces.reports.v2
+expr: Any = wandb_workspaces.expr
+gql: Any = wandb_workspaces.reports.v2.gql
+interface: Any = wandb_workspaces.reports.v2.interface
 
 NAME = "report.json"
 """Below ``<folder>/wandb``: which report is the study's."""
