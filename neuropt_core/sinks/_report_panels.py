@@ -20,6 +20,8 @@ from neuropt_core.tying import tie
 
 Block = Mapping[str, Any]
 
+SCORE = "neuropt/score"
+"""Where the summary of a trial's run has its score: below ``neuropt/``, so that no metric of a script's is meant."""
 TOP = 8
 """So many of the best trials are drawn, beside the user's own configuration."""
 COLUMNS = 16
@@ -44,7 +46,9 @@ def curves(scene: Scene, project: str, entity: str) -> list[Block]:
         return [{"kind": "text", "text": "No trial with a score has reported a curve yet."}]
     numbers = ", ".join(str(trial.number) for trial in best)
     said = f"Trials {numbers}, the best first; trial 0 is the user's own configuration."
-    panels = [{"kind": "line", "title": clipped(name, 120), "x": "Step", "y": [name]} for name in metrics]
+    # Scripts' own runs know W&B's step alone, while ours log several rows a step.
+    x = "Step" if any(scene.runs(trial) for trial in best) else "step"
+    panels = [{"kind": "line", "title": clipped(name, 120), "x": x, "y": [name]} for name in metrics]
     runsets = _by_id(scene, best, project, entity)
     return [{"kind": "text", "text": said}, {"kind": "panels", "runsets": runsets, "panels": panels}]
 
@@ -55,14 +59,14 @@ def parallel(scene: Scene, runsets: list[dict[str, Any]]) -> list[Block]:
     shown = sorted(names, key=lambda name: -scene.importance.get(name, 0.0))[:COLUMNS]
     columns = [
         {
-            "value": f"config:{_path(name, names)}",
+            "value": f"config:{_path(name, (*names, *scene.config))}",
             "title": clipped(name, 60),
             "log": bool(getattr(scene.spec.space[name], "log", False)),
         }
         for name in names
         if name in shown
     ]
-    columns.append({"value": "summary:score", "title": "score", "log": False})
+    columns.append({"value": f"summary:{SCORE}", "title": "score", "log": False})
     panel = {"kind": "parallel", "title": "Parameters and score", "columns": columns}
     blocks: list[Block] = [{"kind": "panels", "runsets": runsets, "panels": [panel]}]
     if len(shown) < len(names):
@@ -73,7 +77,7 @@ def parallel(scene: Scene, runsets: list[dict[str, Any]]) -> list[Block]:
 
 def importance(runsets: list[dict[str, Any]]) -> list[Block]:
     """Returns W&B's own chart of what the score depends on."""
-    panel = {"kind": "importance", "metric": "score"}
+    panel = {"kind": "importance", "metric": SCORE}
     return [{"kind": "panels", "runsets": runsets, "panels": [panel]}]
 
 
@@ -84,8 +88,8 @@ def expectations(scene: Scene, runsets: list[dict[str, Any]]) -> list[Block]:
     panel = {
         "kind": "scatter",
         "title": "Score over the expected median",
-        "x": "config:neuropt.predicted.p50",
-        "y": "summary:score",
+        "x": "config:neuropt.expected.p50",
+        "y": f"summary:{SCORE}",
     }
     return [{"kind": "panels", "runsets": runsets, "panels": [panel]}]
 
@@ -144,4 +148,4 @@ def _is_here(theirs: str, project: str) -> bool:
 
 
 def _order(spec: StudySpec) -> dict[str, Any]:
-    return {"order": "score", "ascending": spec.direction == "minimize"}
+    return {"order": SCORE, "ascending": spec.direction == "minimize"}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 from neuropt_core.redact import redact
 from neuropt_core.sinks.text import one_line, plain
 
@@ -24,3 +27,20 @@ def clipped(text: str, limit: int) -> str:
     """Returns text on one line, cut at `limit` characters."""
     shown = one_line(text)
     return shown if len(shown) <= limit else shown[: limit - len(CUT)].rstrip() + CUT
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Returns a table in Markdown whose cells hold no Markdown: all that could be such is escaped."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    shown = [line if number == 1 else [cell(text) for text in line] for number, line in enumerate(lines)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in shown)
+
+
+def cell(text: str) -> str:
+    """Returns text as Markdown that shows exactly that text on one line.
+
+    Every ASCII punctuation may be escaped (CommonMark 0.31, section 2.4); an address that a reader's page would make a
+    link of is broken up.
+    """
+    escaped = re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"(?i)\b(www)(?=\\\.)", "\\1\u200b", escaped)

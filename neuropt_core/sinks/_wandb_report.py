@@ -13,16 +13,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import wandb_workspaces.expr
 import wandb_workspaces.reports.v2
 import wandb_workspaces.reports.v2.gql
 import wandb_workspaces.reports.v2.interface
 
 from neuropt_core.files import write_whole
+from neuropt_core.sinks._report_text import table
 
 # Not typed: its public names are re-exported by wildcards.
 wr: Any = wandb_workspaces.reports.v2
-expr: Any = wandb_workspaces.expr
 gql: Any = wandb_workspaces.reports.v2.gql
 interface: Any = wandb_workspaces.reports.v2.interface
 
@@ -137,23 +136,6 @@ def _block(block: Mapping[str, Any], entity: str) -> list[Any]:
     return [{"text": wr.P, "callout": wr.CalloutBlock}[kind](text=block["text"])]
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Returns a table in Markdown whose cells hold no Markdown: all that could be such is escaped."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    shown = [line if number == 1 else [cell(text) for text in line] for number, line in enumerate(lines)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in shown)
-
-
-def cell(text: str) -> str:
-    """Returns text as Markdown that shows exactly that text on one line.
-
-    Every ASCII punctuation may be escaped (CommonMark 0.31, section 2.4); an address that a reader's page would make a
-    link of is broken up.
-    """
-    escaped = re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(text.split()))
-    return re.sub(r"(?i)\b(www)(?=\\\.)", "\\1\u200b", escaped)
-
-
 def _panels(block: Mapping[str, Any], entity: str) -> list[Any]:
     runsets, absent = [], []
     for number, place in enumerate(block["runsets"]):
@@ -169,20 +151,18 @@ def _panels(block: Mapping[str, Any], entity: str) -> list[Any]:
 
 
 def _runset(place: Mapping[str, Any], entity: str) -> Any:
-    wanted: list[Any] = []
-    if "group" in place:
-        wanted.append(expr.Metric("Group") == place["group"])
-    if "job_type" in place:
-        wanted.append(expr.Metric("JobType") == place["job_type"])
-    if "ids" in place:
-        wanted.append(expr.Metric("ID").isin(list(place["ids"])))
-    if "not_group" in place:
-        wanted.append(expr.Metric("Group") != place["not_group"])
+    # As text, which wandb_workspaces parses as Python: what it makes text of itself breaks at the quotes of a name.
+    wanted = [
+        *([f"Metric('Group') == {place['group']!r}"] if "group" in place else []),
+        *([f"Metric('JobType') == {place['job_type']!r}"] if "job_type" in place else []),
+        *([f"Metric('ID') in {list(place['ids'])!r}"] if "ids" in place else []),
+        *([f"Metric('Group') != {place['not_group']!r}"] if "not_group" in place else []),
+    ]
     # Sorted by the summary, said so: a bare name is taken for an attribute of the run.
     order = [wr.OrderBy(wr.SummaryMetric(place["order"]), ascending=place["ascending"])] if "order" in place else []
     more = {"order": order} if order else {}
     whose = place["entity"] or entity
-    return wr.Runset(entity=whose, project=place["project"], name=place["name"], filters=wanted, **more)
+    return wr.Runset(entity=whose, project=place["project"], name=place["name"], filters=" and ".join(wanted), **more)
 
 
 def _panel(panel: Mapping[str, Any]) -> Any:
