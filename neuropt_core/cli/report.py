@@ -10,17 +10,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from neuropt_core.assemble import make_wandb_sink
 from neuropt_core.errors import ConfigError, MissingExtraError, StudyError
 from neuropt_core.files import write_whole
 from neuropt_core.retold import at_work, scene_of, scenes_of
 from neuropt_core.sinks._wandb_mode import has_key, is_installed
 from neuropt_core.sinks.base import Scene, Sink
+from neuropt_core.sinks.wandb import WandbSettings, WandbSink
 
 NAME = "report.html"
 """The report's file in the sweep's folder."""
-
-_log = logging.getLogger(__name__)
+PATIENCE = 3600.0
+"""Seconds that an upload may take: a second or two for each run."""
 
 
 def written(sweep_dir: Path, out: Path | None) -> tuple[Path, Scene]:
@@ -82,14 +82,12 @@ def sink_for(scene: Scene, project: str | None, entity: str | None, environ: Map
         mend = "Run `wandb login`, or set WANDB_API_KEY."
         raise ConfigError("neuropt report --wandb", "needs a key for W&B, and there is none", mend=mend)
     before = _remembered(scene.folder)
-    settings = {
-        "mode": "online",
-        "project": project or before.get("project") or "neuropt",
-        "entity": entity or before.get("entity"),
-    }
-    sink = make_wandb_sink(settings, environ)
-    assert sink is not None  # Only a mode that is disabled has none.
-    return sink
+    settings = WandbSettings(
+        mode="online",
+        project=project or before.get("project") or "neuropt",
+        entity=entity or before.get("entity"),
+    )
+    return WandbSink(settings, "online", environ=environ, patience=PATIENCE)
 
 
 def uploaded(sweep_dir: Path, scene: Scene, sink: Sink, say: Callable[[str], None]) -> bool:
