@@ -10,16 +10,21 @@ from neuropt_core.sinks.text import one_line, plain
 
 CUT = " [...]"
 """What stands where text was cut off."""
+_FOLDERS = re.compile(r"(?<![\w.:/\\~])~?/(?:[^\s/'\"=,:;|<>()\[\]]+/)+")
+"""The folders of an absolute path: they may name people."""
 
 
 def words(text: str, limit: int) -> str:
-    """Returns text on one line, without secrets or anything that a reader's machine would obey, cut at `limit`."""
-    return clipped(redact(text), limit)
+    """Returns text on one line, cut at `limit`, without anything that a reader's machine would obey.
+
+    Secrets go, and the folders of absolute paths: the report may be read by people who see nothing else of the study.
+    """
+    return clipped(_FOLDERS.sub(".../", redact(text)), limit)
 
 
 def lines(text: str, limit: int) -> str:
     """Returns text as `words` does, its lines kept."""
-    kept = plain(redact(text)).strip("\n")
+    kept = plain(_FOLDERS.sub(".../", redact(text))).strip("\n")
     return kept if len(kept) <= limit else kept[: limit - len(CUT)].rstrip() + CUT
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from neuropt_core.sinks._report_text import cell, clipped, lines, table, words
 
 
@@ -17,3 +19,17 @@ def test_text_is_cut_visibly_and_has_no_secrets() -> None:
     assert words("x\ty\nz", 20) == "x y z"
     assert "sk-" not in words("key: sk-0123456789abcdef0123", 12)
     assert lines("a\n  b\x1b[31m", 20) == "a\n  b"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("python /home/ada/x/train.py a=~/data/b.csv", "python .../train.py a=.../b.csv"),
+        ("and/or 1/2 ./a/b.py http://w.example/a/b /x", "and/or 1/2 ./a/b.py http://w.example/a/b /x"),
+        ("File '/scratch/ada/run/my.py', line 3", "File '.../my.py', line 3"),
+    ],
+)
+def test_folders_that_may_name_people_are_left_out(text: str, shown: str) -> None:
+    """Of an absolute path its last part is told; relative paths, fractions and addresses stay."""
+    assert words(text, 200) == shown
+    assert lines(text, 200) == shown
