@@ -11,7 +11,7 @@ from neuropt_core.expectations import calibration, surprise, verdict
 from neuropt_core.pruning import saved_steps
 from neuropt_core.sinks._objectives import front_line, score, time_line
 from neuropt_core.sinks._report_text import lines, words
-from neuropt_core.sinks.base import Scene
+from neuropt_core.sinks.base import Scene, quoted
 from neuropt_core.sinks.text import changed, compare, literal, number, reason, source
 from neuropt_core.space import Categorical, Parameter
 from neuropt_core.spending import PRICES_OF
@@ -40,7 +40,7 @@ def setup(scene: Scene) -> list[Block]:
         *([f"Constraints: {words(', '.join(map(str, spec.constraints)), 600)}."] if spec.constraints else []),
         f"Advisor: {words(scene.advisor, 300) or 'not known'}.",
         f"Budget: {_budget(scene)}.",
-        f"Seed: {spec.seed}. Command: {words(scene.command, 300)}",
+        f"Seed: {spec.seed}.",
         *(["A cheap trial is worth more than a dear one of the same score."] if spec.cost_aware else []),
         *([f"Fixed for all trials: {words(' '.join(spec.fixed), 600)}"] if spec.fixed else []),
     ]
@@ -53,7 +53,7 @@ def setup(scene: Scene) -> list[Block]:
 
 
 def outcome(scene: Scene) -> list[Block]:
-    """Returns what came out against trial 0, how sure that is, and the commands that run it again."""
+    """Returns what came out against trial 0, how sure that is, and the overrides that run it again."""
     found, best, advised = compare(scene), scene.best, scene.recommended
     blocks: list[Block] = [{"kind": "callout", "text": words(_sentence(found.words), 500)}]
     if best is None or advised is None:
@@ -70,8 +70,10 @@ def outcome(scene: Scene) -> list[Block]:
         )
     items += [words(line, 800) for line in (front_line(scene), time_line(scene)) if line]
     blocks.append({"kind": "list", "items": items})
-    if advised.trial.number in scene.overrides:
-        blocks.append({"kind": "code", "text": words(scene.reproduce(advised.trial), 2000)})
+    if made := scene.overrides.get(advised.trial.number):
+        # Not the command itself: nothing else of the command line leaves the machine either.
+        blocks.append(text("It is run again, outside a sweep, by the script with these overrides:"))
+        blocks.append({"kind": "code", "text": words(" ".join(map(quoted, made)), 2000)})
     return blocks
 
 
