@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 
 from neuropt_core.cli.check import Asked, check_lines, rehearsed
+from neuropt_core.cli.report import opened, sink_for, uploaded, written
 from neuropt_core.cli.stop import stop_line
 from neuropt_core.errors import NeuroptError
 
 app = typer.Typer(
     name="neuropt",
-    help="Looks at what a neuropt sweep will do, and stops one that runs.",
+    help="Looks at what a neuropt sweep will do, stops one that runs, and reports on it.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -82,6 +83,34 @@ def stop(
         raise typer.Exit(WRONG) from None
     typer.echo(line)
     raise typer.Exit(WORKS if heard else FAILS)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="The sweep's folder: hydra.sweep.dir, as it printed it.")],
+    out: Annotated[Path | None, typer.Option(help="Another file than report.html in the sweep's folder.")] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open the report in your browser.")] = False,
+    wandb: Annotated[bool, typer.Option("--wandb", help="Upload the study to W&B too: runs and report.")] = False,
+    project: Annotated[str | None, typer.Option(help="The project in W&B.")] = None,
+    entity: Annotated[str | None, typer.Option(help="The user or team in W&B.")] = None,
+) -> None:
+    """Writes a study's report.html anew, from its journal alone; also while the sweep runs.
+
+    With --wandb, what a sweep would have told W&B is told again: an offline study is uploaded, and what is there
+    already is updated. Exit codes: 0 written, 1 not all has reached W&B, 2 no study, or a setting is wrong.
+    """
+    try:
+        if not wandb and (project is not None or entity is not None):
+            raise NeuroptError("--project and --entity", "are for W&B", mend="Add --wandb.")
+        path, scene = written(folder, out)
+        typer.echo(f"Written: {path}")
+        if show:
+            typer.echo(opened(path))
+        whole = not wandb or uploaded(folder, scene, sink_for(scene, project, entity, os.environ), typer.echo)
+    except NeuroptError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(WRONG) from None
+    raise typer.Exit(WORKS if whole else FAILS)
 
 
 def main() -> None:

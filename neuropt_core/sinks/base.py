@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from neuropt_core.advice import Consultation, Rejection
 from neuropt_core.attempt_files import AttemptFiles
 from neuropt_core.budget import Limits, Used
+from neuropt_core.curve import Curve
 from neuropt_core.recommend import Recommendation, recommendation
 from neuropt_core.spec import StudySpec
 from neuropt_core.spending import Spent
@@ -45,6 +46,7 @@ class Scene:
         config: The user's config of trial 0, dotted key -> plain value, interpolations as they are written and secrets
             redacted; empty where it is not known.
         folders: Trial number -> where its last attempt leaves its files, absolute; `runs` looks there.
+        curves: Number of a trial that runs -> what it has reported so far, where that is known.
     """
 
     spec: StudySpec
@@ -66,6 +68,7 @@ class Scene:
     rejected: tuple[Rejection, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
     folders: Mapping[int, Path] = field(default_factory=dict)
+    curves: Mapping[int, Curve] = field(default_factory=dict)
 
     @property
     def present(self) -> tuple[Trial, ...]:

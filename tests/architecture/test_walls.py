@@ -42,6 +42,7 @@ LEVELS = {
     **dict.fromkeys(("advisors", "runtime", "replay"), 4),
     "study": 5,
     "assemble": 6,
+    "retold": 6,
     "cli": 7,
 }
 PORCH = 7

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from wandb_views import Views
+
 
 @dataclass
 class Run:
@@ -45,6 +47,7 @@ class WandbServer:
         self.runs: dict[str, Run] = {}
         self.bodies: list[bytes] = []
         self.unknown: list[str] = []
+        self.reports = Views(self.runs)
         self.uploads: dict[str, bytes] = {}
         self.fault: Callable[[str], int] = lambda what: 200
         self.url = ""
@@ -75,6 +78,7 @@ class WandbServer:
             },
             "CreateArtifactFiles": self._artifact_files,
             "CommitArtifact": lambda v: {"commitArtifact": {"artifact": {"id": "artifact", "digest": "d"}}},
+            **self.reports.operations(),
         }
         return known[operation](variables) if operation in known else None
 

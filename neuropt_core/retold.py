@@ -1,0 +1,189 @@
+"""A study as the sinks see it, told again from its journal alone: without Hydra, without its lock, writing nothing."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from neuropt_core.assemble import importances
+from neuropt_core.budget import Limits
+from neuropt_core.curve import Curve
+from neuropt_core.errors import StudyError
+from neuropt_core.files import read_lines
+from neuropt_core.heartbeat import SILENCE_SECONDS, is_alive, modified
+from neuropt_core.lock import holder
+from neuropt_core.replay import Replay, replayed
+from neuropt_core.sinks.base import Scene
+from neuropt_core.spending import spent
+from neuropt_core.ticket import Ticket
+from neuropt_core.trial import Outcome, Trial
+
+_STOPPED = "the sweep was stopped"
+"""How the message of a trial begins that ended since its sweep was stopped: no machine was at fault."""
+
+
+def scene_of(sweep_dir: Path) -> Scene:
+    """Returns the study in a sweep's folder, be it that a sweeper works on it or not.
+
+    What only a running sweeper knows is not told: the budgets (GPU-hours are reckoned with one GPU a trial), and the
+    user's own price of the LLM, in whose place stands the list's. What older journals do not hold is left empty.
+
+    Args:
+        sweep_dir: ``hydra.sweep.dir``, wherever it lies by now.
+
+    Raises:
+        StudyError: There is no such folder, no study in it, or its journal is damaged; the text says which line.
+    """
+    folder = sweep_dir.absolute()
+    state = replayed(_records(folder), str(_journal(folder)))
+    scene = _scene(folder, state)
+    works = bool(at_work(folder))
+    running = _running(state, scene.folders, works)
+    since = max(0.0, time.time() - state.last) if works and state.last is not None else 0.0
+    ran = [max(0.0, time.monotonic() - at) for at in running.values() if at is not None]
+    return replace(
+        scene,
+        importance=_importance(state),
+        used=Limits().used(state.seconds + since, scene.trials, state.retried, ran),
+        running=running,
+        curves=_curves(state, scene.folders, running),
+    )
+
+
+def scenes_of(sweep_dir: Path) -> Iterator[tuple[Scene, Trial]]:
+    """Yields each trial that has ended, in the order in which they did, with the study as it stood then.
+
+    Raises:
+        StudyError: As of `scene_of`.
+    """
+    folder = sweep_dir.absolute()
+    records = _records(folder)
+    about = replayed(records, str(_journal(folder))).about  # Damage must show before anything is told.
+    state = Replay(records[0])
+    for record in records[1:]:
+        state.take(record)
+        if record["op"] == "tell":
+            state.about = {**about, **state.about}
+            yield _scene(folder, state), state.trials[record["number"]]
+
+
+def _scene(folder: Path, state: Replay) -> Scene:
+    trials = state.in_order
+    return Scene(
+        spec=state.spec,
+        trials=trials,
+        n_trials=int(state.about.get("n_trials") or len(trials)),
+        folder=folder,
+        command=str(state.about.get("command") or "python train.py"),
+        overrides=dict(state.overrides),
+        advisor=str(state.about.get("advisor") or ""),
+        spent=spent(state.consulted),
+        used=Limits().used(state.seconds, trials, state.retried),
+        retries=_retries(state),
+        left_out=frozenset({t.number for t in trials} - {t.number for t in state.current}),
+        consulted=tuple(state.consulted),
+        rejected=tuple(state.rejected),
+        config=dict(state.setup.config or {}),
+        folders={number: folder / place for number, place in state.folders.items()},
+    )
+
+
+def at_work(sweep_dir: Path) -> str:
+    """Returns who works on the study in a folder, e.g. ``process 7 on node1``; "" if nobody does."""
+    try:
+        found = holder(sweep_dir / "neuropt" / "journal.lock")
+    except OSError:
+        return ""
+    if found is None:
+        return ""
+    return f"process {found['pid']} on {found['host']}" if {"pid", "host"} <= found.keys() else "a process"
+
+
+def _journal(folder: Path) -> Path:
+    return folder / "neuropt" / "journal.jsonl"
+
+
+def _records(folder: Path) -> list[dict[str, Any]]:
+    mend = "Name the folder that the sweep printed as its own (hydra.sweep.dir)."
+    if not folder.is_dir():
+        raise StudyError(str(folder), "is no folder" if folder.exists() else "does not exist", mend=mend)
+    path = _journal(folder)
+    try:
+        records = read_lines(path)[0]  # A line on its way, or torn by a crash, is left out.
+    except (FileNotFoundError, NotADirectoryError):
+        raise StudyError(str(folder), "holds no neuropt study", mend=mend) from None
+    except OSError as error:
+        raise StudyError(str(path), f"cannot be read ({error.strerror or error})") from None
+    except ValueError as error:
+        raise StudyError(str(error), mend="Mend the journal, or put its backup back.") from None
+    if not records:
+        raise StudyError(str(folder), "holds no neuropt study yet: its journal is empty", mend=mend)
+    return records
+
+
+def _running(state: Replay, folders: Mapping[int, Path], at_work: bool) -> dict[int, float | None]:
+    """Returns the trials in flight that live or wait for a machine, and when they began."""
+    found: dict[int, float | None] = {}
+    for number, trial in state.trials.items():
+        if trial.outcome is None and _in_flight(state, number) and number in folders:
+            ticket = Ticket(folders[number], number, state.attempts[number])
+            with suppress(OSError, ValueError, KeyError):  # A torn or foreign file: then nothing is known of it.
+                if (began := _began(ticket, at_work)) is not False:
+                    found[number] = None if began is None else time.monotonic() - ticket.seconds()
+    return found
+
+
+def _began(ticket: Ticket, at_work: bool) -> float | bool | None:
+    """Returns when the job of an attempt that lives began, by its file system's clock; None if it is still to begin.
+
+    False if it has ended. On another machine its heartbeat tells, by the clock of the file system, which need not be
+    ours: nothing is written here to ask for it, and nothing depends on the answer but what is shown.
+    """
+    if ticket.result_path.exists():
+        return False
+    if not ticket.started_path.exists():
+        return None if at_work and ticket.path.exists() else False
+    alive = is_alive(json.loads(ticket.started_path.read_text(encoding="utf-8")))
+    if alive is None:
+        alive = time.time() - ticket.heard < SILENCE_SECONDS
+    return modified(ticket.started_path) if alive else False
+
+
+def _in_flight(state: Replay, number: int) -> bool:
+    return number in state.attempts and state.settled.get(number) != state.attempts[number]
+
+
+def _curves(state: Replay, folders: Mapping[int, Path], running: Iterable[int]) -> dict[int, Curve]:
+    found = {}
+    for number in running:
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            curve = Ticket(folders[number], number, state.attempts[number]).curve()
+            if curve.points:
+                found[number] = curve
+    return found
+
+
+def _retries(state: Replay) -> dict[int, int]:
+    """Returns how often trials were launched again since a machine, and not the end of a sweep, was at fault."""
+    counts = {}
+    for number, outcomes in state.retried.items():
+        waits = state.trials[number].outcome is None and not _in_flight(state, number)
+        counts[number] = sum(map(_is_fault, outcomes[:-1] if waits else outcomes))
+    return {number: count for number, count in counts.items() if count}
+
+
+def _is_fault(outcome: Outcome) -> bool:
+    failure = outcome.failure
+    return failure is not None and failure.says_nothing and not failure.message.startswith(_STOPPED)
+
+
+def _importance(state: Replay) -> Mapping[str, float]:
+    try:
+        return importances(state.spec, state.current)
+    except Exception:  # noqa: BLE001 - it is shown and nothing depends on it; Optuna raises many kinds
+        return {}
