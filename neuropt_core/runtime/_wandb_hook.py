@@ -81,6 +81,8 @@ class Hook:
         run = wandb.run
         if run is not None and self._is_new(run):  # Its script had got hold of `init` in a way that is not seen.
             self._opened(run)
+            if self._ticket.note is not None and not run.group:
+                _log.warning("W&B: the run %s is in no group: neuropt did not see it begin.", run.id)
 
         def finish() -> None:
             for run, known in self._runs:
@@ -157,8 +159,6 @@ class Hook:
             run.pin_config_keys(pinned)
         if not set(note.tags) <= set(run.tags or ()):
             run.tags = merged_tags(run.tags, note.tags)
-        if not run.group:
-            _log.warning("W&B: the run %s is in no group, since it was resumed or begun out of sight.", run.id)
 
     def _finish(self, run: Any, known: RunRecord, outcome: Outcome | None, exit_code: int, preempted: bool) -> None:
         if not run._is_finished:
