@@ -1,0 +1,37 @@
+"""Scripts that use W&B, well and badly, under every launcher: their runs say what trial they are, and end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tracked import WAYS, check, runs_of, tracked
+
+pytest.importorskip("wandb")
+pytestmark = pytest.mark.slow
+TWO = "hydra.sweeper.max_parallel=2"
+
+
+@pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local"])
+def test_each_trials_runs_come_out_right(tmp_path: Path, launcher: str) -> None:
+    """In one sweep, two trials at a time, each way to use W&B leaves runs that say what they are, and end."""
+    done = tracked(tmp_path / "s", f"hydra/launcher={launcher}", TWO)
+    check(done)
+
+
+def test_in_process_each_trials_runs_are_its_own(tmp_path: Path) -> None:
+    """With isolate=false all trials share the sweeper's process, and none gets another one's run."""
+    ways = tuple(way for way in WAYS if way != "killed")
+    done = tracked(tmp_path / "s", "hydra.sweeper.isolate=false", ways=ways)
+    check(done, ways)
+
+
+def test_with_wandb_off_runs_are_left_alone(tmp_path: Path) -> None:
+    """With hydra.sweeper.wandb.mode=disabled the script's runs are its own affair, but end with their trials."""
+    done = tracked(tmp_path / "s", "hydra.sweeper.wandb.mode=disabled", ways=("forgets", "raises"))
+    assert done.code == 0, done.stderr
+    seen = [runs_of(done, number)[0] for number in range(2)]
+    assert [one.run.fields["run_group"] for one in seen] == ["", ""]
+    assert ["neuropt" in one.run.config for one in seen] == [False, False]
+    assert [one.run.exit_code for one in seen] == [0, 1]
+    assert [one.losses for one in seen] == [[0.9, 0.5, 0.3]] * 2
