@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
-from tracked import WAYS, check, runs_of, tracked
+from sweeps import sweep
+from tracked import WAYS, check, runs_of, settings, tracked
 
 pytest.importorskip("wandb")
 pytestmark = pytest.mark.slow
+TRACKED = [argument for argument in settings() if not argument.startswith(("ways", "hydra.sweeper.n_trials"))]
+TRAINED = Path(__file__).parents[1] / "support" / "apps" / "trained.py"
 TWO = "hydra.sweeper.max_parallel=2"
 
 
@@ -35,3 +39,28 @@ def test_with_wandb_off_runs_are_left_alone(tmp_path: Path) -> None:
     assert ["neuropt" in one.run.config for one in seen] == [False, False]
     assert [one.run.exit_code for one in seen] == [0, 1]
     assert [one.losses for one in seen] == [[0.9, 0.5, 0.3]] * 2
+
+
+@pytest.mark.parametrize(
+    ("library", "project", "metric"),
+    [("lightning", "lightning-hydra-template", "train/loss"), ("transformers", "huggingface", "train/loss")],
+)
+def test_a_librarys_own_logger_is_seen(tmp_path: Path, library: str, project: str, metric: str) -> None:
+    """The runs of Lightning's WandbLogger, as a known template sets it up, and of HF's Trainer are each their trial's.
+
+    Both name a project by themselves, which stands; the empty group of the template is filled.
+    """
+    if importlib.util.find_spec(library) is None:
+        pytest.skip(f"{library} is not installed")
+    arguments = (f"library={library}", "hydra.sweeper.n_trials=2", "hydra.sweeper.introspect=false")
+    done = sweep(tmp_path / "s", *TRACKED, *arguments, script=TRAINED, env={"WANDB_MODE": "offline"}, timeout=400)
+    assert done.code == 0, done.stderr
+    assert "neuropt could not" not in done.stdout + done.stderr
+    assert [outcome["state"] for outcome in done.told().values()] == ["COMPLETE"] * 2
+    for number in range(2):
+        (one,) = runs_of(done, number)
+        assert one.place == (f"trial-{number:03d}", "bowls", project, "trial")
+        assert one.run.config["neuropt"]["trial"] == number
+        assert (one.run.exit_code, one.known.ended) == (0, 0)
+        assert len([row for row in one.run.history if metric in row]) == 3
+        assert one.run.summary["score"] == pytest.approx(done.told()[number]["value"])
