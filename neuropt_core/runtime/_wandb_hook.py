@@ -154,7 +154,7 @@ class Hook:
         assert note is not None
         ours = merged_config(run.config, note.config)
         run.config.update(ours, allow_val_change=True)
-        pinned = [name for name, value in ours.items() if isinstance(value, str)]
+        pinned = [name for name in ours if name.startswith("neuropt_")]
         if pinned and hasattr(run, "pin_config_keys"):
             run.pin_config_keys(pinned)
         if not set(note.tags) <= set(run.tags or ()):

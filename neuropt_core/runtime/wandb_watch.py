@@ -21,8 +21,8 @@ from neuropt_core.trial import Outcome, TrialState
 
 PATIENCE = 35.0
 """Seconds that a job waits for the end of runs that its script has left open; W&B itself gives up before."""
-HURRY = 4.0
-"""The same for a job that was asked to end, and is soon ended by force."""
+HURRY = 2.0
+"""The same for a job that was asked to end, and is ended by force three seconds later."""
 
 _log = logging.getLogger(__name__)
 

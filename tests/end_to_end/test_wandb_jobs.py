@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 from sweeps import sweep
-from tracked import WAYS, check, runs_of, settings, tracked
+from tracked import APP, WAYS, check, runs_of, settings, tracked
+from wandb_server import serve
+
+from neuropt_core.tracking import recorded
 
 pytest.importorskip("wandb")
 pytestmark = pytest.mark.slow
@@ -64,3 +67,26 @@ def test_a_librarys_own_logger_is_seen(tmp_path: Path, library: str, project: st
         assert (one.run.exit_code, one.known.ended) == (0, 0)
         assert len([row for row in one.run.history if metric in row]) == 3
         assert one.run.summary["score"] == pytest.approx(done.told()[number]["value"])
+
+
+def test_a_run_that_is_stopped_on_its_page_ends_its_trial_alone(tmp_path: Path) -> None:
+    """Online, the stop button of a trial's run stops this trial, which never reports, and the sweep goes on."""
+    ways = ("forgets", "waits", "finishes")
+    with serve() as server:
+        server.stopped.add("trial-001")
+        env = {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": "4" * 40, "NETRC": str(tmp_path / "netrc")}
+        env["WANDB__DISABLE_STATS"] = "true"
+        more = ("hydra.sweeper.wandb.mode=online", "hydra.sweeper.stop_grace=1")
+        done = sweep(tmp_path / "s", *settings(ways), *more, script=APP, env=env)
+        known = [one for number in range(3) for one in recorded(tmp_path / "s" / str(number) / "neuropt/runs.jsonl")]
+    assert done.code == 0, done.stderr
+    told = done.told()
+    assert [told[number]["state"] for number in range(3)] == ["COMPLETE", "PRUNED", "COMPLETE"]
+    assert "stopped on its W&B page" in told[1]["reason"]
+    assert server.unknown == []
+    runs = [server.runs[one.id] for one in known]
+    assert [run.fields["displayName"] for run in runs] == ["trial-000", "trial-001", "trial-002"]
+    assert {run.fields["groupName"] for run in runs} == {"bowls"}
+    assert [run.exit_code for run in runs] == [0, 0, 0]
+    assert [run.summary["state"] for run in runs[:2]] == ["COMPLETE", "PRUNED"]
+    assert [one.ended for one in known] == [0, 0, 0]

@@ -76,6 +76,12 @@ def _disables(cfg: DictConfig) -> None:
     _log(wandb.log)
 
 
+def _waits(cfg: DictConfig) -> None:
+    wandb.init()
+    _log(wandb.log)
+    time.sleep(120)
+
+
 def _ignores(cfg: DictConfig) -> None:
     pass
 
@@ -90,6 +96,7 @@ WAYS = {
     "killed": _killed,
     "disables": _disables,
     "ignores": _ignores,
+    "waits": _waits,
 }
 
 if __name__ == "__main__":
