@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,23 @@ from neuropt_core.tracking import RunRecord, record, recorded
 from neuropt_core.trial import Outcome
 
 _log = logging.getLogger(__name__)
+_PAUSE = 0.2
+"""Seconds between two looks at whether the job is asked to stop."""
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A run that the job has begun.
+
+    Attributes:
+        run: W&B's object.
+        known: What is recorded of it.
+        library: W&B's state at that time; another one follows a `wandb.teardown`, which ends all runs.
+    """
+
+    run: Any
+    known: RunRecord
+    library: Any
 
 
 class Hook:
@@ -42,8 +59,8 @@ class Hook:
 
     def __init__(self, ticket: Ticket, rank: int = 0) -> None:
         self._ticket, self._rank = ticket, rank
-        self._began = time.time()
-        self._runs: list[tuple[Any, RunRecord]] = []
+        self._before = wandb.run  # The process's own, which is not this trial's.
+        self._runs: list[_Begun] = []
         self._genuine: Any = wandb.init
         self._signature = inspect.signature(self._genuine)
         self._spaces: list[dict[str, Any]] = []
@@ -68,14 +85,18 @@ class Hook:
         """Leaves all as it was; a wrapper that somebody has kept calls the genuine function."""
         self._active = False
         self._replace(self._wrapper, self._genuine)
+        self._runs.clear()  # Somebody may keep the wrapper, and so this object.
 
-    def finish(self, outcome: Outcome | None, exit_code: int, seconds: float, preempted: bool = False) -> None:
+    def finish(
+        self, outcome: Outcome | None, exit_code: int, seconds: float, hurry: float, preempted: bool = False
+    ) -> None:
         """Finishes the runs that are open, in the order in which they were, and records how each has ended.
 
         Args:
             outcome: What is said of the trial in their summaries; None for nothing.
             exit_code: 0 marks a run as finished, others as failed.
             seconds: How long to wait for that.
+            hurry: The same from when the job is asked to stop.
             preempted: Whether the runs' job will begin again.
         """
         run = wandb.run
@@ -84,23 +105,30 @@ class Hook:
             if self._ticket.note is not None and not run.group:
                 _log.warning("W&B: the run %s is in no group: neuropt did not see it begin.", run.id)
 
+        runs = [*self._runs]
+
         def finish() -> None:
-            for run, known in self._runs:
-                guarded("finish a run", self._finish, run, known, outcome, exit_code, preempted)
+            for begun in runs:
+                guarded("finish a run", self._finish, begun, outcome, exit_code, preempted)
 
         # wandb waits without an end for a service that hangs.
         thread = threading.Thread(target=finish, name="neuropt-wandb", daemon=True)
         thread.start()
-        thread.join(seconds)
+        end = time.monotonic() + seconds
+        while thread.is_alive() and time.monotonic() < end:
+            thread.join(_PAUSE)
+            if self._ticket.stop_path.exists():  # Soon the job is ended by force, and its result is not written yet.
+                end = min(end, time.monotonic() + hurry)
+                hurry = math.inf
         if thread.is_alive():
-            text = "W&B has not taken all data of trial %d after %.0f s; they are in %s (see `wandb sync`)."
-            files = ", ".join(str(Path(known.file).parent) for _, known in self._runs)
-            _log.warning(text, self._ticket.number, seconds, files)
+            text = "W&B has not taken all data of trial %d yet; they are in %s (see `wandb sync`)."
+            files = ", ".join(str(Path(begun.known.file).parent) for begun in runs)
+            _log.warning(text, self._ticket.number, files)
 
     def _init(self, *args: Any, **kwargs: Any) -> Any:
         told = guarded("tell a run of its trial", self._told, args, kwargs)
         run = self._genuine(*args, **kwargs) if told is None else self._genuine(**told)
-        if run is not None and not run.disabled and self._is_new(run):
+        if run is not None and self._is_new(run):
             self._opened(run)
         return run
 
@@ -119,16 +147,15 @@ class Hook:
             stop = None if self._rank else _stopper(self._ticket, note.sweep_dir)
             additions = Additions(note, self._name(note.name, call.said("id")), sweep, stop)
         ours, settings = call.ours(additions)
-        wandb.Settings(
-            **as_settings(ours), **settings
-        )  # Raises for what wandb will not take: better here than in the script's call.
+        # Raises for what wandb will not take: better here than in the script's call.
+        wandb.Settings(**as_settings(ours), **settings)
         return call.completed(ours, settings)
 
     def _name(self, base: str, run_id: Any) -> str:
         """Returns the next run's name: the trial's for the first, then with a number; a resumed one keeps its own."""
         if self._rank:
             return f"{base}-rank{self._rank}"
-        made = [known.id for _, known in self._runs]
+        made = [begun.known.id for begun in self._runs]
         for attempt in range(self._ticket.attempt + 1):
             made += [known.id for known in recorded(replace(self._ticket, attempt=attempt).runs_path)]
         made = [*dict.fromkeys(made)]
@@ -136,14 +163,12 @@ class Hook:
         return f"{base}-{place + 1}" if place else base
 
     def _is_new(self, run: Any) -> bool:
-        """Tells whether a run was begun by this job, and is not known yet."""
-        if run.disabled or any(run is one for one, _ in self._runs):
-            return False
-        return float(run.start_time or 0.0) >= self._began
+        """Tells whether a run was begun by this job, and is not known yet; a resumed one says that it began before."""
+        return not run.disabled and run is not self._before and all(run is not begun.run for begun in self._runs)
 
     def _opened(self, run: Any) -> None:
         known = guarded("see where a run is", _record_of, run)
-        self._runs.append((run, known or RunRecord(str(run.id))))
+        self._runs.append(_Begun(run, known or RunRecord(str(run.id)), guarded("see W&B's state", wandb.setup)))
         if known is not None:
             self._record(known)
         if self._ticket.note is not None:
@@ -160,7 +185,11 @@ class Hook:
         if not set(note.tags) <= set(run.tags or ()):
             run.tags = merged_tags(run.tags, note.tags)
 
-    def _finish(self, run: Any, known: RunRecord, outcome: Outcome | None, exit_code: int, preempted: bool) -> None:
+    def _finish(self, begun: _Begun, outcome: Outcome | None, exit_code: int, preempted: bool) -> None:
+        run, known = begun.run, begun.known
+        if wandb.setup() is not begun.library:
+            self._record(replace(known, ended=0))
+            return
         if not run._is_finished:
             if outcome is not None and self._ticket.note is not None:
                 guarded("tell a run its score", _summarise, run, outcome)

@@ -63,14 +63,14 @@ class WandbWatch:
             return
         if exit_code is None:
             exit_code = int(outcome is not None and outcome.state is TrialState.FAIL)
-        asked = self._ticket.stop_path.exists() or _is_termination(outcome)
-        guarded("finish runs", self._hook.finish, outcome, exit_code, HURRY if asked else PATIENCE)
+        patience = HURRY if _is_termination(outcome) else PATIENCE
+        guarded("finish runs", self._hook.finish, outcome, exit_code, patience, HURRY)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         """Leaves wandb as it was; runs of a job that a scheduler puts back into its queue end as preempted."""
         if not self._settled and self._hook is not None:
             requeued = isinstance(error, SystemExit) and not self._rank
-            guarded("finish runs", self._hook.finish, None, 1, HURRY, preempted=requeued)
+            guarded("finish runs", self._hook.finish, None, 1, HURRY, HURRY, preempted=requeued)
         if self._finder is not None and self._finder in sys.meta_path:
             sys.meta_path.remove(self._finder)
         if self._hook is not None:

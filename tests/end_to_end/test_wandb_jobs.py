@@ -64,6 +64,7 @@ def test_a_librarys_own_logger_is_seen(tmp_path: Path, library: str, project: st
         (one,) = runs_of(done, number)
         assert one.place == (f"trial-{number:03d}", "bowls", project, "trial")
         assert one.run.config["neuropt"]["trial"] == number
+        assert one.run.tags == ["neuropt"]
         assert (one.run.exit_code, one.known.ended) == (0, 0)
         assert len([row for row in one.run.history if metric in row]) == 3
         assert one.run.summary["score"] == pytest.approx(done.told()[number]["value"])
@@ -75,7 +76,7 @@ def test_a_run_that_is_stopped_on_its_page_ends_its_trial_alone(tmp_path: Path) 
     with serve() as server:
         server.stopped.add("trial-001")
         env = {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": "4" * 40, "NETRC": str(tmp_path / "netrc")}
-        env["WANDB__DISABLE_STATS"] = "true"
+        env |= {"WANDB__DISABLE_STATS": "true", "WANDB_ERROR_REPORTING": "false"}
         more = ("hydra.sweeper.wandb.mode=online", "hydra.sweeper.stop_grace=1")
         done = sweep(tmp_path / "s", *settings(ways), *more, script=APP, env=env)
         known = [one for number in range(3) for one in recorded(tmp_path / "s" / str(number) / "neuropt/runs.jsonl")]

@@ -221,3 +221,41 @@ def test_a_disk_that_is_full_costs_the_run_nothing(make: Callable[..., Ticket]) 
         wandb_runs.append(wandb.init())
         runs.settle(SCORE)
     assert wandb_runs[0]._is_finished
+
+
+def test_what_the_script_gets_wrong_reaches_it(make: Callable[..., Ticket]) -> None:
+    """An error of the script's own call is raised as W&B raises it; there is no run then."""
+    ticket = make()
+    with WandbWatch(ticket), pytest.raises(TypeError, match="unexpected keyword"):
+        wandb.init(projct="own")
+    with WandbWatch(ticket), pytest.raises(wandb.errors.UsageError):
+        wandb.init(project="a/b")
+    assert not ticket.runs_path.exists()
+
+
+def test_a_script_that_tears_wandb_down_costs_the_trial_nothing(
+    make: Callable[..., Ticket], caplog: pytest.LogCaptureFixture
+) -> None:
+    """After `wandb.teardown()` in the script its run has ended, and the next one is told of the trial, too."""
+    ticket = make()
+
+    def script() -> None:
+        wandb.init()
+        wandb.teardown()
+        wandb.init()
+
+    runs = job(ticket, script)
+    assert [run.exit_code for run in runs] == [0, 0]
+    assert [run.fields["display_name"] for run in runs] == ["trial-007", "trial-007-2"]
+    assert "neuropt could not" not in caplog.text
+
+
+def test_what_a_user_adds_to_the_settings_of_his_process_stands(make: Callable[..., Ticket]) -> None:
+    """A project and a group that he sets by `wandb.setup` win, as his arguments do, and tags of both come together."""
+
+    def script() -> None:
+        wandb.setup(wandb.Settings(project="own", run_group="theirs", run_tags=("a",)))
+        wandb.init()
+
+    (run,) = job(make(), script)
+    assert (run.fields["project"], run.fields["run_group"], run.tags) == ("own", "theirs", ["a", "neuropt"])

@@ -28,6 +28,12 @@ wandb: Any = pytest.importorskip("wandb")
 pytestmark = pytest.mark.usefixtures("wandb_alone")
 
 
+def online(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Lets W&B's SDK reach a server."""
+    for name, value in {"BASE_URL": url, "API_KEY": "4" * 40, "MODE": "online"}.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+
+
 def test_nothing_of_one_trial_reaches_the_next(make: Callable[..., Ticket]) -> None:
     """In one process each trial's run is its own, and afterwards W&B is as it was, for those who kept `init`, too."""
     genuine, kept = wandb.init, []
@@ -109,9 +115,7 @@ def test_online_the_runs_are_attached_to_the_sweep(
     (tmp_path / "wandb" / "sweep.json").write_text(json.dumps({"id": "s1", "project": "studies", "entity": "me"}))
     ticket = make()
     with serve() as server:
-        monkeypatch.setenv("WANDB_BASE_URL", server.url)
-        monkeypatch.setenv("WANDB_API_KEY", "4" * 40)
-        monkeypatch.setenv("WANDB_MODE", "online")
+        online(monkeypatch, server.url)
 
         def script() -> None:
             wandb.init(project="own", tags=["a"], settings={"x_disable_stats": True})
@@ -134,15 +138,28 @@ def test_online_the_runs_are_attached_to_the_sweep(
     assert known.url.endswith(f"/runs/{known.id}")
 
 
+def test_a_run_that_is_resumed_is_the_jobs(make: Callable[..., Ticket], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Online, the second start of a job goes on with the run of the first one: its name and its tags are kept."""
+    ticket = make()
+    with serve() as server:
+        online(monkeypatch, server.url)
+        for tags in (["a"], None):
+            with WandbWatch(ticket) as runs:
+                wandb.init(id="one", resume="allow", tags=tags, settings={"x_disable_stats": True})
+                runs.settle(SCORE)
+            wandb.teardown()
+    assert server.unknown == []
+    assert [line["ended"] for line in map(json.loads, ticket.runs_path.read_text().splitlines())] == [None, 0, None, 0]
+    assert server.runs["one"].fields["displayName"] == "trial-007"
+
+
 def test_a_server_that_hangs_at_the_end_holds_the_job_up_for_its_time_alone(
     make: Callable[..., Ticket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A job that was asked to end waits a few seconds for W&B, and says where the data are."""
     ticket = make()
     with serve() as server:
-        monkeypatch.setenv("WANDB_BASE_URL", server.url)
-        monkeypatch.setenv("WANDB_API_KEY", "4" * 40)
-        monkeypatch.setenv("WANDB_MODE", "online")
+        online(monkeypatch, server.url)
         monkeypatch.setattr("neuropt_core.runtime.wandb_watch.HURRY", 0.5)
         with WandbWatch(ticket) as runs:
             wandb.init(settings={"finish_timeout": 3.0, "x_disable_stats": True})
