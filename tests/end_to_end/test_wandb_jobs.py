@@ -6,6 +6,7 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+from loopback import loopback_only
 from sweeps import sweep
 from tracked import APP, WAYS, check, runs_of, settings, tracked
 from wandb_server import serve
@@ -23,6 +24,15 @@ TWO = "hydra.sweeper.max_parallel=2"
 def test_each_trials_runs_come_out_right(tmp_path: Path, launcher: str) -> None:
     """In one sweep, two trials at a time, each way to use W&B leaves runs that say what they are, and end."""
     done = tracked(tmp_path / "s", f"hydra/launcher={launcher}", TWO)
+    check(done)
+
+
+def test_under_ray_each_trials_runs_come_out_right(tmp_path: Path) -> None:
+    """Ray's workers run several trials each, and no run of one reaches the next."""
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("hydra-ray-launcher is not installed beside this Hydra")
+    with loopback_only() as within:
+        done = tracked(tmp_path / "s", "hydra/launcher=ray", TWO, "+hydra.launcher.ray.init.num_cpus=2", within=within)
     check(done)
 
 

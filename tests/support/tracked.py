@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,9 +37,9 @@ class Seen:
         return fields["display_name"], fields["run_group"], fields["project"], fields["job_type"]
 
 
-def tracked(folder: Path, *arguments: str, ways: tuple[str, ...] = WAYS, script: Path = APP) -> Sweep:
+def tracked(folder: Path, *arguments: str, ways: tuple[str, ...] = WAYS, within: Sequence[str] = ()) -> Sweep:
     """Runs the sweep to its end, all of its W&B offline."""
-    return sweep(folder, *settings(ways), *arguments, script=script, env={"WANDB_MODE": "offline"})
+    return sweep(folder, *settings(ways), *arguments, script=APP, env={"WANDB_MODE": "offline"}, within=within)
 
 
 def settings(ways: tuple[str, ...] = WAYS) -> tuple[str, ...]:
