@@ -72,6 +72,9 @@ def check(done: Sweep, ways: tuple[str, ...] = WAYS) -> None:
     for number, way in enumerate(ways):
         seen, name = runs_of(done, number), f"trial-{number:03d}"
         ids += [one.known.id for one in seen]
+        if way == "killed" and not _flushes():
+            assert [one.known.name for one in seen] == [name]
+            continue
         assert [one.place for one in seen] == _places(way, name), way
         assert [(one.run.exit_code, one.known.ended) for one in seen] == _ends(way, len(seen)), way
         for place, one in enumerate(seen):
@@ -80,6 +83,13 @@ def check(done: Sweep, ways: tuple[str, ...] = WAYS) -> None:
             assert one.run.config["neuropt_rationale"], way
             assert one.run.tags == (["a", "neuropt"] if way == "insists" else ["neuropt"]), way
     assert len({*ids}) == len(ids), "two trials share a run"
+
+
+def _flushes() -> bool:
+    """Tells whether W&B can be told to keep its file up to date: older ones lose up to 15 seconds in a kill."""
+    import wandb
+
+    return "x_transaction_log_flush_interval" in wandb.Settings.model_fields
 
 
 def _places(way: str, name: str) -> list[tuple[str, str, str, str]]:
