@@ -94,6 +94,18 @@ def test_what_the_environment_and_settings_say_stands(
     assert settings.model_fields_set == before.model_fields_set
 
 
+@pytest.mark.parametrize(("seconds", "given"), [("0", 0.0), ("600", 600.0), (None, 30.0)])
+def test_how_long_a_run_may_take_to_end_is_the_users_to_say(
+    make: Callable[..., Ticket], monkeypatch: pytest.MonkeyPatch, seconds: str | None, given: float
+) -> None:
+    """A time-out of the environment stands, be it 0 for none; else it is 30 s."""
+    if seconds is not None:
+        monkeypatch.setenv("WANDB_FINISH_TIMEOUT", seconds)
+    seen: list[float] = []
+    job(make(), lambda: seen.append(wandb.init().settings.finish_timeout))
+    assert seen == [given]
+
+
 def test_an_empty_group_is_filled(make: Callable[..., Ticket]) -> None:
     """`group=""`, as templates pass it, does not put the run outside of the study's group."""
     (run,) = job(make(), lambda: wandb.init(group="", name=None))
