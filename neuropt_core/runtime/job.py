@@ -29,6 +29,7 @@ from neuropt_core.runtime.signals import (
     leave_interrupts_to_the_sweeper,
     requeued_by_submitit,
 )
+from neuropt_core.runtime.wandb_watch import WandbWatch
 from neuropt_core.ticket import Ticket
 from neuropt_core.trial import Failure, Outcome, TrialState
 
@@ -66,8 +67,8 @@ class RecordedTask:
                 f"trial {ticket.number}", f"this is attempt {ticket.attempt}, superseded by a newer one; it ends"
             )
         forget()
-        if global_rank():
-            return _follow(self.task, cfg)
+        if rank := global_rank():
+            return _follow(self.task, cfg, WandbWatch(ticket, self.task, rank))
         returned, outcome, unwritten = _attempt(self.task, cfg, ticket, Termination() if apart else None)
         if outcome.failure is not None or unwritten:
             message = outcome.failure.message if outcome.failure is not None else "it has ended"
@@ -87,23 +88,31 @@ def _attempt(
     began = time.monotonic()  # Before it says so: by what it says, and how long it ran, its logs are found.
     earlier = ticket.write_started()
     with Heartbeat(ticket.heartbeat_path), termination or nullcontext():
-        stopped = ticket.stopped()
-        if stopped is None:
-            returned, outcome = _run(task, cfg, ticket, termination)
-            stopped = ticket.stopped()
-            if stopped is not None and outcome is None:
-                # The script caught TrialPruned and went on; the order to stop stands all the same.
-                outcome = Outcome(TrialState.PRUNED, reason=f"{stopped} (the script went on)")
+        if (stopped := ticket.stopped()) is None:
+            with WandbWatch(ticket, task) as runs:
+                returned, outcome = _judged(task, cfg, ticket, termination)
+                seconds = earlier + time.monotonic() - began
+                # Before the result is there to read, so that nobody meets runs that are still open.
+                runs.settle(outcome)
         else:  # It was requeued before it could say that it had been stopped.
-            returned, outcome = None, Outcome(TrialState.PRUNED, reason=stopped)
-        if outcome is None:
-            outcome = _scored(returned, ticket.objectives)
-        outcome = _completed(outcome, ticket, earlier + time.monotonic() - began, cfg)
+            returned, outcome, seconds = None, Outcome(TrialState.PRUNED, reason=stopped), earlier
+        outcome = _completed(outcome, ticket, seconds, cfg)
         try:
             ticket.write_result(outcome)
         except OSError as error:  # A full disk: what the user's own code has said must not be lost behind it.
             return returned, outcome, str(error)
     return returned, outcome, ""
+
+
+def _judged(
+    task: Callable[[Any], Any], cfg: Any, ticket: Ticket, termination: Termination | None
+) -> tuple[Any, Outcome]:
+    """Returns what the task returned, and what came of it."""
+    returned, outcome = _run(task, cfg, ticket, termination)
+    if outcome is None and (stopped := ticket.stopped()) is not None:
+        # The script caught TrialPruned and went on; the order to stop stands all the same.
+        outcome = Outcome(TrialState.PRUNED, reason=f"{stopped} (the script went on)")
+    return returned, outcome or _scored(returned, ticket.objectives)
 
 
 def _run(
@@ -130,12 +139,15 @@ def _run(
         return None, Outcome(TrialState.FAIL, failure=failure_of(error, _secrets(cfg)))
 
 
-def _follow(task: Callable[[Any], Any], cfg: Any) -> Any:
+def _follow(task: Callable[[Any], Any], cfg: Any, runs: WandbWatch) -> Any:
     """Runs a rank that is not the first: what comes of the trial is the first one's to say."""
-    try:
-        return task(cfg)
-    except TrialPruned:
-        return None
+    with runs:
+        try:
+            returned = task(cfg)
+        except TrialPruned:
+            returned = None
+        runs.settle(None)
+    return returned
 
 
 def _recorded(ticket: Ticket, outcome: Outcome) -> Any:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import subprocess
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from loopback import loopback_only
 from matrix import check, column
 
 pytestmark = pytest.mark.slow
@@ -38,24 +35,9 @@ def test_ray_runs_each_trial_as_a_task_of_its_own(tmp_path: Path) -> None:
     """Under ray, started once for the sweep, a worker's death is the end of its trial alone, and is not repeated."""
     if importlib.util.find_spec("ray") is None:
         pytest.skip("hydra-ray-launcher is not installed beside this Hydra")
-    with _loopback_only() as within:
+    with loopback_only() as within:
         found = column(tmp_path / "s", "hydra/launcher=ray", TWO, "+hydra.launcher.ray.init.num_cpus=2", within=within)
     check(found, "ray")
     assert found.codes == (0,)
     assert len(found.jobs()) == len(found.order)
     assert "ray, started for this sweep, 2 at a time" in found.sweep.stdout
-
-
-@contextmanager
-def _loopback_only() -> Iterator[list[str]]:
-    """Yields the words that run a command in a network namespace of its own: ray listens on every address it finds."""
-    name = f"neuropt-{uuid.uuid4().hex[:8]}"
-    try:
-        subprocess.run(["ip", "netns", "add", name], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"ray would listen beyond this machine: no network namespace of its own ({error})")
-    try:
-        subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
-        yield ["ip", "netns", "exec", name]
-    finally:
-        subprocess.run(["ip", "netns", "delete", name], check=True)

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,11 +77,12 @@ def sweep(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     timeout: float = 240,
+    within: Sequence[str] = (),
 ) -> Sweep:
-    """Runs a sweep to its end."""
+    """Runs a sweep to its end; `within` are the words before the command, e.g. of a network namespace."""
     folder.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
-        command(folder, *arguments, script=script),
+        [*within, *command(folder, *arguments, script=script)],
         env=environment(**(env or {})),
         cwd=cwd or folder,
         capture_output=True,

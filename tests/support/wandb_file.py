@@ -23,6 +23,8 @@ class LocalRun:
     history: list[dict[str, Any]] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
     exit_code: int | None = None
+    tags: list[str] = field(default_factory=list)
+    preempting: bool = False
 
 
 def read_run(path: Path) -> LocalRun:
@@ -33,7 +35,14 @@ def read_run(path: Path) -> LocalRun:
         if kind == "run":
             for name in ("run_id", "run_group", "job_type", "display_name", "project", "notes"):
                 run.fields[name] = getattr(record.run, name)
+            run.tags = [*record.run.tags]
             run.config.update({i.key: json.loads(i.value_json) for i in record.run.config.update})
+        elif kind == "config":
+            for item in record.config.update:
+                if item.key:
+                    run.config[item.key] = json.loads(item.value_json)
+        elif kind == "preempting":
+            run.preempting = True
         elif kind == "history":
             items = {(i.key or "/".join(i.nested_key)): json.loads(i.value_json) for i in record.history.item}
             run.history.append(items)
