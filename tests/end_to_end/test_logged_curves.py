@@ -16,7 +16,7 @@ from sweeps import Sweep, sweep
 
 LOGGED = Path(__file__).parents[1] / "support" / "apps" / "logged.py"
 EPOCHS = [0, 1, 2, 3, 4]
-ENV = {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "WANDB__TRANSACTION_LOG_FLUSH_INTERVAL": "1"}
+ENV = {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}
 
 
 def _sweep(folder: Path, *arguments: str) -> Sweep:

@@ -30,8 +30,7 @@ def _tensorboard() -> Log:
 def _wandb() -> Log:
     import wandb
 
-    run = wandb.init(project="logged", dir=HydraConfig.get().runtime.output_dir)
-    _record(run)
+    wandb.init(project="logged", dir=HydraConfig.get().runtime.output_dir)
 
     def log(epoch: int, loss: float) -> None:
         for batch in range(3):
@@ -39,16 +38,6 @@ def _wandb() -> Log:
         wandb.log({"epoch": epoch, "loss/val": loss, "optimizer": {"lr": 0.1}, "note": "text"})
 
     return log
-
-
-def _record(run: object) -> None:
-    """Does what the job's own hook does where it is at work: says which run was made."""
-    from neuropt_core.ticket import Ticket
-    from neuropt_core.tracking import RunRecord, record, recorded
-
-    ticket = Ticket.current()
-    if ticket is not None and not recorded(ticket.runs_path):
-        record(ticket.runs_path, RunRecord(run.id, mode="offline", file=run.settings.sync_file))  # type: ignore[attr-defined]
 
 
 @hydra.main(version_base="1.3", config_path="logged_conf", config_name="config")
