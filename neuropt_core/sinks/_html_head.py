@@ -1,0 +1,223 @@
+"""The first screen of report.html: did it work, by how much, what to run now, what it cost, who proposed."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from neuropt_core.pruning import saved_steps
+from neuropt_core.sinks._html_markup import Child, Markup, joined, minus, tag
+from neuropt_core.sinks._objectives import broken, difference, front, score
+from neuropt_core.sinks.base import Scene
+from neuropt_core.sinks.text import Comparison, changed, compare, duration, literal, number, plain
+from neuropt_core.spending import PRICES_OF
+from neuropt_core.trial import Trial, TrialState
+
+_CHANGES = 12
+"""So many changed parameters are shown at the top; the rest stands in the table."""
+
+
+def head(scene: Scene, status: str, written: str) -> Markup:
+    """Returns the header of the page and its first section.
+
+    Args:
+        scene: The study.
+        status: ``running``, or ``ended: ...`` with the reason.
+        written: When, for people; "" where it is not to be said.
+    """
+    aim = " and ".join(scene.spec.directions)
+    state, _, why = status.partition(": ")
+    about: list[Child] = [tag("span", state, class_=f"status {'done' if why else 'running'}")]
+    about += [tag("span", why)] if why else []
+    about += [tag("span", "written ", tag("time", written))] if written else []
+    top = tag(
+        "header",
+        tag("p", tag("b", "neuropt"), " ", tag("span", f"{aim} the score", class_="aim"), class_="brand"),
+        tag("h1", scene.spec.name, dir="auto"),
+        tag("p", *about, class_="about"),
+        class_="top",
+    )
+    found = compare(scene)
+    return joined(
+        (
+            top,
+            tag(
+                "section",
+                tag("h2", "The outcome", class_="sr"),
+                tag("p", headline(scene, found), class_=f"headline {_mood(scene, found)}", id="outcome"),
+                *_beneath(scene),
+                _commands(scene),
+                tag("dl", *_tiles(scene, found), class_="tiles"),
+                _proposers(scene),
+                class_="outcome",
+            ),
+        )
+    )
+
+
+def headline(scene: Scene, found: Comparison) -> str:
+    """Returns the sentence that answers whether the search was worth it."""
+    best = scene.best
+    if best is None or best.value is None:
+        running = sum(trial.outcome is None for trial in scene.trials)
+        return "No trial has a score yet." if running or not scene.trials else "No trial got a score."
+    if found.difference is None:
+        return f"Trial {best.number} scored {score(best)}, but it {found.words}."
+    return f"{_capital(found.words)}."
+
+
+def _beneath(scene: Scene) -> list[Markup]:
+    """Returns what stands below the headline: the recommendation with its noise, and what differs from trial 0."""
+    advised, best = scene.recommended, scene.best
+    lines = []
+    if advised is not None:
+        word = "Take" if not scene.spec.further else "The balanced one is"
+        lines.append(tag("p", f"{word} {advised.words}.", class_="advice"))
+    if best is not None and (lacking := broken(scene.spec, best)):
+        lines.append(tag("p", f"It {lacking}, and no trial keeps the constraints.", class_="advice"))
+    if scene.stopping:
+        lines.append(tag("p", f"No more trials begin: {scene.stopping}.", class_="advice"))
+    return lines
+
+
+def _commands(scene: Scene) -> Markup:
+    advised, base = scene.recommended, scene.baseline
+    boxes = []
+    own = advised is not None and base is not None and advised.trial.number == base.number
+    if advised is not None and not own:
+        boxes.append(
+            tag(
+                "div",
+                command(f"Run trial {advised.trial.number} once", scene.reproduce(advised.trial), "best"),
+                _changes(scene, advised.trial),
+                class_="run best",
+            )
+        )
+    if base is not None:
+        title = f"Your own configuration, trial {base.number}"
+        boxes.append(tag("div", command(title, scene.reproduce(base), "base"), class_="run"))
+    return tag("div", *boxes, class_="runs") if boxes else Markup("")
+
+
+def command(title: str, text: str, name: str = "") -> Markup:
+    """Returns a command in a box, with a button that copies it.
+
+    Characters that nobody sees are not shown. A command that needs them cannot be copied from here.
+    """
+    whole = plain(text) == text
+    button = tag("button", "Copy", type="button", class_="copy", hidden=True, aria_label=f"Copy: {title}")
+    note = tag("span", "holds characters that cannot be shown: copy it from results.yaml", class_="note")
+    shown = tag("pre", tag("code", text, id=f"command-{name}" if name else None), class_="cmd", tabindex=0)
+    return joined((tag("p", tag("span", title), button if whole else note, class_="cmdhead"), shown))
+
+
+def _changes(scene: Scene, trial: Trial) -> Markup:
+    """Returns each changed parameter: the user's own value and the new one."""
+    found, base = changed(scene, trial), scene.baseline
+    before = {} if base is None else base.params
+    if not found:
+        return Markup("")
+    items = [
+        tag(
+            "li",
+            tag("span", name, class_="name"),
+            " ",
+            tag("s", literal(before[name]), aria_label=f"was {literal(before[name])}") if name in before else None,
+            " → " if name in before else None,
+            tag("b", literal(value)),
+        )
+        for name, value in list(found.items())[:_CHANGES]
+    ]
+    if len(found) > _CHANGES:
+        items.append(tag("li", f"and {len(found) - _CHANGES} more, in the table of trials", class_="more"))
+    return tag("ul", *items, class_="changes", aria_label="What differs from your own configuration")
+
+
+def _tiles(scene: Scene, found: Comparison) -> list[Markup]:
+    states = Counter(trial.state for trial in scene.trials)
+    done = sum(count for state, count in states.items() if state is not TrialState.RUNNING)
+    counts = [f"{states[s]} {word}" for s, word in _STATES if states[s]]
+    tiles = [_tile("Trials", f"{done} of {scene.n_trials}", ", ".join(counts))]
+    best, base = scene.best, scene.baseline
+    if best is not None and best.value is not None:
+        value = score(best) if scene.spec.further or found.best is None else number(found.best)
+        who = scene.recommended.trial.number if scene.recommended is not None else best.number
+        mean = scene.recommended is not None and scene.recommended.noise is not None
+        tiles.append(_tile("Best score", value, f"trial {who}{', mean over its runs' if mean else ''}"))
+    if base is not None and base.values:
+        own = score(base) if scene.spec.further or found.baseline is None else number(found.baseline)
+        tiles.append(_tile("Your own", own, f"trial {base.number}"))
+    if found.difference is not None and best is not None and base is not None:
+        if scene.spec.further:
+            tiles.append(_tile("Difference", minus(difference(best, base)), f"{len(front(scene))} on the Pareto front"))
+        else:
+            percent = "" if found.relative is None else minus(f"{100 * found.relative:+.1f} %")
+            shown = minus(f"{found.difference:+.4g}")
+            aim = "less is better" if scene.spec.direction == "minimize" else "more is better"
+            tiles.append(_tile("Difference", percent or shown, f"{shown}, {aim}" if percent else aim))
+    tiles.append(_cost(scene))
+    tiles.append(_time(scene))
+    saved, of = saved_steps(scene.trials)
+    if saved:
+        tiles.append(_tile("Saved by pruning", f"{100 * saved / of:.0f} %", f"{saved:,} of {of:,} epochs"))
+    return tiles
+
+
+_STATES = (
+    (TrialState.COMPLETE, "with a score"),
+    (TrialState.PRUNED, "pruned"),
+    (TrialState.FAIL, "failed"),
+    (TrialState.RUNNING, "running"),
+)
+
+
+def _cost(scene: Scene) -> Markup:
+    spent = scene.spent
+    if not spent.calls:
+        return _tile("LLM", "no calls", "nothing was spent")
+    money = "price unknown" if spent.usd is None else f"${spent.usd:.2f}" if spent.usd >= 1 else f"${spent.usd:.4f}"
+    most = ", at most" if spent.guessed else ""
+    prices = "" if spent.usd is None else f", prices of {PRICES_OF}"
+    calls = f"{spent.calls} call{'' if spent.calls == 1 else 's'}"
+    return _tile("LLM", money, f"{calls}, {spent.tokens:,} tokens{most}{prices}")
+
+
+def _time(scene: Scene) -> Markup:
+    told = sum(trial.outcome.seconds for trial in scene.trials if trial.outcome is not None)
+    wall, limits, notes = scene.used.seconds, scene.limits, []
+    if wall:
+        notes.append(f"trials: {duration(told, 0)}")
+    if limits.wall_clock is not None:
+        notes.append(f"of {duration(limits.wall_clock, 0)}")
+    if limits.gpu_hours is not None:
+        notes.append(f"{scene.used.gpu_hours:.3g} of {limits.gpu_hours:g} GPU-hours")
+    if scene.retries:
+        notes.append(f"{sum(scene.retries.values())} launched again")
+    return _tile("Time", duration(wall or told, 0), ", ".join(notes) or "of all trials together")
+
+
+def _tile(title: str, value: str, note: str) -> Markup:
+    return tag("div", tag("dt", title), tag("dd", value, class_="big"), tag("dd", note, class_="note"), class_="tile")
+
+
+def _proposers(scene: Scene) -> Markup:
+    """Returns who proposed the trials, stand-ins by their own name: no study passes for an LLM's that is not."""
+    counts: Counter[tuple[str, str]] = Counter((t.proposal.source, t.proposal.stands_in_for) for t in scene.trials)
+    items = []
+    for (name, absent), count in counts.items():
+        words = f"{name} standing in for {absent}" if absent else "your own" if name == "default" else name
+        items.append(tag("li", tag("i", class_=f"key {name}", aria_hidden="true"), tag("b", count), " ", words))
+    advisor = tag("p", "Advisor: ", tag("b", scene.advisor or "unknown"), ".", class_="advisor")
+    return tag(
+        "div", advisor, tag("ul", *items, class_="who", aria_label="Who proposed the trials"), class_="proposers"
+    )
+
+
+def _mood(scene: Scene, found: Comparison) -> str:
+    best = scene.best
+    if found.difference is None or (best is not None and broken(scene.spec, best)):
+        return "none"
+    return "good" if found.better else "tie"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

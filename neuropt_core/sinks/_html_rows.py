@@ -1,0 +1,177 @@
+"""The table of report.html: one line a trial, and below it the reasons; whole without any script."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from neuropt_core.expectations import surprise, verdict
+from neuropt_core.sinks._html_head import command
+from neuropt_core.sinks._html_markup import Child, Markup, joined, minus, tag
+from neuropt_core.sinks._html_thin import share, shortened
+from neuropt_core.sinks._objectives import broken, difference, score
+from neuropt_core.sinks.base import Scene
+from neuropt_core.sinks.results import CSV_NAME, YAML_NAME
+from neuropt_core.sinks.text import changed, duration, first_sentence, literal, number, one_line, plain, reason, source
+from neuropt_core.space import Value
+from neuropt_core.tracking import RunRecord
+from neuropt_core.trial import Trial, TrialState
+
+Runs = Mapping[int, Sequence[RunRecord]]
+"""Trial number -> the runs that its own script has made in W&B."""
+
+COLUMNS = (
+    ("n", "Trial", "num"),
+    ("s", "State", ""),
+    ("v", "Score", "num"),
+    ("d", "vs trial 0", "num"),
+    ("w", "Proposed by", ""),
+    ("e", "Against what was expected", ""),
+    ("t", "Time", "num"),
+    ("p", "Changed", "wide"),
+)
+"""Key for sorting, title, class."""
+
+STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+}
+_ROOM, _LEAST = 62_000, 280
+"""Characters for the texts of all trials, and what each text keeps in any case."""
+_CHANGED = 8
+_JOURNAL = "neuropt/journal.jsonl"
+
+
+def table(scene: Scene, runs: Runs) -> Markup:
+    """Returns the table of all trials, in the order of their numbers."""
+    most = share([len(text) for trial in scene.trials for text in _texts(trial)], _ROOM, _LEAST)
+    own = 0 if scene.baseline is None else scene.baseline.number
+    titles = [
+        tag("th", tag("button", title.replace("trial 0", f"trial {own}"), type="button", data_sort=key), scope="col",
+            class_=kind or None, aria_sort="ascending" if key == "n" else "none")
+        for key, title, kind in COLUMNS
+    ]  # fmt: skip
+    caption = tag("caption", "All trials. Below each, why it was proposed.", class_="sr")
+    bodies = [_body(scene, trial, runs.get(trial.number, ()), most) for trial in scene.trials]
+    return tag("table", caption, tag("thead", tag("tr", *titles)), *bodies, id="trials", class_="trials")
+
+
+def _texts(trial: Trial) -> list[str]:
+    proposal, outcome = trial.proposal, trial.outcome
+    failure = None if outcome is None else outcome.failure
+    found = [proposal.rationale, proposal.hypothesis, proposal.falsifier]
+    return found if failure is None else [*found, failure.traceback, failure.log]
+
+
+def _body(scene: Scene, trial: Trial, runs: Sequence[RunRecord], most: int) -> Markup:
+    state, expected = STATES[trial.state], trial.proposal.predicted
+    words = verdict(trial, scene.spec.direction) if trial.value is not None else ""
+    span = "" if expected is None else f"{number(expected.p10, 4)} to {number(expected.p90, 4)}"
+    lacking = broken(scene.spec, trial)
+    base = scene.baseline
+    against = "" if base is None or base.number == trial.number or not trial.values else difference(trial, base)
+    seconds = "" if trial.outcome is None else duration(trial.outcome.seconds, 0)
+    cells = (
+        tag("th", tag("button", trial.number, type="button", class_="pin", aria_label=f"Trial {trial.number}"),
+            scope="row", class_="num"),
+        tag("td", tag("span", state, class_=f"state {state}"), " left out" if trial.number in scene.left_out else None),
+        tag("td", score(trial) if trial.values else "", tag("span", lacking, class_="warn") if lacking else None,
+            class_="num score", data_label="Score"),
+        tag("td", minus(against), class_="num", data_label="vs trial 0"),
+        tag("td", tag("i", class_=f"key {trial.proposal.source}", aria_hidden="true"), source(trial)),
+        tag("td", tag("span", words, class_=f"verdict {words.split(' ')[0]}") if words else None,
+            tag("span", f"expected {span}", class_="note") if span else None),
+        tag("td", seconds, class_="num", data_label="Time"),
+        tag("td", *_changed(scene, trial), class_="wide"),
+    )  # fmt: skip
+    why = tag("tr", tag("td", _details(scene, trial, runs, most), colspan=len(cells)), class_="why")
+    return tag(
+        "tbody",
+        tag("tr", *cells),
+        why,
+        class_="trial",
+        id=f"trial-{trial.number}",
+        data_n=trial.number,
+        data_state=state,
+        data_source=trial.proposal.source,
+    )
+
+
+def _changed(scene: Scene, trial: Trial) -> list[Child]:
+    base = scene.baseline
+    found = changed(scene, trial)
+    if base is not None and trial.number == base.number:
+        return [tag("span", "your own configuration", class_="note")]
+    if not found:
+        return [tag("span", f"same as trial {0 if base is None else base.number}", class_="note")]
+    shown = [_pair(name, value) for name, value in list(found.items())[:_CHANGED]]
+    more = [tag("span", f"and {len(found) - _CHANGED} more", class_="note")] if len(found) > _CHANGED else []
+    return [joined([*shown, *more], " ")]
+
+
+def _pair(name: str, value: Value) -> Markup:
+    text = number(value, 4) if isinstance(value, float) else literal(value)
+    return tag("span", one_line(name), "=", tag("b", text), class_="pair")
+
+
+def _details(scene: Scene, trial: Trial, runs: Sequence[RunRecord], most: int) -> Markup:
+    proposal = trial.proposal
+    sentence = first_sentence(proposal.rationale, 200)
+    ended = reason(trial)
+    summary = tag("summary", tag("span", ended, class_="ended") if ended else None, " " if ended else None,
+                  tag("q", sentence, dir="auto"))  # fmt: skip
+    items: list[Markup] = []
+    text = shortened(proposal.rationale, most, CSV_NAME)
+    if one_line(text) != sentence:
+        items += _item("Why", tag("p", text, class_="said", dir="auto"))
+    for title, said in (("Hypothesis", proposal.hypothesis), ("What would refute it", proposal.falsifier)):
+        if said:
+            items += _item(title, tag("p", shortened(said, most, _JOURNAL), class_="said", dir="auto"))
+    items += _facts(scene, trial, most)
+    if links := [_run(run) for run in runs]:
+        items += _item("Runs in W&B", tag("p", joined(links, ", ")))
+    box = command(f"Run trial {trial.number} once", scene.reproduce(trial))
+    return tag("details", summary, tag("dl", *items) if items else None, box)
+
+
+def _facts(scene: Scene, trial: Trial, most: int) -> list[Markup]:
+    proposal, outcome = trial.proposal, trial.outcome
+    items: list[Markup] = []
+    expected, sigmas = proposal.predicted, surprise(trial, scene.spec.direction)
+    if expected is not None:
+        text = f"p10 {number(expected.p10)}, p50 {number(expected.p50)}, p90 {number(expected.p90)}"
+        if sigmas is not None:
+            text += f"; the score is {abs(sigmas):.2g} sd {'better' if sigmas > 0 else 'worse'} than the median"
+        items += _item("Expected", tag("p", text))
+    if proposal.parent is not None:
+        link = tag("a", f"trial {proposal.parent}", href=f"#trial-{proposal.parent}", class_="to")
+        items += _item("Builds on", tag("p", link, f", to {proposal.intent}" if proposal.intent else None))
+    elif proposal.intent:
+        items += _item("Intent", tag("p", proposal.intent))
+    if proposal.seed is not None:
+        items += _item("Seed", tag("p", str(proposal.seed)))
+    if again := scene.retries.get(trial.number):
+        items += _item("Launched again", tag("p", f"{again} times, since a machine was at fault"))
+    failure = None if outcome is None else outcome.failure
+    for title, text in () if failure is None else (("Traceback", failure.traceback), ("Printed last", failure.log)):
+        if text.strip():
+            items += _item(title, tag("pre", _end_of(text, most), tabindex=0, class_="trace"))
+    return items
+
+
+def _item(title: str, *shown: Child) -> list[Markup]:
+    return [tag("dt", title), tag("dd", *shown)]
+
+
+def _end_of(text: str, most: int) -> str:
+    """Returns the end of a long text, where tracebacks say what it was."""
+    text = plain(text).strip()
+    return text if len(text) <= most else f"[{len(text) - most} more characters in {YAML_NAME}] … {text[-most:]}"
+
+
+def _run(run: RunRecord) -> Markup:
+    name = one_line(run.name or run.id)
+    if run.url.startswith(("https://", "http://")):
+        return tag("a", name, href=run.url, rel="noopener noreferrer", target="_blank")
+    return tag("span", f"{name} ({run.mode})")
