@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from neuropt_core.expectations import verdict
@@ -22,9 +23,10 @@ _METRICS = 4
 """So many metrics are kept; the one that gives the score is the first."""
 _AXES = 10
 """So many parameters fit beside each other as parallel axes."""
-_POINTS = 9000
+_POINTS = 12_000
 """For all curves together, which bounds the size of the page whatever the study."""
-_FEWEST, _MOST = 8, 50
+_DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_FEWEST, _MOST = 8, 60
 """Points of one curve: fewer show no shape, and a chart of 500 pixels shows no more."""
 
 
@@ -32,8 +34,9 @@ def report_data(scene: Scene) -> dict[str, Any]:
     """Returns what the page's script draws; JSON-able, all numbers finite, all texts harmless.
 
     Of each trial: ``n`` number, ``s`` state, ``v`` scores, ``w`` who proposed it, ``k`` kind of source, ``e`` expected
-    quantiles, ``d`` verdict, ``t`` seconds, ``p`` values along the axes, ``c`` a curve for each metric as [steps,
-    values], ``o`` whether it was left out, ``b`` whether it breaks a constraint. What is empty is left out.
+    quantiles, ``d`` verdict, ``t`` seconds, ``p`` values along the axes, ``c`` a curve for each metric as [the first
+    step and the distance of each later one to the one before it, or only the first if they are all 1; `coded` values],
+    ``o`` whether it was left out, ``b`` whether it breaks a constraint. What is empty is left out.
     """
     metrics, hidden_metrics = _metrics(scene)
     axes, hidden_axes = _axes(scene)
@@ -49,28 +52,70 @@ def report_data(scene: Scene) -> dict[str, Any]:
         "take": None if advised is None else advised.trial.number,
         "front": [trial.number for trial in front(scene)] if scene.spec.further else [],
         "digits": digits,
-        "metrics": [{"name": one_line(name), "minimize": small} for name, small in metrics],
+        "metrics": [metric.to_json for metric in metrics],
         "hiddenMetrics": hidden_metrics,
         "axes": [axis.to_json for axis in axes],
         "hiddenAxes": hidden_axes,
-        "trials": [_trial(scene, t, [name for name, _ in metrics], axes, most, digits) for t in scene.trials],
+        "trials": [_trial(scene, t, metrics, axes, most, digits) for t in scene.trials],
     }
 
 
-def _metrics(scene: Scene) -> tuple[list[tuple[str, bool | None]], int]:
-    """Returns the metrics to show, each with whether a small value is good if that is known, and how many are not."""
-    scored = [trial for trial in scene.present if trial.value is not None]
-    tied = tie(scene.spec, scored, "auto")
-    counts: dict[str, int] = {}
+@dataclass(frozen=True, slots=True)
+class _Metric:
+    """A metric whose curves are shown.
+
+    Attributes:
+        name: Its name.
+        minimize: Whether a small value of it is good; None where that is not known.
+        low: The smallest finite value of all trials.
+        high: The largest.
+    """
+
+    name: str
+    minimize: bool | None
+    low: float
+    high: float
+
+    @property
+    def log(self) -> bool:
+        """Whether values are coded by their logarithm, so that small ones keep their digits."""
+        return self.low > 0 and self.high / self.low > 5
+
+    @property
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for the script."""
+        span = {"low": rounded(self.low, 8), "high": rounded(self.high, 8), "log": self.log}
+        return {"name": one_line(self.name), "minimize": self.minimize, **span}
+
+    def coded(self, values: Sequence[float]) -> str:
+        """Returns each value as two of `_DIGITS`, which tell 4095 parts of the range: more than a chart has pixels."""
+        put: Callable[[float], float] = math.log if self.log else float
+        low, width = put(self.low), put(self.high) - put(self.low)
+        text = []
+        for value in values:
+            place = round(4095 * (put(value) - low) / width) if 0 < width < math.inf else 0
+            text.append(_DIGITS[place // 64] + _DIGITS[place % 64])
+        return "".join(text)
+
+
+def _metrics(scene: Scene) -> tuple[list[_Metric], int]:
+    """Returns the metrics to show, the one that gives the score first, and how many more there are."""
+    tied = tie(scene.spec, [trial for trial in scene.present if trial.value is not None], "auto")
+    values: dict[str, list[float]] = {}
     for trial in scene.trials:
-        for name in trial.curve.metrics:
-            counts[name] = counts.get(name, 0) + 1
+        for point in trial.curve.points:
+            for name, value in point.metrics.items():
+                if -1e300 < value < 1e300:
+                    values.setdefault(name, []).append(value)
     first = [] if tied is None else [tied.metric]
     # Those of the validation tell more than those of the training, and these more than learning rates.
-    rest = sorted((n for n in counts if n not in first), key=lambda n: (_rank(n), -counts[n]))
-    names = [*first, *rest]
-    shown: list[tuple[str, bool | None]] = [(n, tied.minimize if tied and n == tied.metric else None) for n in names]
-    return shown[:_METRICS], max(0, len(names) - _METRICS)
+    names = [*first, *sorted((n for n in values if n not in first), key=lambda n: (_rank(n), -len(values[n])))]
+    shown = [
+        _Metric(n, tied.minimize if tied is not None and n == tied.metric else None, min(values[n]), max(values[n]))
+        for n in names[:_METRICS]
+        if n in values
+    ]
+    return shown, len(names) - len(shown)
 
 
 def _rank(name: str) -> int:
@@ -134,7 +179,7 @@ def _axes(scene: Scene) -> tuple[list[_Axis], int]:
 
 
 def _trial(
-    scene: Scene, trial: Trial, metrics: Sequence[str], axes: Sequence[_Axis], most: int, digits: int
+    scene: Scene, trial: Trial, metrics: Sequence[_Metric], axes: Sequence[_Axis], most: int, digits: int
 ) -> dict[str, Any]:
     expected = trial.proposal.predicted
     seconds = None if trial.outcome is None else rounded(trial.outcome.seconds, 4)
@@ -143,23 +188,25 @@ def _trial(
         "n": trial.number,
         "s": trial.state.value,
         "v": [rounded(value, digits + 1) for value in trial.values],
-        "w": source(trial),
+        "w": None if (who := source(trial)) == trial.proposal.source else who,
         "k": trial.proposal.source,
         "e": quantiles,
         "d": verdict(trial, scene.spec.direction),
         "t": seconds,
         "p": [] if trial.number in scene.left_out else [axis.place(trial) for axis in axes],
-        "c": [_curve(trial, name, most) for name in metrics] if trial.curve.points else None,
+        "c": [_curve(trial, metric, most) for metric in metrics] if trial.curve.points else None,
         "o": 1 if trial.number in scene.left_out else None,
         "b": 1 if broken(scene.spec, trial) else None,
     }
     return {key: value for key, value in found.items() if value is not None and value != []}
 
 
-def _curve(trial: Trial, metric: str, most: int) -> list[list[float | int | None]]:
-    pairs = sorted((float(step), value) for step, value in trial.curve.series(metric) if math.isfinite(value))
+def _curve(trial: Trial, metric: _Metric, most: int) -> list[Any]:
+    pairs = sorted((float(step), v) for step, v in trial.curve.series(metric.name) if metric.low <= v <= metric.high)
     kept = thinned(pairs, most)
-    return [[rounded(step, 12) for step, _ in kept], [rounded(value, 4) for _, value in kept]]
+    steps = [round(step) for step, _ in kept]
+    apart = [after - before for before, after in pairwise(steps)]
+    return [steps[:1] if set(apart) == {1} else [*steps[:1], *apart], metric.coded([value for _, value in kept])]
 
 
 def _key(value: Value) -> tuple[str, Value]:

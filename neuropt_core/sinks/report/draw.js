@@ -70,7 +70,7 @@ function linearTicks(low, high, count) {
 function logTicks(low, high, count) {
   const decades = Math.log10(high / low);
   if (decades < 0.5) return linearTicks(low, high, count).filter((value) => value > 0);
-  const factors = decades > 2.5 ? [1] : decades > 1 ? [1, 3] : [1, 2, 3, 5, 7];
+  const factors = decades > 2.5 ? [1] : decades > 1.2 ? [1, 2, 5] : [1, 2, 3, 5, 7];
   const every = Math.max(1, Math.ceil(decades / Math.max(1, count)));
   const found = [];
   for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power += every) {
@@ -107,15 +107,16 @@ function path(points) {
 function frame(figure, options) {
   const plot = figure.querySelector(".plot");
   plot.replaceChildren();
-  const width = Math.max(options.least || 0, Math.floor(figure.clientWidth - padding(figure))), height = options.height || 250;
+  const width = Math.max(220, Math.floor(figure.clientWidth - padding(figure))), height = options.height || 250;
   const digits = options.digits || 4;
   const box = { top: 14, right: options.right || 12, bottom: 34, left: 40 };
-  const probe = scale(options.y, [height - box.bottom, box.top], options.logY);
+  const foot = height - box.bottom - (options.foot || 0);
+  const probe = scale(options.y, [foot, box.top], options.logY);
   const yTicks = probe.ticks(height / 55);
   box.left = 14 + 6.6 * Math.max(2, ...yTicks.map((value) => figures(value, digits).length));
   const picture = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img" }, plot);
   const x = scale(options.x, [box.left, width - box.right]);
-  const y = scale(options.y, [height - box.bottom, box.top], options.logY);
+  const y = scale(options.y, [foot, box.top], options.logY);
   for (const value of yTicks) {
     svg("line", { x1: box.left, x2: width - box.right, y1: y(value), y2: y(value), class: "grid" }, picture);
     svg("text", { x: box.left - 7, y: y(value) + 4, "text-anchor": "end" }, picture, figures(value, digits));

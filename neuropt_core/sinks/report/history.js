@@ -13,12 +13,12 @@ function drawHistory(figure) {
   else low = Math.max(low, Math.min(quantile(sorted, 0.25) - 2.5 * spread, own === null ? Infinity : own));
   const beyond = scored.filter((trial) => trial.v[0] < low || trial.v[0] > high).length;
   const first = trials[0].n, last = trials[trials.length - 1].n;
-  const view = frame(figure, { x: [first - 0.5, last + 0.5], y: padded([low, high], 0.1), wholeX: true, height: 290, right: 14,
+  const view = frame(figure, { x: [first - 0.5, last + 0.5], y: padded([low, high], 0.1), wholeX: true, height: 290, right: 14, foot: 18,
     digits: data.digits, xTitle: "trial", yTitle: `score, ${aim}`,
     summary: `Best score so far over ${trials.length} trials, of which ${scored.length} have a score, from ` +
       `${figures(low, data.digits)} to ${figures(high, data.digits)}; the best is trial ${data.best}.` });
   const { picture, x, y, box, width, height } = view;
-  const edge = (value) => Math.max(box.top + 4, Math.min(height - box.bottom - 4, y(Math.max(low, Math.min(high, value)))));
+  const edge = (value) => Math.max(box.top + 4, Math.min(height - box.bottom - 22, y(Math.max(low, Math.min(high, value)))));
   if (own !== null) {
     const at = edge(own);
     svg("line", { x1: box.left, x2: width - box.right, y1: at, y2: at, class: "own" }, picture);
@@ -46,7 +46,7 @@ function drawHistory(figure) {
   for (const trial of trials) {
     if (trial.s === "RUNNING") continue;
     const has = trial.v && !trial.o, far = has && (trial.v[0] < low || trial.v[0] > high);
-    const at = has ? edge(trial.v[0]) : height - box.bottom - 5;
+    const at = has ? edge(trial.v[0]) : height - box.bottom - 7;
     const kind = has ? (far ? "filler" : trial.k) : trial.s === "FAIL" ? "cross" : "dash";
     const d = shape(far ? (lessIsBetter ? "prior" : "filler") : kind, x(trial.n), at, has ? 4 : 3.5);
     const classes = `mark ${trial.k} ${has ? "" : `none ${trial.s}`} ${far || (has && trial.b) ? "hollow" : ""}`;

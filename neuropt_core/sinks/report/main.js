@@ -26,9 +26,10 @@ async function copy(button, text) {
   setTimeout(() => { button.textContent = "Copy"; }, 1600);
 }
 
-for (const button of document.querySelectorAll("button.copy")) {
-  button.hidden = false;
-  button.addEventListener("click", () => copy(button, button.closest(".cmdhead").nextElementSibling.textContent));
+for (const pre of document.querySelectorAll(".cmd > pre:only-child")) {
+  const button = el("button", { type: "button", class: "copy", "aria-label": "Copy the command" }, "Copy");
+  button.addEventListener("click", () => copy(button, pre.textContent));
+  pre.after(button);
 }
 for (const link of document.querySelectorAll("a.to")) {
   link.addEventListener("click", (event) => {
@@ -47,10 +48,10 @@ document.addEventListener("keydown", (event) => {
 wireTable();
 filterTrials();
 drawAll();
-let drawn = innerWidth, waiting = 0;
-addEventListener("resize", () => {
-  if (innerWidth === drawn) return;
-  drawn = innerWidth;
-  cancelAnimationFrame(waiting);
-  waiting = requestAnimationFrame(drawAll);
-});
+const charts = document.getElementById("charts");
+let drawn = charts.clientWidth;
+new ResizeObserver(() => {
+  if (charts.clientWidth === drawn) return;
+  drawn = charts.clientWidth;
+  requestAnimationFrame(drawAll);
+}).observe(charts);

@@ -10,7 +10,7 @@ function drawParallel(figure) {
     axes.push({ name: "score", low, high, score: true, of: (trial) => (trial.v ? trial.v[0] : null) });
   }
   const height = 330, top = 46, bottom = height - 26, plot = figure.querySelector(".plot");
-  const room = Math.floor(figure.clientWidth - padding(figure)), width = Math.max(room, axes.length * 96);
+  const width = Math.max(Math.floor(figure.clientWidth - padding(figure)), axes.length * 92);
   plot.replaceChildren();
   const best = byNumber.get(data.take);
   const picture = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img",

@@ -1,6 +1,24 @@
 // What all parts of the page share: the data, which trial is looked at, which are filtered out.
 const data = JSON.parse(document.getElementById("data").textContent);
 const trials = data.trials;
+const DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+for (const trial of trials) {
+  trial.w = trial.w || trial.k;
+  if (trial.c) trial.c = trial.c.map(unfold);
+}
+
+// Steps are stored by their distances, values as two digits each on the metric's range.
+function unfold([apart, coded], place) {
+  const { low, high, log } = data.metrics[place], values = [], steps = [];
+  for (let at = 0; at < coded.length; at += 2) {
+    const share = (DIGITS.indexOf(coded[at]) * 64 + DIGITS.indexOf(coded[at + 1])) / 4095;
+    values.push(log ? low * Math.pow(high / low, share) : low + (high - low) * share);
+    const by = apart.length === 1 ? 1 : apart[steps.length];
+    steps.push(steps.length ? steps[steps.length - 1] + by : apart[0]);
+  }
+  return [steps, values];
+}
+
 const byNumber = new Map(trials.map((trial) => [trial.n, trial]));
 const rows = new Map([...document.querySelectorAll("tbody.trial")].map((row) => [Number(row.dataset.n), row]));
 const marks = new Map();
