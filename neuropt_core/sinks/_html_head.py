@@ -210,7 +210,7 @@ def _mood(scene: Scene, found: Comparison) -> str:
     best = scene.best
     if found.difference is None or (best is not None and broken(scene.spec, best)):
         return "none"
-    return "good" if found.better else "tie"
+    return "good" if found.better and "worse" not in found.words else "tie"
 
 
 def _capital(text: str) -> str:

@@ -37,15 +37,14 @@ STATES = {
     TrialState.FAIL: "failed",
     TrialState.RUNNING: "running",
 }
-_ROOM, _LEAST = 48_000, 240
-"""Characters for the texts of all trials, and what each text keeps in any case."""
-_CHANGED = 8
+_LEAST = 240
+"""Bytes that each text of a trial keeps in any case."""
+_CHANGED = 6
 _JOURNAL = "neuropt/journal.jsonl"
 
 
-def table(scene: Scene, runs: Runs) -> Markup:
-    """Returns the table of all trials, in the order of their numbers."""
-    most = share([len(text) for trial in scene.trials for text in _texts(trial)], _ROOM, _LEAST)
+def table(scene: Scene, runs: Runs, most: int = _LEAST) -> Markup:
+    """Returns the table of all trials, in the order of their numbers; longer texts are cut to `most` bytes."""
     own = 0 if scene.baseline is None else scene.baseline.number
     titles = [
         tag("th", tag("button", title.replace("trial 0", f"trial {own}"), type="button", data_sort=key), scope="col",
@@ -55,6 +54,13 @@ def table(scene: Scene, runs: Runs) -> Markup:
     caption = tag("caption", "All trials. Below each, why it was proposed.", class_="sr")
     bodies = [_body(scene, trial, runs.get(trial.number, ()), most) for trial in scene.trials]
     return tag("table", caption, tag("thead", tag("tr", *titles)), *bodies, id="trials", class_="trials")
+
+
+def table_within(scene: Scene, runs: Runs, room: int) -> Markup:
+    """Returns the table, its texts cut as far as they must be for it to have at most `room` bytes, if that can be."""
+    lengths = [len(plain(text).encode()) for trial in scene.trials for text in _texts(trial)]
+    without = len(table(scene, runs).encode()) - sum(min(length, _LEAST) for length in lengths)
+    return table(scene, runs, share(lengths, room - without, _LEAST))
 
 
 def _texts(trial: Trial) -> list[str]:
@@ -73,13 +79,13 @@ def _body(scene: Scene, trial: Trial, runs: Sequence[RunRecord], most: int) -> M
     against = "" if base is None or base.number == trial.number or not trial.values else difference(trial, base)
     seconds = "" if trial.outcome is None else duration(trial.outcome.seconds, 0)
     cells = (
-        tag("th", tag("button", trial.number, type="button", class_="pin", aria_label=f"Trial {trial.number}"),
+        tag("th", tag("button", trial.number, type="button", class_="pin"),
             scope="row", class_="num"),
         tag("td", tag("span", state, class_=f"state {state}"), " left out" if trial.number in scene.left_out else None),
         tag("td", score(trial) if trial.values else "", tag("span", lacking, class_="warn") if lacking else None,
             class_="num score", data_label="Score"),
         tag("td", minus(against), class_="num", data_label="vs trial 0"),
-        tag("td", tag("i", class_=f"key {trial.proposal.source}", aria_hidden="true"), source(trial)),
+        tag("td", tag("i", class_=f"key {trial.proposal.source}"), source(trial)),
         tag("td", tag("span", words, class_=f"verdict {words.split(' ')[0]}") if words else None,
             tag("span", f"expected {span}", class_="note") if span else None),
         tag("td", seconds, class_="num", data_label="Time"),
@@ -123,13 +129,13 @@ def _details(scene: Scene, trial: Trial, runs: Sequence[RunRecord], most: int) -
                   tag("q", sentence, dir="auto"))  # fmt: skip
     items: list[Markup] = []
     if rest := _after(plain(proposal.rationale), sentence):
-        items += _item("Why", tag("p", shortened(rest, most, CSV_NAME), class_="said", dir="auto"))
+        items += _item("Why", shortened(rest, most, CSV_NAME))
     for title, said in (("Hypothesis", proposal.hypothesis), ("What would refute it", proposal.falsifier)):
         if said:
-            items += _item(title, tag("p", shortened(said, most, _JOURNAL), class_="said", dir="auto"))
+            items += _item(title, shortened(said, most, _JOURNAL))
     items += _facts(scene, trial, most)
     if links := [_run(run) for run in runs]:
-        items += _item("Runs in W&B", tag("p", joined(links, ", ")))
+        items += _item("Runs in W&B", joined(links, ", "))
     items += _item("Run it once", code(scene.reproduce(trial)))
     return tag("details", summary, tag("dl", *items))
 
@@ -153,16 +159,16 @@ def _facts(scene: Scene, trial: Trial, most: int) -> list[Markup]:
         text = f"p10 {number(expected.p10)}, p50 {number(expected.p50)}, p90 {number(expected.p90)}"
         if sigmas is not None:
             text += f"; the score is {abs(sigmas):.2g} sd {'better' if sigmas > 0 else 'worse'} than the median"
-        items += _item("Expected", tag("p", text))
+        items += _item("Expected", text)
     if proposal.parent is not None:
         link = tag("a", f"trial {proposal.parent}", href=f"#trial-{proposal.parent}", class_="to")
-        items += _item("Builds on", tag("p", link, f", to {proposal.intent}" if proposal.intent else None))
+        items += _item("Builds on", link, f", to {proposal.intent}" if proposal.intent else None)
     elif proposal.intent:
-        items += _item("Intent", tag("p", proposal.intent))
+        items += _item("Intent", proposal.intent)
     if proposal.seed is not None:
-        items += _item("Seed", tag("p", str(proposal.seed)))
+        items += _item("Seed", str(proposal.seed))
     if again := scene.retries.get(trial.number):
-        items += _item("Launched again", tag("p", f"{again} times, since a machine was at fault"))
+        items += _item("Launched again", f"{again} times, since a machine was at fault")
     failure = None if outcome is None else outcome.failure
     for title, text in () if failure is None else (("Traceback", failure.traceback), ("Printed last", failure.log)):
         if text.strip():
@@ -171,7 +177,7 @@ def _facts(scene: Scene, trial: Trial, most: int) -> list[Markup]:
 
 
 def _item(title: str, *shown: Child) -> list[Markup]:
-    return [tag("dt", title), tag("dd", *shown)]
+    return [tag("dt", title), tag("dd", *shown, dir="auto")]
 
 
 def _end_of(text: str, most: int) -> str:

@@ -34,13 +34,13 @@ def thinned(points: Sequence[Pair], most: int) -> list[Pair]:
 
 
 def share(lengths: Sequence[int], room: int, least: int) -> int:
-    """Returns the longest length to which all texts can be cut such that they have room together.
+    """Returns the length to which all texts can be cut such that they have room together.
 
     Short texts leave their room to long ones.
 
     Args:
-        lengths: Of the texts, in characters.
-        room: For all of them, in characters.
+        lengths: Of the texts, in bytes.
+        room: For all of them, in bytes.
         least: What each may keep in any case.
     """
     left, rest = room, sorted(lengths)
@@ -53,12 +53,13 @@ def share(lengths: Sequence[int], room: int, least: int) -> int:
 
 
 def shortened(text: str, most: int, where: str) -> str:
-    """Returns `plain` text, cut at a word beyond `most` characters, with a word on where the whole of it is."""
+    """Returns `plain` text, cut at a word beyond `most` bytes, with a word on where the whole of it is."""
     text = plain(text).strip()
-    if len(text) <= most:
+    if len(text.encode()) <= most:
         return text
-    cut = text[:most].rsplit(" ", 1)[0] if " " in text[most // 2 : most] else text[:most]
-    return f"{cut.rstrip()} … [{len(text) - len(cut.rstrip())} more characters in {where}]"
+    cut = text.encode()[:most].decode(errors="ignore")
+    cut = (cut.rsplit(" ", 1)[0] if " " in cut[len(cut) // 2 :] else cut).rstrip()
+    return f"{cut} … [{len(text) - len(cut)} more characters in {where}]"
 
 
 def _area(a: Pair, b: Pair, c: Pair) -> float:

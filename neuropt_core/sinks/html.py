@@ -17,7 +17,7 @@ from neuropt_core.sinks._html_data import report_data
 from neuropt_core.sinks._html_head import head
 from neuropt_core.sinks._html_markup import Markup, data_block, tag
 from neuropt_core.sinks._html_notes import expectation, failures, importance, learnt, rejected, setup
-from neuropt_core.sinks._html_rows import STATES, Runs, table
+from neuropt_core.sinks._html_rows import STATES, Runs, table_within
 from neuropt_core.sinks.base import Scene
 from neuropt_core.sinks.text import one_line
 from neuropt_core.tracking import RunRecord
@@ -27,6 +27,8 @@ HTML_NAME = "report.html"
 
 _STYLES = ("theme.css", "page.css", "charts.css", "table.css")
 _SCRIPTS = ("draw.js", "store.js", "history.js", "curves.js", "parallel.js", "expected.js", "table.js", "main.js")
+_SIZE = 186_000
+"""Bytes of a page that texts of trials may fill; a study of hundreds of trials needs more without them."""
 _FIELD = re.compile(r"\{\{(\w+)\}\}")
 
 
@@ -97,12 +99,12 @@ def report_html(scene: Scene, *, status: str = "running", runs: Runs | None = No
         "learnt": learnt(scene),
         "failures": failures(scene),
         "filters": _filters(scene, sources),
-        "table": table(scene, runs),
         "rejected": rejected(scene),
         "setup": setup(scene),
         "data": data_block("data", data),
         "script": Markup(script),
     }
+    fields["table"] = table_within(scene, runs, _SIZE - sum(len(part.encode()) for part in fields.values()))
     # One pass, so that nothing that stands in a field is taken for another one.
     return _FIELD.sub(lambda found: fields[found[1]], _asset(("template.html",)))
 
@@ -110,7 +112,9 @@ def report_html(scene: Scene, *, status: str = "running", runs: Runs | None = No
 def _charts(scene: Scene) -> Markup:
     """Returns the places of the charts, which the script fills; each says what it shows."""
     figures = [
-        _figure("history", "Best so far", "Every trial's score in the order of their numbers, and the best until then.")
+        _figure(
+            "history", "First score" if scene.spec.further else "Best so far", "Every score in the order of the trials."
+        )
     ]
     if scene.spec.further:
         figures.append(

@@ -41,7 +41,7 @@ function drawCurves(figure) {
   }
   labels(picture, ends, box.top, height - box.bottom);
   caption(figure, [`${shown.length} trials; thick: trial ${data.take === null ? "\u2013" : data.take}, the recommended one; dotted: pruned or failed.`,
-    data.hiddenMetrics ? `${data.hiddenMetrics} more metrics are in the journal.` : ""]);
+    data.hiddenMetrics ? `${data.hiddenMetrics} more reported, not shown here.` : ""]);
   interactive(view, () => shown.map((trial) => trial.n), nearest(points, 26), (number) => where.get(number));
 }
 

@@ -109,7 +109,7 @@ function frame(figure, options) {
   plot.replaceChildren();
   const width = Math.max(220, Math.floor(figure.clientWidth - padding(figure))), height = options.height || 250;
   const digits = options.digits || 4;
-  const box = { top: 14, right: options.right || 12, bottom: 34, left: 40 };
+  const box = { top: 24, right: options.right || 12, bottom: 34, left: 40 };
   const foot = height - box.bottom - (options.foot || 0);
   const probe = scale(options.y, [foot, box.top], options.logY);
   const yTicks = probe.ticks(height / 55);
@@ -127,7 +127,7 @@ function frame(figure, options) {
   }
   svg("line", { x1: box.left, x2: width - box.right, y1: height - box.bottom, y2: height - box.bottom, class: "axis" }, picture);
   svg("text", { x: width - box.right, y: height - 3, "text-anchor": "end" }, picture, options.xTitle);
-  svg("text", { x: 0, y: 9 }, picture, options.yTitle);
+  svg("text", { x: 0, y: 10 }, picture, options.yTitle);
   picture.setAttribute("aria-label", options.summary);
   return { plot, picture, x, y, width, height, box };
 }

@@ -54,7 +54,7 @@ function drawHistory(figure) {
     points.push({ n: trial.n, x: x(trial.n), y: at });
   }
   const without = trials.filter((trial) => !trial.v && trial.s !== "RUNNING").length;
-  caption(figure, ["Each mark is a trial; the line is the best until then.",
+  caption(figure, [best ? "Each mark is a trial; the line is the best until then." : "Each mark is a trial.",
     without ? `At the foot, without a score: failed (\u00d7) and pruned (|), ${without} in all.` : "",
     beyond ? `${beyond} far worse, hollow, ${beyond === 1 ? "lies" : "lie"} beyond the edge.` : ""]);
   const where = new Map(points.map((point) => [point.n, [point.x, point.y]]));

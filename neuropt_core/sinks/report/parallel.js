@@ -47,7 +47,7 @@ function drawParallel(figure) {
     return found;
   };
   caption(figure, ["Each line is a trial: blue the best fifth, thick the recommended one, dashed your own. Drag along an axis to keep the trials that cross it there.",
-    data.hiddenAxes ? `${data.hiddenAxes} more parameters are in the table: the axes are the ${data.axes.length} most important.` : ""]);
+    data.hiddenAxes ? `The axes are the ${data.axes.length} most important; ${data.hiddenAxes} more are in the table.` : ""]);
   parallelControls(figure, axes);
   interactive({ plot, picture }, () => order.map((trial) => trial.n), near, (number) => (lines.get(number) || [[0, 0]]).at(-1));
   if (best) svg("text", { x: left(axes.length - 1) + 9, y: axes.at(-1).y(best.v[0]) + 4, class: "acc" }, picture, `trial ${best.n}`);
@@ -73,10 +73,7 @@ function drawAxis(picture, axis, place, x, top, bottom, last) {
     if (end) Object.assign(label, { x, y: value === axis.high ? top - 6 : bottom + 14, "text-anchor": "middle" });
     if (!end && place === 0) Object.assign(label, { x: x + 6, "text-anchor": "start" });
     if (last && !axis.choices) Object.assign(label, { x, y: value === axis.high ? top - 6 : bottom + 14, "text-anchor": "middle" });
-    const shown = svg("text", label, picture, text);
-    shown.setAttribute("paint-order", "stroke");
-    shown.setAttribute("stroke", "var(--card)");
-    shown.setAttribute("stroke-width", "3");
+    svg("text", label, picture, text);
   }
   const brush = svg("rect", { x: x - 9, width: 18, y: 0, height: 0, class: "brush" }, picture);
   const grip = svg("rect", { x: x - 13, width: 26, y: top - 4, height: bottom - top + 8, class: "grip" }, picture);
