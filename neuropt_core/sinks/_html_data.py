@@ -33,7 +33,7 @@ _FEWEST, _MOST = 8, 60
 def report_data(scene: Scene) -> dict[str, Any]:
     """Returns what the page's script draws; JSON-able, all numbers finite, all texts harmless.
 
-    Of each trial: ``n`` number, ``s`` state, ``v`` scores, ``w`` who proposed it, ``k`` kind of source, ``e`` expected
+    Of each trial: ``n`` number, ``v`` scores, ``w`` who proposed it, ``k`` kind of source, ``e`` expected
     quantiles, ``d`` verdict, ``t`` seconds, ``p`` values along the axes, ``c`` a curve for each metric as [the first
     step and the distance of each later one to the one before it, or only the first if they are all 1; `coded` values],
     ``o`` whether it was left out, ``b`` whether it breaks a constraint. What is empty is left out.
@@ -186,7 +186,6 @@ def _trial(
     quantiles = None if expected is None else [rounded(q, digits) for q in (expected.p10, expected.p50, expected.p90)]
     found = {
         "n": trial.number,
-        "s": trial.state.value,
         "v": [rounded(value, digits + 1) for value in trial.values],
         "w": None if (who := source(trial)) == trial.proposal.source else who,
         "k": trial.proposal.source,

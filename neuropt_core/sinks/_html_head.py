@@ -86,22 +86,21 @@ def _commands(scene: Scene) -> Markup:
     boxes, own = [], advised is not None and base is not None and advised.trial.number == base.number
     if advised is not None and not own:
         title = tag("h3", f"Run trial {advised.trial.number} once")
-        boxes.append(tag("div", title, code(scene.reproduce(advised.trial), "best"), class_="run best"))
+        boxes.append(tag("div", title, *command(scene.reproduce(advised.trial), "command-best"), class_="run best"))
     if base is not None:
         title = tag("h3", f"Your own configuration, trial {base.number}")
-        boxes.append(tag("div", title, code(scene.reproduce(base), "base"), class_="run"))
+        boxes.append(tag("div", title, *command(scene.reproduce(base), "command-base"), class_="run"))
     changes = Markup("") if advised is None or own else _changes(scene, advised.trial)
     return tag("div", tag("div", *boxes), changes, class_="runs") if boxes else Markup("")
 
 
-def code(text: str, name: str = "") -> Markup:
-    """Returns a command in a box, to which the script adds a button that copies it.
+def command(text: str, name: str | None = None) -> tuple[Markup, Markup | None]:
+    """Returns a command in a box, to which the script adds a button that copies it, and what is to be said of it.
 
     Characters that nobody sees are not shown. A command that needs them cannot be copied from here.
     """
-    note = None if plain(text) == text else tag("span", "Holds characters that cannot be shown: see results.yaml.")
-    shown = tag("code", text, id=f"command-{name}" if name else None)
-    return tag("div", tag("pre", shown, tabindex=0), note, class_="cmd")
+    note = None if plain(text) == text else tag("small", "Holds characters that cannot be shown: see results.yaml.")
+    return tag("pre", tag("code", text), id=name), note
 
 
 def _changes(scene: Scene, trial: Trial) -> Markup:

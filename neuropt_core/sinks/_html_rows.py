@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from neuropt_core.expectations import surprise, verdict
-from neuropt_core.sinks._html_head import code
+from neuropt_core.sinks._html_head import command
 from neuropt_core.sinks._html_markup import Child, Markup, joined, minus, tag
 from neuropt_core.sinks._html_thin import share, shortened
 from neuropt_core.sinks._objectives import broken, difference, score
@@ -20,16 +20,16 @@ Runs = Mapping[int, Sequence[RunRecord]]
 """Trial number -> the runs that its own script has made in W&B."""
 
 COLUMNS = (
-    ("n", "Trial", "num"),
-    ("s", "State", ""),
-    ("v", "Score", "num"),
-    ("d", "vs trial 0", "num"),
-    ("w", "Proposed by", ""),
-    ("e", "Against what was expected", ""),
-    ("t", "Time", "num"),
-    ("p", "Changed", "wide"),
+    ("n", "Trial"),
+    ("s", "State"),
+    ("v", "Score"),
+    ("d", "vs trial 0"),
+    ("w", "Proposed by"),
+    ("e", "Expected"),
+    ("t", "Time"),
+    ("p", "Changed"),
 )
-"""Key for sorting, title, class."""
+"""Key for sorting, title."""
 
 STATES = {
     TrialState.COMPLETE: "complete",
@@ -46,11 +46,7 @@ _JOURNAL = "neuropt/journal.jsonl"
 def table(scene: Scene, runs: Runs, most: int = _LEAST) -> Markup:
     """Returns the table of all trials, in the order of their numbers; longer texts are cut to `most` bytes."""
     own = 0 if scene.baseline is None else scene.baseline.number
-    titles = [
-        tag("th", tag("button", title.replace("trial 0", f"trial {own}"), type="button", data_sort=key), scope="col",
-            class_=kind or None, aria_sort="ascending" if key == "n" else "none")
-        for key, title, kind in COLUMNS
-    ]  # fmt: skip
+    titles = [tag("th", title.replace("trial 0", f"trial {own}"), scope="col", data_sort=key) for key, title in COLUMNS]
     caption = tag("caption", "All trials. Below each, why it was proposed.", class_="sr")
     bodies = [_body(scene, trial, runs.get(trial.number, ()), most) for trial in scene.trials]
     return tag("table", caption, tag("thead", tag("tr", *titles)), *bodies, id="trials", class_="trials")
@@ -71,48 +67,36 @@ def _texts(trial: Trial) -> list[str]:
 
 
 def _body(scene: Scene, trial: Trial, runs: Sequence[RunRecord], most: int) -> Markup:
-    state, expected = STATES[trial.state], trial.proposal.predicted
+    """Returns a trial's two lines; their looks follow from the places of the cells, which keeps the page small."""
+    expected, base = trial.proposal.predicted, scene.baseline
     words = verdict(trial, scene.spec.direction) if trial.value is not None else ""
-    span = "" if expected is None else f"{number(expected.p10, 4)} to {number(expected.p90, 4)}"
+    span = "" if expected is None else f"{number(expected.p10, 3)} to {number(expected.p90, 3)}"
     lacking = broken(scene.spec, trial)
-    base = scene.baseline
     against = "" if base is None or base.number == trial.number or not trial.values else difference(trial, base)
-    seconds = "" if trial.outcome is None else duration(trial.outcome.seconds, 0)
     cells = (
-        tag("th", tag("button", trial.number, type="button", class_="pin"),
-            scope="row", class_="num"),
-        tag("td", tag("span", state, class_=f"state {state}"), " left out" if trial.number in scene.left_out else None),
-        tag("td", score(trial) if trial.values else "", tag("span", lacking, class_="warn") if lacking else None,
-            class_="num score", data_label="Score"),
-        tag("td", minus(against), class_="num", data_label="vs trial 0"),
+        tag("th", trial.number, scope="row"),
+        tag("td", STATES[trial.state], tag("small", "left out") if trial.number in scene.left_out else None),
+        tag("td", score(trial) if trial.values else "", tag("small", lacking) if lacking else None),
+        tag("td", minus(against)),
         tag("td", tag("i", class_=f"key {trial.proposal.source}"), source(trial)),
-        tag("td", tag("span", words, class_=f"verdict {words.split(' ')[0]}") if words else None,
-            tag("span", f"expected {span}", class_="note") if span else None),
-        tag("td", seconds, class_="num", data_label="Time"),
-        tag("td", *_changed(scene, trial), class_="wide"),
+        tag("td", tag("span", words, class_=words.partition(" ")[0]) if words else None, tag("small", span)
+            if span else None),
+        tag("td", "" if trial.outcome is None else duration(trial.outcome.seconds, 0)),
+        tag("td", *_changed(scene, trial)),
     )  # fmt: skip
-    why = tag("tr", tag("td", _details(scene, trial, runs, most), colspan=len(cells)), class_="why")
-    return tag(
-        "tbody",
-        tag("tr", *cells),
-        why,
-        class_="trial",
-        id=f"trial-{trial.number}",
-        data_n=trial.number,
-        data_state=state,
-        data_source=trial.proposal.source,
-    )
+    why = tag("tr", tag("td", _details(scene, trial, runs, most), colspan=len(cells)))
+    return tag("tbody", tag("tr", *cells), why, id=f"trial-{trial.number}", data_state=STATES[trial.state])
 
 
 def _changed(scene: Scene, trial: Trial) -> list[Child]:
     base = scene.baseline
     found = changed(scene, trial)
     if base is not None and trial.number == base.number:
-        return [tag("span", "your own configuration", class_="note")]
+        return [tag("small", "your own configuration")]
     if not found:
-        return [tag("span", f"same as trial {0 if base is None else base.number}", class_="note")]
+        return [tag("small", f"same as trial {0 if base is None else base.number}")]
     shown = [_pair(name, value) for name, value in list(found.items())[:_CHANGED]]
-    more = [tag("span", f"and {len(found) - _CHANGED} more", class_="note")] if len(found) > _CHANGED else []
+    more = [tag("small", f"and {len(found) - _CHANGED} more")] if len(found) > _CHANGED else []
     return [joined([*shown, *more], " ")]
 
 
@@ -125,18 +109,18 @@ def _details(scene: Scene, trial: Trial, runs: Sequence[RunRecord], most: int) -
     proposal = trial.proposal
     sentence = first_sentence(proposal.rationale, 200)
     ended = reason(trial)
-    summary = tag("summary", tag("span", ended, class_="ended") if ended else None, " " if ended else None,
+    summary = tag("summary", tag("b", ended) if ended else None, " " if ended else None,
                   tag("q", sentence, dir="auto"))  # fmt: skip
     items: list[Markup] = []
     if rest := _after(plain(proposal.rationale), sentence):
-        items += _item("Why", shortened(rest, most, CSV_NAME))
+        items += _said("Why", shortened(rest, most, CSV_NAME))
     for title, said in (("Hypothesis", proposal.hypothesis), ("What would refute it", proposal.falsifier)):
         if said:
-            items += _item(title, shortened(said, most, _JOURNAL))
+            items += _said(title, shortened(said, most, _JOURNAL))
     items += _facts(scene, trial, most)
     if links := [_run(run) for run in runs]:
         items += _item("Runs in W&B", joined(links, ", "))
-    items += _item("Run it once", code(scene.reproduce(trial)))
+    items += _item("Run it once", *command(scene.reproduce(trial)))
     return tag("details", summary, tag("dl", *items))
 
 
@@ -172,12 +156,16 @@ def _facts(scene: Scene, trial: Trial, most: int) -> list[Markup]:
     failure = None if outcome is None else outcome.failure
     for title, text in () if failure is None else (("Traceback", failure.traceback), ("Printed last", failure.log)):
         if text.strip():
-            items += _item(title, tag("pre", _end_of(text, most), tabindex=0, class_="trace"))
+            items += _item(title, tag("pre", _end_of(text, most)))
     return items
 
 
 def _item(title: str, *shown: Child) -> list[Markup]:
-    return [tag("dt", title), tag("dd", *shown, dir="auto")]
+    return [tag("dt", title), tag("dd", *shown)]
+
+
+def _said(title: str, text: str) -> list[Markup]:
+    return [tag("dt", title), tag("dd", text, dir="auto")]
 
 
 def _end_of(text: str, most: int) -> str:

@@ -44,16 +44,16 @@ function drawHistory(figure) {
   }
   const points = [];
   for (const trial of trials) {
-    if (trial.s === "RUNNING") continue;
+    if (trial.s === "running") continue;
     const has = trial.v && !trial.o, far = has && (trial.v[0] < low || trial.v[0] > high);
     const at = has ? edge(trial.v[0]) : height - box.bottom - 7;
-    const kind = has ? (far ? "filler" : trial.k) : trial.s === "FAIL" ? "cross" : "dash";
+    const kind = has ? (far ? "filler" : trial.k) : trial.s === "failed" ? "cross" : "dash";
     const d = shape(far ? (lessIsBetter ? "prior" : "filler") : kind, x(trial.n), at, has ? 4 : 3.5);
     const classes = `mark ${trial.k} ${has ? "" : `none ${trial.s}`} ${far || (has && trial.b) ? "hollow" : ""}`;
     mark(trial, svg("path", { d, class: classes }, picture));
     points.push({ n: trial.n, x: x(trial.n), y: at });
   }
-  const without = trials.filter((trial) => !trial.v && trial.s !== "RUNNING").length;
+  const without = trials.filter((trial) => !trial.v && trial.s !== "running").length;
   caption(figure, [best ? "Each mark is a trial; the line is the best until then." : "Each mark is a trial.",
     without ? `At the foot, without a score: failed (\u00d7) and pruned (|), ${without} in all.` : "",
     beyond ? `${beyond} far worse, hollow, ${beyond === 1 ? "lies" : "lie"} beyond the edge.` : ""]);

@@ -26,11 +26,16 @@ async function copy(button, text) {
   setTimeout(() => { button.textContent = "Copy"; }, 1600);
 }
 
-for (const pre of document.querySelectorAll(".cmd > pre:only-child")) {
+for (const code of document.querySelectorAll("pre > code")) {
+  const pre = code.parentNode, box = el("div", { class: "cmd" });
+  pre.replaceWith(box);
+  box.append(pre);
+  if (box.nextElementSibling) continue;
   const button = el("button", { type: "button", class: "copy", "aria-label": "Copy the command" }, "Copy");
-  button.addEventListener("click", () => copy(button, pre.textContent));
-  pre.after(button);
+  button.addEventListener("click", () => copy(button, code.textContent));
+  box.append(button);
 }
+for (const pre of document.querySelectorAll("pre")) pre.tabIndex = 0;
 for (const link of document.querySelectorAll("a.to")) {
   link.addEventListener("click", (event) => {
     const number = Number(link.hash.replace("#trial-", ""));

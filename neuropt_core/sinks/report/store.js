@@ -2,11 +2,6 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const trials = data.trials;
 const DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-for (const trial of trials) {
-  trial.w = trial.w || trial.k;
-  if (trial.c) trial.c = trial.c.map(unfold);
-}
-
 // Steps are stored by their distances, values as two digits each on the metric's range.
 function unfold([apart, coded], place) {
   const { low, high, log } = data.metrics[place], values = [], steps = [];
@@ -20,7 +15,12 @@ function unfold([apart, coded], place) {
 }
 
 const byNumber = new Map(trials.map((trial) => [trial.n, trial]));
-const rows = new Map([...document.querySelectorAll("tbody.trial")].map((row) => [Number(row.dataset.n), row]));
+const rows = new Map([...document.querySelectorAll("#trials > tbody")].map((row) => [Number(row.id.slice(6)), row]));
+for (const trial of trials) {
+  trial.w = trial.w || trial.k;
+  trial.s = rows.get(trial.n).dataset.state;
+  if (trial.c) trial.c = trial.c.map(unfold);
+}
 const marks = new Map();
 const ranges = new Map();
 const tip = document.getElementById("tip");
@@ -32,8 +32,7 @@ const scored = trials.filter((trial) => trial.v && !trial.o);
 const worth = (trial) => (lessIsBetter ? trial.v[0] : -trial.v[0]);
 const scoreText = (trial) => (trial.v ? trial.v.map((value) => figures(value, data.digits)).join(" / ") : "");
 const sentenceOf = (trial) => rows.get(trial.n).querySelector("summary q").textContent;
-const endedOf = (trial) => (rows.get(trial.n).querySelector("summary .ended") || {}).textContent || "";
-const stateOf = (trial) => rows.get(trial.n).dataset.state;
+const endedOf = (trial) => (rows.get(trial.n).querySelector("summary b") || {}).textContent || "";
 
 function mark(trial, element) {
   if (!marks.has(trial.n)) marks.set(trial.n, new Set());
@@ -80,7 +79,7 @@ function hover(number, at) {
 }
 
 function headOf(trial) {
-  return `Trial ${trial.n}: ${scoreText(trial) || stateOf(trial)}`;
+  return `Trial ${trial.n}: ${scoreText(trial) || trial.s}`;
 }
 
 function aboutOf(trial) {

@@ -4,9 +4,9 @@ const filters = Object.fromEntries(["text", "state", "source"].map((name) => [na
 const texts = new Map([...rows].map(([number, row]) => [number, row.textContent.toLowerCase()]));
 
 function keeps(trial) {
-  const row = rows.get(trial.n), words = filters.text.value.toLowerCase().split(/\s+/).filter(Boolean);
-  if (filters.state.value && row.dataset.state !== filters.state.value) return false;
-  if (filters.source.value && row.dataset.source !== filters.source.value) return false;
+  const words = filters.text.value.toLowerCase().split(/\s+/).filter(Boolean);
+  if (filters.state.value && trial.s !== filters.state.value) return false;
+  if (filters.source.value && trial.k !== filters.source.value) return false;
   if (!words.every((word) => texts.get(trial.n).includes(word))) return false;
   for (const [place, [low, high]] of ranges) {
     const value = place < data.axes.length ? (trial.p || [])[place] : (trial.v || [])[0];
@@ -36,17 +36,17 @@ function clearFilters() {
 
 const sortKeys = {
   n: (trial) => trial.n,
-  s: (trial) => stateOf(trial),
+  s: (trial) => trial.s,
   v: (trial) => (trial.v ? trial.v[0] : null),
   d: (trial) => (trial.v ? trial.v[0] : null),
   w: (trial) => trial.w,
   e: (trial) => trial.d || null,
   t: (trial) => (trial.t === undefined ? null : trial.t),
-  p: (trial) => rows.get(trial.n).querySelector("td.wide").textContent,
+  p: (trial) => rows.get(trial.n).rows[0].lastChild.textContent,
 };
 
 function sortBy(header) {
-  const button = header.querySelector("button"), key = sortKeys[button.dataset.sort];
+  const button = header.querySelector("button"), key = sortKeys[header.dataset.sort];
   const order = header.getAttribute("aria-sort") === "ascending" ? "descending" : "ascending";
   for (const other of header.parentNode.children) other.setAttribute("aria-sort", other === header ? order : "none");
   const sign = order === "ascending" ? 1 : -1;
@@ -66,11 +66,14 @@ function wireTable() {
   for (const input of Object.values(filters)) input.addEventListener("input", filterTrials);
   document.getElementById("filter-clear").addEventListener("click", clearFilters);
   for (const header of document.querySelectorAll("#trials thead th")) {
-    header.querySelector("button").addEventListener("click", () => sortBy(header));
+    const button = el("button", { type: "button" }, header.textContent);
+    header.replaceChildren(button);
+    header.setAttribute("aria-sort", header.dataset.sort === "n" ? "ascending" : "none");
+    button.addEventListener("click", () => sortBy(header));
   }
   for (const [number, row] of rows) {
-    const pin = row.querySelector(".pin");
-    pin.setAttribute("aria-pressed", "false");
+    const pin = el("button", { type: "button", class: "pin", "aria-label": `Trial ${number}`, "aria-pressed": "false" }, number);
+    row.querySelector("th").replaceChildren(pin);
     pin.addEventListener("click", () => pick(number === picked ? null : number));
     row.addEventListener("pointerenter", () => hover(number));
     row.addEventListener("pointerleave", () => hover(null));
