@@ -9,6 +9,7 @@ from neuropt_core.sinks._html_markup import Child, Markup, joined, minus, tag
 from neuropt_core.sinks._objectives import broken, difference, front, score
 from neuropt_core.sinks.base import Scene
 from neuropt_core.sinks.text import Comparison, changed, compare, duration, literal, number, plain
+from neuropt_core.space import Value
 from neuropt_core.trial import Trial, TrialState
 
 _CHANGES = 12
@@ -113,8 +114,8 @@ def _changes(scene: Scene, trial: Trial) -> Markup:
         tag(
             "tr",
             tag("th", name, scope="row"),
-            tag("td", literal(before[name]) if name in before else "not set"),
-            tag("td", literal(value)),
+            tag("td", _short(before[name]) if name in before else "not set"),
+            tag("td", _short(value)),
         )
         for name, value in list(found.items())[:_CHANGES]
     ]
@@ -199,7 +200,7 @@ def _proposers(scene: Scene) -> Markup:
     for (name, absent), count in counts.items():
         words = f"{name} standing in for {absent}" if absent else "your own" if name == "default" else name
         items.append(tag("li", tag("i", class_=f"key {name}", aria_hidden="true"), tag("b", count), " ", words))
-    advisor = tag("p", "Advisor: ", tag("b", scene.advisor or "unknown"), ".", class_="advisor")
+    advisor = tag("p", "Advisor: ", tag("b", scene.advisor), ".", class_="advisor") if scene.advisor else None
     return tag(
         "div", advisor, tag("ul", *items, class_="who", aria_label="Who proposed the trials"), class_="proposers"
     )
@@ -210,6 +211,10 @@ def _mood(scene: Scene, found: Comparison) -> str:
     if found.difference is None or (best is not None and broken(scene.spec, best)):
         return "none"
     return "good" if found.better and "worse" not in found.words else "tie"
+
+
+def _short(value: Value) -> str:
+    return number(value) if isinstance(value, float) else literal(value)
 
 
 def _capital(text: str) -> str:

@@ -124,7 +124,7 @@ def rejected(scene: Scene) -> Markup:
         for r in scene.rejected[-_REJECTED:]
     ]  # fmt: skip
     more = len(scene.rejected) - len(items)
-    title = f"{len(scene.rejected)} proposals were not tried{f'; the last {len(items)}' if more else ''}"
+    title = f"Proposals that were not tried: {len(scene.rejected)}{f', the last {len(items)} of them' if more else ''}"
     return tag("details", tag("summary", title), tag("ul", *items), id="rejected", class_="rejected")
 
 

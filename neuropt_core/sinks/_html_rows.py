@@ -55,8 +55,9 @@ def table(scene: Scene, runs: Runs, most: int = _LEAST) -> Markup:
 def table_within(scene: Scene, runs: Runs, room: int) -> Markup:
     """Returns the table, its texts cut as far as they must be for it to have at most `room` bytes, if that can be."""
     lengths = [len(plain(text).encode()) for trial in scene.trials for text in _texts(trial)]
-    without = len(table(scene, runs).encode()) - sum(min(length, _LEAST) for length in lengths)
-    return table(scene, runs, share(lengths, room - without, _LEAST))
+    least = table(scene, runs)
+    most = share(lengths, room - len(least.encode()) + sum(min(length, _LEAST) for length in lengths), _LEAST)
+    return table(scene, runs, most) if most > _LEAST else least
 
 
 def _texts(trial: Trial) -> list[str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import lru_cache
 from importlib.resources import files
@@ -29,6 +31,8 @@ _STYLES = ("theme.css", "page.css", "charts.css", "table.css")
 _SCRIPTS = ("draw.js", "store.js", "history.js", "curves.js", "parallel.js", "expected.js", "table.js", "main.js")
 _SIZE = 186_000
 """Bytes of a page that texts of trials may fill; a study of hundreds of trials needs more without them."""
+_SPARING = 25
+"""So many times as long as the last writing took no other begins: a thousand quick trials must not wait for pages."""
 _FIELD = re.compile(r"\{\{(\w+)\}\}")
 
 
@@ -37,10 +41,12 @@ class HtmlSink:
 
     Args:
         folder: Where to write, normally ``hydra.sweep.dir``.
+        clock: Seconds, for how long writing took.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self.folder = folder
+        self._clock, self._next = clock, -math.inf
         self._runs: dict[int, Sequence[RunRecord]] = {}
 
     def study_started(self, scene: Scene) -> None:
@@ -52,8 +58,9 @@ class HtmlSink:
         """Does nothing: the page is written when a trial ends."""
 
     def trial_told(self, scene: Scene, trial: Trial) -> None:
-        """Writes the page."""
-        self._write(scene, "running")
+        """Writes the page, unless that would take more than a small share of the sweep's time."""
+        if self._clock() >= self._next:
+            self._write(scene, "running")
 
     def consulted(self, scene: Scene, consultation: Consultation) -> None:
         """Does nothing: what was learnt shows with the next trial."""
@@ -63,6 +70,7 @@ class HtmlSink:
         self._write(scene, f"ended: {one_line(reason)}")
 
     def _write(self, scene: Scene, status: str) -> None:
+        began = self._clock()
         # The runs of a trial are looked for once it has ended, and not again: they lie on a disk that may be slow.
         for trial in scene.trials:
             if trial.outcome is not None and trial.number not in self._runs:
@@ -70,6 +78,7 @@ class HtmlSink:
         written = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
         page = report_html(scene, status=status, runs=self._runs, written=written)
         write_whole(self.folder / HTML_NAME, page)
+        self._next = self._clock() + _SPARING * (self._clock() - began)
 
 
 def report_html(scene: Scene, *, status: str = "running", runs: Runs | None = None, written: str = "") -> str:

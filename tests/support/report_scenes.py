@@ -267,3 +267,88 @@ def _rejected(made: list[Trial]) -> tuple[Rejection, ...]:
         Rejection(made[8].proposal, 12, "duplicate", "it is trial 8 again"),
         Rejection(made[9].proposal, 14, "hopeless", "the surrogate gives it a chance of 1 % to beat the best"),
     )
+
+
+HOSTILE = (
+    "</script><script>window.harmed = 1</script>",
+    "<img src=x onerror='window.harmed = 1'>",
+    '" onmouseover="window.harmed = 1" x="',
+    "<!--<script>",
+    "javascript:window.harmed=1",
+    "\u202eright to left\u202c \u05e9\u05dc\u05d5\u05dd \u2028 \ud800 {{data}} &lt;b&gt;",
+    "\x1b]8;;https://example.com\x07link\x1b]8;;\x07",
+)
+"""Texts that would do harm where they were taken for more than text."""
+
+
+def hostile(folder: Path) -> Scene:
+    """Returns a scene in which every text that others write holds all of `HOSTILE`."""
+    bad = " ".join(HOSTILE)
+    space = SearchSpace(
+        (
+            Categorical(name=bad, choices=(bad, "b", None, True, 1), default=bad, has_default=True),
+            Float(name="x", low=0.0, high=1.0, default=0.5, has_default=True, note=bad),
+        )
+    )
+    made = []
+    for number, choice in enumerate((bad, "b", None, True, 1, bad)):
+        points = tuple(Point(step, {bad: 1.0 / (step + 1), "y": math.nan if step else math.inf}) for step in range(4))
+        proposal = Proposal(
+            {bad: choice, "x": 0.5 + number / 100}, bad, "llm" if number else "default",
+            predicted=Predicted(0.1, 0.2, 0.3), hypothesis=bad, falsifier=bad, parent=0 if number else None,
+        )  # fmt: skip
+        outcome = Outcome(TrialState.COMPLETE, 0.25 - number / 1000, Curve(points), seconds=1.0)
+        if number == 3:
+            outcome = Outcome(TrialState.FAIL, None, Curve(points), Failure("exception", bad, bad, bad, bad), 1.0)
+        if number == 4:
+            outcome = Outcome(TrialState.PRUNED, None, Curve(points), reason=bad)
+        made.append(Trial(number, proposal, outcome))
+    consulted = Consultation(bad, diagnosis=bad, learnt=(Lesson(bad, (0, 1), (2,)),), complaints=(bad,), accepted=1)
+    return Scene(
+        StudySpec(bad, space, task=bad, fixed=(bad,)), tuple(made), 6, folder, f"python {bad}",
+        {t.number: (bad,) for t in made}, bad, Spent(1, 1, None, 1), {bad: 0.7, "x": 0.3}, stopping=bad,
+        consulted=(consulted,), rejected=(Rejection(made[0].proposal, 1, bad, bad),),
+    )  # fmt: skip
+
+
+def many_parameters(folder: Path, trials: int = 20) -> Scene:
+    """Returns a sweep over 30 parameters of all kinds, a few of which a trial does not have."""
+    dice = random.Random(3)
+    parameters: list[Any] = [Categorical(name="arch", choices=("a", "b"), default="a", has_default=True)]
+    for place in range(29):
+        name, when = f"group{place % 4}.a_long_name_{place}", (When("arch", ("b",)),) if place % 5 == 0 else ()
+        parameters.append(Float(name=name, low=0.0, high=1.0, default=0.5, has_default=True, when=when))
+    space, made = SearchSpace(tuple(parameters)), []
+    for number in range(trials):
+        params: dict[str, Value] = {"arch": dice.choice("ab")} if number else space.defaults()
+        for parameter in space.parameters[1:] if number else ():
+            if space.is_active(parameter.name, params):
+                params[parameter.name] = dice.random()
+        proposal = Proposal(params, "Because.", "random" if number else "default")
+        made.append(Trial(number, proposal, Outcome(TrialState.COMPLETE, 50 + 40 * dice.random(), seconds=2.0)))
+    return Scene(StudySpec("wide", space, "maximize"), tuple(made), trials, folder, overrides={})
+
+
+def odd(folder: Path) -> dict[str, Scene]:
+    """Returns studies at the edges: empty, just begun, without a score, changed, wide, hostile."""
+    whole = fine_tuning(folder, 24, 10)
+    failed = Outcome(TrialState.FAIL, failure=Failure("import_error", "No module named 'x'"), seconds=0.1)
+    dead = tuple(replace(t, outcome=failed) for t in whole.trials[:4])
+    far = replace(whole.trials[5], outcome=Outcome(TrialState.COMPLETE, 3e7, seconds=1.0))
+    bare = {"importance": {}, "consulted": (), "rejected": (), "overrides": {}, "used": Used()}
+    return {
+        "empty": replace(whole, trials=(), **bare),
+        "begun": replace(whole, trials=(replace(whole.trials[0], outcome=None),), **bare),
+        "one": replace(whole, trials=whole.trials[:1], **bare),
+        "dead": replace(whole, trials=dead, **bare),
+        "running": fine_tuning(folder, 24, 10, running=3, stopping="the budget of 4 h is spent"),
+        "baseline lost": replace(whole, trials=(replace(whole.trials[0], outcome=failed), *whole.trials[1:])),
+        "far": replace(whole, trials=(*whole.trials[:5], far, *whole.trials[6:])),
+        "same": replace(
+            whole, trials=tuple(replace(t, outcome=Outcome(TrialState.COMPLETE, 0.5)) for t in whole.trials)
+        ),
+        "left out": replace(whole, left_out=frozenset(range(6))),
+        "two objectives": two_objectives(folder),
+        "wide": many_parameters(folder),
+        "hostile": hostile(folder),
+    }

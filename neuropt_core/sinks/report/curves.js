@@ -18,7 +18,7 @@ function drawCurves(figure) {
   const steps = extent(shown.flatMap((trial) => [trial.c[metric][0][0], trial.c[metric][0].at(-1)]));
   const name = data.metrics[metric].name;
   const view = frame(figure, { x: steps[0] === steps[1] ? padded(steps, 0.1) : steps, y: padded([low, high], 0.05, log), logY: log,
-    wholeX: true, height: 290, right: 74, xTitle: "step", yTitle: log ? `${name}, logarithmic` : name,
+    wholeX: true, height: 290, right: 74, xTitle: "step", yTitle: cut(log ? `${name}, logarithmic` : name, 60),
     summary: `${name} over the steps of ${shown.length} trials, from ${figures(low, 4)} to ${figures(high, 4)}.` });
   const { picture, x, y, box, width, height } = view;
   const clip = svg("clipPath", { id: "curves-clip" }, picture);
@@ -47,7 +47,7 @@ function drawCurves(figure) {
 
 function curveControls(figure, log, positive) {
   const choose = el("select", { "aria-label": "Metric" });
-  data.metrics.forEach((item, place) => choose.append(new Option(item.name, String(place), false, place === metric)));
+  data.metrics.forEach((item, place) => choose.append(new Option(cut(item.name, 40), String(place), false, place === metric)));
   choose.onchange = () => { metric = Number(choose.value); logarithmic = null; drawCurves(figure); figure.querySelector("select").focus(); };
   const toggle = el("button", { type: "button", "aria-pressed": String(log) }, "log");
   toggle.title = "Logarithmic scale";

@@ -32,7 +32,7 @@ function drawParallel(figure) {
     mark(trial, svg("path", { d: path(line), class: `line ${role || trial.s}` }, layer));
     lines.set(trial.n, line);
   }
-  axes.forEach((axis, place) => drawAxis(picture, axis, place, left(place), top, bottom, place === axes.length - 1));
+  axes.forEach((axis, place) => drawAxis(picture, axis, place, left, top, bottom));
   const near = (x, y) => {
     let found = null, least = 14;
     for (const [number, line] of lines) {
@@ -58,21 +58,19 @@ function axisScale(axis, top, bottom) {
   return scale(axis.low === axis.high ? padded([axis.low, axis.high], 0.1, axis.log) : [axis.low, axis.high], [bottom, top], axis.log);
 }
 
-function drawAxis(picture, axis, place, x, top, bottom, last) {
+function drawAxis(picture, axis, place, left, top, bottom) {
+  const x = left(place), most = Math.max(6, Math.floor((left(1) - left(0)) / 7.4));
   svg("line", { x1: x, x2: x, y1: top, y2: bottom, class: "axis" }, picture);
   const parts = axis.name.split("."), short = parts.length > 1 ? parts.slice(-1)[0] : axis.name;
-  const name = svg("text", { x, y: 26, "text-anchor": "middle", class: "strong" }, picture, cut(short, 15));
+  const name = svg("text", { x, y: 26, "text-anchor": "middle", class: "strong" }, picture, cut(short, most));
   svg("title", {}, name, axis.name);
-  if (parts.length > 1) svg("text", { x, y: 12, "text-anchor": "middle" }, picture, cut(parts.slice(0, -1).join("."), 16));
+  if (parts.length > 1) svg("text", { x, y: 12, "text-anchor": "middle" }, picture, cut(parts.slice(0, -1).join("."), most));
   const ticks = axis.choices ? axis.choices.map((choice, at) => [at, cut(choice, 10)])
     : [axis.high, axis.low].map((value) => [value, figures(value, axis.score ? data.digits : 3)]);
   for (const [value, text] of ticks) {
     const label = { x: x - 6, y: axis.y(value) + 4, "text-anchor": "end" };
-    if (place === 0) Object.assign(label, { x: x - 6 });
-    const end = !axis.choices && !last;
-    if (end) Object.assign(label, { x, y: value === axis.high ? top - 6 : bottom + 14, "text-anchor": "middle" });
-    if (!end && place === 0) Object.assign(label, { x: x + 6, "text-anchor": "start" });
-    if (last && !axis.choices) Object.assign(label, { x, y: value === axis.high ? top - 6 : bottom + 14, "text-anchor": "middle" });
+    if (!axis.choices) Object.assign(label, { x, y: value === axis.high ? top - 6 : bottom + 14, "text-anchor": "middle" });
+    else if (place === 0) Object.assign(label, { x: x + 6, "text-anchor": "start" });
     svg("text", label, picture, text);
   }
   const brush = svg("rect", { x: x - 9, width: 18, y: 0, height: 0, class: "brush" }, picture);
@@ -113,14 +111,14 @@ function brushing(picture, grip, axis, place, top, bottom, draw) {
 // The same by keyboard, or by finger: an axis and two bounds.
 function parallelControls(figure, axes) {
   const axisChoice = el("select", { "aria-label": "Parameter to filter by" });
-  axes.forEach((axis, place) => axisChoice.append(new Option(axis.name, String(place), false, place === axisAt)));
+  axes.forEach((axis, place) => axisChoice.append(new Option(cut(axis.name, 40), String(place), false, place === axisAt)));
   const bounds = el("span", { class: "controls" }), clear = el("button", { type: "button" }, "Clear");
   const set = (low, high) => { ranges.set(axisAt, [low, high]); filterTrials(); drawParallel(figure); };
   const build = () => {
     const axis = axes[axisAt] || axes[0], range = ranges.get(axisAt);
     if (axis.choices) {
       const choose = el("select", { "aria-label": "Value" });
-      choose.append(new Option("any", ""), ...axis.choices.map((text, at) => new Option(text, String(at))));
+      choose.append(new Option("any", ""), ...axis.choices.map((text, at) => new Option(cut(text, 40), String(at))));
       const only = range ? axis.choices.findIndex((_, at) => at >= range[0] && at <= range[1]) : -1;
       choose.value = only < 0 ? "" : String(only);
       choose.onchange = () => {
