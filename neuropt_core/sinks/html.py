@@ -78,7 +78,8 @@ class HtmlSink:
         written = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
         page = report_html(scene, status=status, runs=self._runs, written=written)
         write_whole(self.folder / HTML_NAME, page)
-        self._next = self._clock() + _SPARING * (self._clock() - began)
+        ended = self._clock()
+        self._next = ended + _SPARING * (ended - began)
 
 
 def report_html(scene: Scene, *, status: str = "running", runs: Runs | None = None, written: str = "") -> str:
