@@ -27,7 +27,6 @@ COLUMNS = (
     ("w", "Proposed by"),
     ("e", "Expected"),
     ("t", "Time"),
-    ("p", "Changed"),
 )
 """Key for sorting, title."""
 
@@ -39,7 +38,7 @@ STATES = {
 }
 _LEAST = 240
 """Bytes that each text of a trial keeps in any case."""
-_CHANGED = 6
+_CHANGED = 8
 _JOURNAL = "neuropt/journal.jsonl"
 
 
@@ -83,9 +82,8 @@ def _body(scene: Scene, trial: Trial, runs: Sequence[RunRecord], most: int) -> M
         tag("td", tag("span", words, class_=words.partition(" ")[0]) if words else None, tag("small", span)
             if span else None),
         tag("td", "" if trial.outcome is None else duration(trial.outcome.seconds, 0)),
-        tag("td", *_changed(scene, trial)),
     )  # fmt: skip
-    why = tag("tr", tag("td", _details(scene, trial, runs, most), colspan=len(cells)))
+    why = tag("tr", tag("td", *_changed(scene, trial), _details(scene, trial, runs, most), colspan=len(cells)))
     return tag("tbody", tag("tr", *cells), why, id=f"trial-{trial.number}", data_state=STATES[trial.state])
 
 

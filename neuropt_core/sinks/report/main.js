@@ -50,6 +50,7 @@ document.addEventListener("keydown", (event) => {
   hover(null);
   if (picked !== null) pick(null);
 });
+document.getElementById("without").remove();
 wireTable();
 filterTrials();
 drawAll();

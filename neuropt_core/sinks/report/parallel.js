@@ -12,6 +12,7 @@ function drawParallel(figure) {
   const height = 330, top = 46, bottom = height - 26, plot = figure.querySelector(".plot");
   const width = Math.max(Math.floor(figure.clientWidth - padding(figure)), axes.length * 92);
   plot.replaceChildren();
+  brushes = [];
   const best = byNumber.get(data.take);
   const picture = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img",
     "aria-label": `${shown.length} trials across ${axes.map((axis) => axis.name).join(", ")}.` }, plot);
@@ -82,6 +83,7 @@ function drawAxis(picture, axis, place, left, top, bottom) {
     brush.setAttribute("height", Math.abs(ends[0] - ends[1]));
   };
   draw();
+  brushes.push(draw);
   brushing(picture, grip, axis, place, top, bottom, draw);
 }
 
@@ -113,7 +115,8 @@ function parallelControls(figure, axes) {
   const axisChoice = el("select", { "aria-label": "Parameter to filter by" });
   axes.forEach((axis, place) => axisChoice.append(new Option(cut(axis.name, 40), String(place), false, place === axisAt)));
   const bounds = el("span", { class: "controls" }), clear = el("button", { type: "button" }, "Clear");
-  const set = (low, high) => { ranges.set(axisAt, [low, high]); filterTrials(); drawParallel(figure); };
+  const keep = () => { filterTrials(); for (const draw of brushes) draw(); };
+  const set = (low, high) => { ranges.set(axisAt, [low, high]); keep(); };
   const build = () => {
     const axis = axes[axisAt] || axes[0], range = ranges.get(axisAt);
     if (axis.choices) {
@@ -122,7 +125,7 @@ function parallelControls(figure, axes) {
       const only = range ? axis.choices.findIndex((_, at) => at >= range[0] && at <= range[1]) : -1;
       choose.value = only < 0 ? "" : String(only);
       choose.onchange = () => {
-        if (choose.value === "") { ranges.delete(axisAt); filterTrials(); drawParallel(figure); }
+        if (choose.value === "") { ranges.delete(axisAt); keep(); }
         else set(Number(choose.value) - 0.3, Number(choose.value) + 0.3);
       };
       bounds.replaceChildren(choose);
@@ -138,14 +141,14 @@ function parallelControls(figure, axes) {
     }
   };
   axisChoice.onchange = () => { axisAt = Number(axisChoice.value); build(); };
-  clear.onclick = () => { ranges.clear(); filterTrials(); drawParallel(figure); };
+  clear.onclick = () => { ranges.clear(); keep(); build(); };
   redrawFilter = build;
   build();
   const label = el("label", {}, "Keep trials with ");
   label.append(axisChoice);
   figure.querySelector(".controls").replaceChildren(label, bounds, clear);
 }
-let axisAt = 0;
+let axisAt = 0, brushes = [];
 
 function cut(text, most) {
   return text.length > most ? `${text.slice(0, most - 1)}\u2026` : text;

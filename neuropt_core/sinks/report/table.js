@@ -42,7 +42,6 @@ const sortKeys = {
   w: (trial) => trial.w,
   e: (trial) => trial.d || null,
   t: (trial) => (trial.t === undefined ? null : trial.t),
-  p: (trial) => rows.get(trial.n).rows[0].lastChild.textContent,
 };
 
 function sortBy(header) {
