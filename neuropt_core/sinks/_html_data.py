@@ -21,6 +21,8 @@ from neuropt_core.tying import tie
 
 _METRICS = 4
 """So many metrics are kept; the one that gives the score is the first."""
+_ENOUGH, _OTHER = 2, 2
+"""What is neither of a validation nor a loss or a score, such as a learning rate, only fills up to two metrics."""
 _AXES = 10
 """So many parameters fit beside each other as parallel axes."""
 _POINTS = 12_000
@@ -110,19 +112,21 @@ def _metrics(scene: Scene) -> tuple[list[_Metric], int]:
     first = [] if tied is None else [tied.metric]
     # Those of the validation tell more than those of the training, and these more than learning rates.
     names = [*first, *sorted((n for n in values if n not in first), key=lambda n: (_rank(n), -len(values[n])))]
+    telling = [n for n in names if n in first or _rank(n) < _OTHER]
+    names = [*telling, *(n for n in names if n not in telling)][: max(_ENOUGH, min(_METRICS, len(telling)))]
     shown = [
         _Metric(n, tied.minimize if tied is not None and n == tied.metric else None, min(values[n]), max(values[n]))
-        for n in names[:_METRICS]
+        for n in names
         if n in values
     ]
-    return shown, len(names) - len(shown)
+    return shown, len(values) - len(shown)
 
 
 def _rank(name: str) -> int:
     lowered = name.lower()
     if any(word in lowered for word in ("val", "test", "eval", "dev")):
         return 0
-    return 1 if any(word in lowered for word in ("loss", "acc", "err", "score")) else 2
+    return 1 if any(word in lowered for word in ("loss", "acc", "err", "score")) else _OTHER
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,14 @@ def table_within(scene: Scene, runs: Runs, room: int) -> Markup:
     lengths = [len(plain(text).encode()) for trial in scene.trials for text in _texts(trial)]
     least = table(scene, runs)
     most = share(lengths, room - len(least.encode()) + sum(min(length, _LEAST) for length in lengths), _LEAST)
-    return table(scene, runs, most) if most > _LEAST else least
+    if most <= _LEAST:
+        return least
+    made = table(scene, runs, most)
+    if (over := len(made.encode()) - room) > 0:
+        # Escaped text is longer than it was: up to five times, where it is all angle brackets and ampersands.
+        texts = len(made.encode()) - len(least.encode())
+        made = table(scene, runs, max(_LEAST, round(most * (texts - over) / texts)))
+    return made
 
 
 def _texts(trial: Trial) -> list[str]:
