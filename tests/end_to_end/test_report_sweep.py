@@ -14,7 +14,8 @@ from sweeps import sweep
 @pytest.mark.slow
 def test_a_sweep_leaves_its_page(tmp_path: Path) -> None:
     """A sweep writes the page beside its results and names it last; the page holds every trial and its curve."""
-    done = sweep(tmp_path / "s", "hydra.sweeper.n_trials=5", script=Path(curves.__file__))
+    given = ("hydra.sweeper.introspect=false", "hydra.sweeper.advisor=random", "floor=choice(0.5,3.0)")
+    done = sweep(tmp_path / "s", *given, "hydra.sweeper.n_trials=5", script=Path(curves.__file__))
     assert done.code == 0, done.stderr
     file = done.folder / "report.html"
     assert f"Report: {file}" in done.stdout

@@ -15,7 +15,7 @@ from report_scenes import fine_tuning
 from neuropt_core.sinks.html import report_html
 
 PICTURE = Path(__file__).parents[2] / "docs" / "report.png"
-_WIDTH = 1280
+_WIDTH = 1120
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
     few = (
         Image.open(io.BytesIO(picture))
         .convert("RGB")
-        .quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        .quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     )
     few.save(Path(sys.argv[1]) if len(sys.argv) > 1 else PICTURE, optimize=True)
 
