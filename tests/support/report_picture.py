@@ -35,7 +35,7 @@ def main() -> None:
     few = (
         Image.open(io.BytesIO(picture))
         .convert("RGB")
-        .quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        .quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     )
     few.save(Path(sys.argv[1]) if len(sys.argv) > 1 else PICTURE, optimize=True)
 
