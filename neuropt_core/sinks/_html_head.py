@@ -44,7 +44,7 @@ def head(scene: Scene, status: str, written: str) -> Markup:
                 "section",
                 tag("h2", "The outcome", class_="sr"),
                 tag("p", headline(scene, found), class_=f"headline {_mood(scene, found)}", id="outcome"),
-                *_beneath(scene),
+                *_beneath(scene, ended=bool(why)),
                 _commands(scene),
                 tag("dl", *_tiles(scene, found), class_="tiles"),
                 _proposers(scene),
@@ -67,7 +67,7 @@ def headline(scene: Scene, found: Comparison) -> str:
     return f"{_capital(found.words)}."
 
 
-def _beneath(scene: Scene) -> list[Markup]:
+def _beneath(scene: Scene, ended: bool) -> list[Markup]:
     """Returns what stands below the headline: the recommendation with its noise, and what differs from trial 0."""
     advised, best = scene.recommended, scene.best
     lines = []
@@ -76,7 +76,7 @@ def _beneath(scene: Scene) -> list[Markup]:
         lines.append(tag("p", f"{word} {advised.words}.", class_="advice"))
     if best is not None and (lacking := broken(scene.spec, best)):
         lines.append(tag("p", f"It {lacking}, and no trial keeps the constraints.", class_="advice"))
-    if scene.stopping:
+    if scene.stopping and not ended:
         lines.append(tag("p", f"No more trials begin: {scene.stopping}.", class_="advice"))
     return lines
 
@@ -148,7 +148,8 @@ def _tiles(scene: Scene, found: Comparison) -> list[Markup]:
             percent = "" if found.relative is None else minus(f"{100 * found.relative:+.3g} %")
             shown = minus(f"{found.difference:+.4g}")
             aim = "less is better" if scene.spec.direction == "minimize" else "more is better"
-            tiles.append(_tile(title, percent or shown, f"{number(found.baseline or 0.0)} there; {aim}"))
+            text = (percent or shown) if found.difference else "the same"
+            tiles.append(_tile(title, text, f"{number(found.baseline or 0.0)} there; {aim}"))
     tiles.append(_cost(scene))
     tiles.append(_time(scene))
     saved, of = saved_steps(scene.trials)
@@ -179,14 +180,18 @@ def _time(scene: Scene) -> Markup:
     told = sum(trial.outcome.seconds for trial in scene.trials if trial.outcome is not None)
     wall, limits, notes = scene.used.seconds, scene.limits, []
     if wall:
-        notes.append(f"{duration(told, 0)} of trials")
+        notes.append(f"{_brief(told)} of trials")
     if limits.wall_clock is not None:
         notes.append(f"limit {duration(limits.wall_clock, 0)}")
     if limits.gpu_hours is not None:
         notes.append(f"{scene.used.gpu_hours:.3g} of {limits.gpu_hours:g} GPU-hours")
     if scene.retries:
         notes.append(f"{sum(scene.retries.values())} launched again")
-    return _tile("Time", duration(wall or told, 0), ", ".join(notes) or "of all trials together")
+    return _tile("Time", _brief(wall or told), ", ".join(notes) or "of all trials together")
+
+
+def _brief(seconds: float) -> str:
+    return duration(seconds, digits=1 if seconds < 10 else 0)
 
 
 def _tile(title: str, value: str, note: str) -> Markup:

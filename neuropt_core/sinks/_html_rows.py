@@ -88,7 +88,7 @@ def _body(scene: Scene, trial: Trial, runs: Sequence[RunRecord], most: int) -> M
         tag("td", tag("i", class_=f"key {trial.proposal.source}"), source(trial)),
         tag("td", tag("span", words, class_=words.partition(" ")[0]) if words else None, tag("small", span)
             if span else None),
-        tag("td", "" if trial.outcome is None else duration(trial.outcome.seconds, 0)),
+        tag("td", "" if trial.outcome is None else duration(trial.outcome.seconds, digits=1 if trial.outcome.seconds < 10 else 0)),
     )  # fmt: skip
     why = tag("tr", tag("td", *_changed(scene, trial), _details(scene, trial, runs, most), colspan=len(cells)))
     return tag("tbody", tag("tr", *cells), why, id=f"trial-{trial.number}", data_state=STATES[trial.state])
