@@ -180,17 +180,18 @@ def _time(scene: Scene) -> Markup:
     told = sum(trial.outcome.seconds for trial in scene.trials if trial.outcome is not None)
     wall, limits, notes = scene.used.seconds, scene.limits, []
     if wall:
-        notes.append(f"{_brief(told)} of trials")
+        notes.append(f"{brief(told)} of trials")
     if limits.wall_clock is not None:
         notes.append(f"limit {duration(limits.wall_clock, 0)}")
     if limits.gpu_hours is not None:
         notes.append(f"{scene.used.gpu_hours:.3g} of {limits.gpu_hours:g} GPU-hours")
     if scene.retries:
         notes.append(f"{sum(scene.retries.values())} launched again")
-    return _tile("Time", _brief(wall or told), ", ".join(notes) or "of all trials together")
+    return _tile("Time", brief(wall or told), ", ".join(notes) or "of all trials together")
 
 
-def _brief(seconds: float) -> str:
+def brief(seconds: float) -> str:
+    """Returns a duration as `duration` does, in tenths of a second only where it is short."""
     return duration(seconds, digits=1 if seconds < 10 else 0)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from neuropt_core.expectations import surprise, verdict
-from neuropt_core.sinks._html_head import command
+from neuropt_core.sinks._html_head import brief, command
 from neuropt_core.sinks._html_markup import Child, Markup, joined, minus, tag
 from neuropt_core.sinks._html_thin import share, shortened
 from neuropt_core.sinks._objectives import broken, difference, score
 from neuropt_core.sinks.base import Scene
 from neuropt_core.sinks.results import CSV_NAME, YAML_NAME
-from neuropt_core.sinks.text import changed, duration, first_sentence, literal, number, one_line, plain, reason, source
+from neuropt_core.sinks.text import changed, first_sentence, literal, number, one_line, plain, reason, source
 from neuropt_core.space import Value
 from neuropt_core.tracking import RunRecord
 from neuropt_core.trial import Trial, TrialState
@@ -88,7 +88,7 @@ def _body(scene: Scene, trial: Trial, runs: Sequence[RunRecord], most: int) -> M
         tag("td", tag("i", class_=f"key {trial.proposal.source}"), source(trial)),
         tag("td", tag("span", words, class_=words.partition(" ")[0]) if words else None, tag("small", span)
             if span else None),
-        tag("td", "" if trial.outcome is None else duration(trial.outcome.seconds, digits=1 if trial.outcome.seconds < 10 else 0)),
+        tag("td", "" if trial.outcome is None else brief(trial.outcome.seconds)),
     )  # fmt: skip
     why = tag("tr", tag("td", *_changed(scene, trial), _details(scene, trial, runs, most), colspan=len(cells)))
     return tag("tbody", tag("tr", *cells), why, id=f"trial-{trial.number}", data_state=STATES[trial.state])
