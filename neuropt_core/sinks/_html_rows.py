@@ -36,7 +36,7 @@ STATES = {
     TrialState.FAIL: "failed",
     TrialState.RUNNING: "running",
 }
-_LEAST = 100
+_LEAST = 60
 """Bytes that each text of a trial keeps in any case."""
 _CHANGED = 8
 _JOURNAL = "neuropt/journal.jsonl"
@@ -113,7 +113,7 @@ def _pair(name: str, value: Value) -> Markup:
 
 def _details(scene: Scene, trial: Trial, runs: Sequence[RunRecord], most: int) -> Markup:
     proposal = trial.proposal
-    sentence = first_sentence(proposal.rationale)
+    sentence = first_sentence(proposal.rationale, 200)
     ended = reason(trial)
     summary = tag("summary", tag("b", ended) if ended else None, " " if ended else None,
                   tag("q", sentence, dir="auto"))  # fmt: skip
