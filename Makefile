@@ -21,6 +21,7 @@ demo: $(VENV)/.demo  ## fine-tune a real network on real images: the main job, i
 	$(BIN)/python examples/finetune/train.py --multirun hydra/sweeper=neuropt hydra.sweeper.n_trials=$(TRIALS)
 
 test: $(VENV)/.dev  ## everything, slow tests included, but for those of a cluster, which do not run side by side
+	tests/browser/up.sh
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not slurm"
 
 test-next: $(VENV)-next/.dev  ## on the next Hydra, which the old launcher plugins already pull in, and the oldest wandb

@@ -42,6 +42,7 @@ from neuropt_core.redact import redact, redact_override, secrets_of
 from neuropt_core.runtime.job import RecordedTask
 from neuropt_core.sinks.base import Scene, Sink
 from neuropt_core.sinks.console import ConsoleSink
+from neuropt_core.sinks.html import HtmlSink
 from neuropt_core.sinks.results import ResultsSink
 from neuropt_core.sinks.transcript import TranscriptSink
 from neuropt_core.sinks.wandb import WandbSink
@@ -158,7 +159,8 @@ def _launcher(hydra_context: HydraContext, task_function: TaskFunction, config: 
 
 
 def _sinks(composer: Composer, console: ConsoleSink, wandb: WandbSink | None) -> list[Sink]:
-    files: list[Sink] = [TranscriptSink(composer.sweep_dir), ResultsSink(composer.sweep_dir)]
+    folder = composer.sweep_dir
+    files: list[Sink] = [TranscriptSink(folder), ResultsSink(folder), HtmlSink(folder)]
     return [*files, console, *([] if wandb is None else [wandb])]
 
 

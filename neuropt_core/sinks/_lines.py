@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from neuropt_core.pruning import saved_steps
 from neuropt_core.sinks._objectives import broken, difference, front, front_line, importance_line, score, time_line
 from neuropt_core.sinks.base import Scene
+from neuropt_core.sinks.html import HTML_NAME
 from neuropt_core.sinks.results import CSV_NAME, YAML_NAME
 from neuropt_core.sinks.text import (
     changed,
@@ -140,6 +141,7 @@ def table_rows(scene: Scene, top: int = 3) -> list[tuple[str, ...]]:
 def where_lines(scene: Scene) -> list[str]:
     """Returns the last lines: where the results lie, and the command that runs the best trial once."""
     lines = [f"Results: {one_line(str(scene.folder / YAML_NAME))} and {CSV_NAME}"]
+    lines.append(f"Report: {one_line(str(scene.folder / HTML_NAME))}")
     if scene.recommended is not None:
         lines.append(f"Run the best once: {one_line(scene.reproduce(scene.recommended.trial))}")
     return lines
