@@ -88,8 +88,8 @@ def test_offline_curve_config_and_outcome_are_there(offline: Story) -> None:
     assert run.config["optimizer"] == {"_self_": "sgd", "lr": 1e-3}
     assert run.config["neuropt"] == {"freeze": False, "trial": 2, "source": "prior"}
     assert run.config["neuropt_rationale"] == "SGD *generalises*."
-    assert (run.summary["score"], run.summary["state"], run.exit_code) == (0.4, "COMPLETE", 0)
-    assert (runs["trial-001"].summary["state"], runs["trial-001"].exit_code) == ("FAIL", 1)
+    assert (run.summary["score"], run.summary["neuropt/state"], run.exit_code) == (0.4, "COMPLETE", 0)
+    assert (runs["trial-001"].summary["neuropt/state"], runs["trial-001"].exit_code) == ("FAIL", 1)
 
 
 def test_everything_lies_in_the_sweep_directory(offline: Story) -> None:
@@ -129,7 +129,7 @@ def test_online_the_server_gets_curve_config_group_and_rationale(online: tuple[S
     assert [run.history[step]["val_loss"] for step in (0, 2)] == [1, 0.4]
     assert run.config["optimizer"] == {"_self_": "sgd", "lr": 1e-3}
     assert run.config["neuropt_rationale"] == "SGD *generalises*."
-    assert (run.summary["score"], run.summary["state"]) == (0.4, "COMPLETE")
+    assert (run.summary["score"], run.summary["neuropt/state"]) == (0.4, "COMPLETE")
     assert run.complete
     assert (run.exit_code, server.named("trial-001").exit_code) == (0, 1)
 
