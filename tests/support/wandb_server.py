@@ -39,6 +39,10 @@ class WandbServer:
         unknown: Operations that could not be answered.
         fault: Called with a word for what is asked (``UpsertBucket``, ``file_stream``, ``upload`` ...) before each
             answer; returns the HTTP status, 200 for a normal answer. May sleep.
+        stopped: Display names of runs that somebody has stopped on their pages.
+        alerts: The alerts that were sent.
+        sweeps: The native sweeps that were made.
+        artifacts: The artifacts that were made.
     """
 
     def __init__(self) -> None:
@@ -48,6 +52,10 @@ class WandbServer:
         self.uploads: dict[str, bytes] = {}
         self.fault: Callable[[str], int] = lambda what: 200
         self.url = ""
+        self.stopped: set[str] = set()
+        self.alerts: list[dict[str, Any]] = []
+        self.sweeps: list[dict[str, Any]] = []
+        self.artifacts: list[dict[str, Any]] = []
 
     def answer(self, operation: str, variables: dict[str, Any]) -> dict[str, Any] | None:
         """Returns the data of a GraphQL operation, or None if it is not known."""
@@ -58,22 +66,19 @@ class WandbServer:
             "UpsertBucket": self._upsert,
             "CreateRunFiles": self._files,
             "ArtifactType": lambda v: {"project": {"artifact": None}},
-            "CreateArtifact": lambda v: {
-                "createArtifact": {
-                    "artifact": {
-                        "id": "artifact",
-                        "digest": "d",
-                        "state": "PENDING",
-                        "artifactSequence": {"id": "sequence", "latestArtifact": None},
-                    }
-                }
-            },
+            "CreateArtifact": self._artifact,
             "CreateArtifactManifest": lambda v: {
-                "createArtifactManifest": {
-                    "artifactManifest": {"id": "manifest", "file": self._slot("manifest.json", "artifact/manifest")}
+                "createArtifactManifest": {"artifactManifest": {"id": "m", "file": self._manifest(v)}}
+            },
+            "FetchArtifactManifest": lambda v: {
+                "artifact": {
+                    "currentManifest": {"file": {"directUrl": self._manifest({"artifactID": v["id"]})["uploadUrl"]}}
                 }
             },
             "CreateArtifactFiles": self._artifact_files,
+            "ArtifactByID": lambda v: {"artifact": {**_COMMITTED, "id": v["id"]}},
+            "NotifyScriptableRunAlert": self._alert,
+            "UpsertSweep": self._upsert_sweep,
             "CommitArtifact": lambda v: {"commitArtifact": {"artifact": {"id": "artifact", "digest": "d"}}},
         }
         return known[operation](variables) if operation in known else None
@@ -108,6 +113,16 @@ class WandbServer:
         }
         return {"upsertBucket": {"bucket": bucket, "inserted": True}}
 
+    def _alert(self, v: dict[str, Any]) -> dict[str, Any]:
+        self.alerts.append(v)
+        return {"notifyScriptableRunAlert": {"success": True}}
+
+    def _upsert_sweep(self, v: dict[str, Any]) -> dict[str, Any]:
+        self.sweeps.append(v)
+        project = {"id": "p", "name": v["projectName"], "entity": {"id": "e", "name": v["entityName"] or "me"}}
+        sweep = {"name": f"sweep{len(self.sweeps)}", "project": project}
+        return {"upsertSweep": {"sweep": sweep, "configValidationWarnings": []}}
+
     def _resume_status(self, v: dict[str, Any]) -> dict[str, Any]:
         run = self.runs.get(v["name"])
         model: dict[str, Any] = {"id": "p", "name": v.get("project"), "entity": {"id": "e", "name": "me"}}
@@ -134,6 +149,16 @@ class WandbServer:
         files = [self._slot(name, f"run/{name}") for name in v["files"]]
         return {"createRunFiles": {"runID": "r", "uploadHeaders": [], "files": files}}
 
+    def _artifact(self, v: dict[str, Any]) -> dict[str, Any]:
+        self.artifacts.append(v.get("input") or v)
+        artifact = {"id": f"artifact{len(self.artifacts):04d}", "digest": "d", "state": "PENDING"}
+        return {
+            "createArtifact": {"artifact": {**artifact, "artifactSequence": {"id": "sequence", "latestArtifact": None}}}
+        }
+
+    def _manifest(self, v: dict[str, Any]) -> dict[str, Any]:
+        return self._slot("manifest.json", f"{(v.get('input') or v)['artifactID']}/manifest")
+
     def _artifact_files(self, v: dict[str, Any]) -> dict[str, Any]:
         specs = v.get("artifactFiles") or v["input"]["artifactFiles"]
         edges = [{"node": {**self._slot(s["name"], f"artifact/{s['name']}"), "artifact": {"id": "a"}}} for s in specs]
@@ -142,6 +167,22 @@ class WandbServer:
     def _slot(self, name: str, path: str) -> dict[str, Any]:
         slot = {"id": name, "name": name, "displayName": name, "uploadUrl": f"{self.url}/storage/{path}"}
         return {**slot, "uploadHeaders": [], "storagePath": path, "uploadMultipartUrls": None}
+
+
+_COLLECTION = {
+    "__typename": "ArtifactSequence",
+    "id": "sequence",
+    "name": "n",
+    "project": {"id": "p", "internalId": "i", "name": "neuropt", "entity": {"id": "e", "name": "me"}},
+}
+_COMMITTED = {
+    **{"__typename": "Artifact", "id": "artifact", "artifactSequence": _COLLECTION, "versionIndex": 0},
+    **{"artifactType": {"name": "run_table"}, "description": None, "metadata": None, "ttlDurationSeconds": -2},
+    **{"ttlIsInherited": True, "tags": [], "historyStep": None, "state": "COMMITTED", "size": 1, "digest": "d"},
+    **{"commitHash": "c", "fileCount": 1, "createdAt": "2026-01-01T00:00:00Z", "updatedAt": None, "aliases": []},
+    "currentManifest": None,
+}
+"""What SDKs before 0.29 wait for after a table: the artifact as it is once committed."""
 
 
 @contextmanager
@@ -177,6 +218,11 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *args: object) -> None:
         """Says nothing: the requests are kept."""
 
+    def do_GET(self) -> None:
+        """Gives an upload back."""
+        body = self.server_state.uploads.get(self.path)
+        self._send({} if body is None else json.loads(body), 404 if body is None else 200)
+
     def do_PUT(self) -> None:
         """Takes an upload."""
         body = self._body()
@@ -189,9 +235,10 @@ class _Handler(BaseHTTPRequestHandler):
         state, body = self.server_state, self._body()
         if self.path.startswith("/files/"):
             status = state.fault("file_stream")
+            run = state.runs.setdefault(self.path.split("/")[4], Run())
             if status == 200:
-                state.take_stream(state.runs.setdefault(self.path.split("/")[4], Run()), json.loads(body))
-            return self._send({}, status)
+                state.take_stream(run, json.loads(body))
+            return self._send({"stopped": True} if run.fields.get("displayName") in state.stopped else {}, status)
         if self.path != "/graphql":
             state.unknown.append(self.path)
             return self._send({}, 404)
