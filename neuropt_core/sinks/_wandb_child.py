@@ -23,7 +23,15 @@ from typing import Any
 import wandb
 
 from neuropt_core.redact import secrets_of
-from neuropt_core.sinks._wandb_files import absent_in, keep_sweep, known_sweep, transcript_lines, within
+from neuropt_core.sinks._wandb_files import (
+    absent_in,
+    forget_sweep,
+    keep_sweep,
+    known_sweep,
+    transcript_lines,
+    within,
+)
+from neuropt_core.sinks._wandb_mode import quiet_settings
 
 _UNREACHABLE = (wandb.errors.Error, OSError)
 """What wandb raises when the server cannot be reached, refuses, or takes too long; a TimeoutError is an OSError."""
@@ -55,6 +63,9 @@ class Desk:
             self._study = self._open_study()
         except _UNREACHABLE as error:
             self._go_offline(error)
+        if self._sweep is not None:  # For the jobs, and for the next session; whose it is, only a run can tell.
+            place = {"project": self._study.project, "entity": self._study.entity}
+            keep_sweep(self._folder, {"id": self._sweep, **place})
         reply({"event": "ready", "mode": self._mode, "url": self._study.url, "entity": self._study.entity})
 
     def take(self, message: Mapping[str, Any]) -> None:
@@ -90,7 +101,8 @@ class Desk:
 
     def _trial(self, message: Mapping[str, Any]) -> None:
         wanted = message["run"]
-        run, written = self._live.pop(wanted["id"], None) or (self._online_or_not(lambda: self._open_trial(wanted)), 0)
+        live = self._live.pop(wanted["id"]) if wanted["id"] in self._live else None
+        run, written = live or (self._online_or_not(lambda: self._open_trial(wanted)), 0)
         for row in message["rows"][written:]:
             run.log(dict(row))
         run.summary.update(dict(message["summary"]))
@@ -174,19 +186,18 @@ class Desk:
     def _open_sweep(self, wanted: Mapping[str, Any] | None) -> str | None:
         """Returns the id of the study's native W&B sweep, made now or before; None without one."""
         if wanted is None or self._mode != "online":
+            forget_sweep(self._folder)
             return None
         project, entity = self._run["project"], self._run["entity"]
         try:
             known = known_sweep(self._folder, project, entity)
-            if known is None:
-                made = within(self._timeouts[0], lambda: wandb.sweep(dict(wanted), entity=entity, project=project))
-                known = {"id": made, "project": project, "entity": entity or ""}
-                keep_sweep(self._folder, known)
+            if known is not None:
+                return str(known["id"])
+            return str(within(self._timeouts[0], lambda: wandb.sweep(dict(wanted), entity=entity, project=project)))
         except Exception as error:  # noqa: BLE001 - the runs are worth more than the page that holds them together.
             traceback.print_exc()
-            self._reply({"event": "trouble", "reason": f"no native W&B sweep: {error!r}"})
+            self._reply({"event": "trouble", "reason": f"no native W&B sweep: {type(error).__name__}: {error}"})
             return None
-        return str(known["id"])
 
     def _open_study(self) -> Any:
         study = self._init(self._run, stopped=lambda: self._reply({"event": "stopped"}))
@@ -242,20 +253,8 @@ class Desk:
 def _settings(
     init_timeout: float, finish_timeout: float, stopped: Callable[[], None], sweep: str | None
 ) -> wandb.Settings:
-    wanted: dict[str, Any] = {
-        "init_timeout": init_timeout,
-        "finish_timeout": finish_timeout,
-        "finish_timeout_raises": True,
-        # Nothing of the machine, the command line or the code leaves it.
-        "console": "off",
-        "disable_git": True,
-        "save_code": False,
-        "x_save_requirements": False,
-        "x_disable_stats": True,
-        "x_disable_meta": True,
-        "x_disable_machine_info": True,
-        # A killed process loses what was not flushed; the default is 15 s.
-        "x_transaction_log_flush_interval": 1.0,
+    wanted = {
+        **quiet_settings(init_timeout, finish_timeout),
         # Without it, a run that is stopped on its page interrupts this process.
         "stop_fn": stopped,
         **({} if sweep is None else {"sweep_id": sweep}),
@@ -290,7 +289,7 @@ def main() -> None:
             desk.take(message)
         except Exception as error:  # noqa: BLE001 - wandb raises many kinds; the next message may fare better.
             traceback.print_exc()
-            reply({"event": "trouble", "reason": f"{message['op']}: {error!r}"})
+            reply({"event": "trouble", "reason": f"{message['op']}: {type(error).__name__}: {error}"})
         reply({"event": "done"})
     if not finished:
         desk.abandon()

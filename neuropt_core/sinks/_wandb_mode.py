@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from neuropt_core.errors import ConfigError, MissingExtraError
@@ -154,3 +155,26 @@ def sync_command(logs: Path, theirs: Sequence[str] = (), include_online: bool = 
         shown = [f"{shlex.quote(parent)}/*/{shlex.quote(name)}" for parent, name in above]
     option = ["--include-online"] if include_online else []
     return " ".join(["wandb sync", *option, *shown, shlex.quote(str(logs))])
+
+
+def quiet_settings(init_timeout: float, finish_timeout: float) -> dict[str, Any]:
+    """Returns the settings of a run of ours: nothing of the machine, the command line or the code leaves it.
+
+    Args:
+        init_timeout: Seconds that it may take to reach W&B.
+        finish_timeout: Seconds that it may take to upload its last data.
+    """
+    return {
+        "init_timeout": init_timeout,
+        "finish_timeout": finish_timeout,
+        "finish_timeout_raises": True,
+        "console": "off",
+        "disable_git": True,
+        "save_code": False,
+        "x_save_requirements": False,
+        "x_disable_stats": True,
+        "x_disable_meta": True,
+        "x_disable_machine_info": True,
+        # A killed process loses what was not flushed; the default is 15 s.
+        "x_transaction_log_flush_interval": 1.0,
+    }

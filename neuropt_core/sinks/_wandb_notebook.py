@@ -236,6 +236,8 @@ def _parameters(space: SearchSpace) -> dict[str, Any]:
     for parameter in space.parameters:
         if isinstance(parameter, (Float, Int)):
             found[parameter.name] = {"min": parameter.low, "max": parameter.high}
+            if parameter.log:
+                found[parameter.name]["distribution"] = f"{'q_' * isinstance(parameter, Int)}log_uniform_values"
         else:
             found[parameter.name] = {"values": list(parameter.choices)}
     return found

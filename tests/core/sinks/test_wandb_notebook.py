@@ -207,7 +207,10 @@ def test_a_sweep_only_holds_the_runs_together(story: Story) -> None:
     """The native sweep's method is our own, on this side, so that nobody else proposes trials for it."""
     config = sweep_config(story.scene)
     assert (config["method"], config["controller"]) == ("custom", {"type": "local"})
-    assert config["parameters"]["optimizer.lr"] == {"min": 1e-5, "max": 1e-1}
+    assert config["parameters"]["optimizer.lr"] == {
+        **{"min": 1e-5, "max": 1e-1},
+        "distribution": "log_uniform_values",
+    }
     assert config["parameters"]["optimizer"] == {"values": ["adam", "sgd", "-1"]}
     assert config["metric"] == {"name": "score", "goal": "minimize"}
 

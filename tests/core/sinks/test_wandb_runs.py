@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import textwrap
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sink_scenes import Story, ended, falling
 from wandb_file import read_folder, read_run
 from wandb_server import WandbServer, serve
+from wandb_studies import environment, kill_child, make_runs, place, upload, wait_until
 
 from neuropt_core.attempt_files import AttemptFiles
 from neuropt_core.sinks.wandb import WandbSettings, WandbSink
@@ -24,61 +18,10 @@ from neuropt_core.tracking import RunRecord, record
 from neuropt_core.trial import Trial
 
 pytest.importorskip("wandb")
-SCRIPT = """
-    import json, os, sys
-    import wandb
-    for plan in json.loads(sys.argv[1]):
-        run = wandb.init(project="theirs", id=plan["id"], name=plan["id"], group="mine", notes="My notes.",
-                         tags=["my"], config={"optimizer": "own", "seed": 1}, reinit="create_new",
-                         settings=wandb.Settings(console="off", x_disable_meta=True))
-        run.log(plan["log"])
-        print(json.dumps({"id": run.id, "project": run.project, "entity": run.entity or "",
-                          "url": run.url or "", "file": run.settings.sync_file}), flush=True)
-        if plan["ends"]:
-            run.finish()
-    if os.environ["WANDB_MODE"] == "offline":
-        import time; time.sleep(1.5)  # For the writer of the file.
-    os._exit(0)
-"""
 PLANS = (
     {"id": "first", "log": {"score": 99.0, "loss": 1.0}, "ends": True},
     {"id": "second", "log": {"loss": 2.0}, "ends": False},
 )
-
-
-def environment(home: Path, url: str, **more: str) -> dict[str, str]:
-    """Returns an environment in which W&B knows only `url`."""
-    env = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
-    own = {"HOME": str(home), "WANDB_BASE_URL": url, "WANDB_API_KEY": "4" * 40, "WANDB_ERROR_REPORTING": "false"}
-    return {**env, **own, "WANDB__TRANSACTION_LOG_FLUSH_INTERVAL": "1", **more}
-
-
-def place(story: Story, number: int) -> AttemptFiles:
-    """Makes the folder of a trial's first attempt, and tells the story where it is."""
-    files = AttemptFiles(story.folder / str(number) / "neuropt", number)
-    files.folder.mkdir(parents=True)
-    files.path.write_text("{}")
-    story.about = {**story.about, "folders": {**story.about.get("folders", {}), number: files.folder}}
-    return files
-
-
-def make_runs(files: AttemptFiles, env: dict[str, str], mode: str, *plans: dict[str, Any]) -> list[RunRecord]:
-    """Makes runs as a script does, which is killed before all have ended, and records them as its job does."""
-    command = [sys.executable, "-c", textwrap.dedent(SCRIPT), json.dumps(plans)]
-    env = {**env, "WANDB_MODE": mode, "WANDB_DIR": str(files.folder.parent), "WANDB_SILENT": "true"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=True)
-    runs = [RunRecord(**json.loads(line), mode=mode) for line in done.stdout.splitlines()]
-    for run, plan in zip(runs, plans, strict=True):
-        record(files.runs_path, replace(run, ended=0 if plan["ends"] else None))
-    return runs
-
-
-def wait_until(true: Callable[[], Any], seconds: float = 30) -> None:
-    """Waits for something that another process does."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
@@ -148,12 +91,8 @@ def test_offline_runs_of_the_script_are_annotated_beside_them(tmp_path: Path, ca
     assert "score" not in runs["first"].summary
     assert runs["first"].summary["neuropt/score"] == 0.5
     assert (runs["second"].summary["score"], runs["second"].exit_code) == (0.5, 0)
-    command = caplog.text.split("Upload it later with: ")[-1].splitlines()[0]
     with serve() as server:
-        line = command.replace("wandb sync", f"{sys.executable} -m wandb sync", 1)
-        env = environment(tmp_path, server.url)
-        done = subprocess.run(line, shell=True, env=env, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
+        upload(caplog.text, environment(tmp_path, server.url))
         first, second = server.runs["first"], server.runs["second"]
         assert (first.summary["score"], first.summary["neuropt/score"]) == (99.0, 0.5)
         assert (second.summary["score"], second.summary["loss"], second.exit_code) == (0.5, 2.0, 0)
@@ -254,3 +193,54 @@ def test_a_trial_whose_place_is_not_known_waits(tmp_path: Path) -> None:
     sink.reported(trial, falling(1.0))
     sink.study_finished(story.scene, "over")
     assert set(read_folder(story.folder / "wandb", 1)) == {"story"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [500, 403])
+def test_a_server_that_fails_while_trials_run_loses_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, fault: int
+) -> None:
+    """What cannot be told online, of our runs and of the script's, lies on the disk, and one command uploads it."""
+    story = Story(tmp_path / "sweep")
+    with serve() as server:
+        env = environment(tmp_path, server.url)
+        sink = WandbSink(WandbSettings(), "online", environ=env, init_timeout=3, finish_timeout=2)
+        sink.study_started(story.scene)
+        for number in range(2):
+            place(story, number)
+            story.ask(sink)
+        sink.reported(story.trials[0], falling(1.0))
+        wait_until(lambda: shown(server, "trial-000"))
+        server.fault = lambda what: fault
+        sink.reported(story.trials[0], falling(1.0, 0.7))
+        story.tell(ended(0.5, curve=falling(1.0, 0.7, 0.5)), sink, 0)
+        record(AttemptFiles(story.folder / "1" / "neuropt", 1).runs_path, RunRecord("theirs", "neuropt", "me"))
+        story.tell(ended(0.4), sink, 1)
+        sink.study_finished(story.scene, "over")
+        assert [entry.levelname for entry in caplog.records] == ["WARNING"]
+        server.fault = lambda what: 200
+        upload(caplog.text, env)
+        assert {point for point in shown(server, "trial-000")} == {(0, 1.0), (1, 0.7), (2, 0.5)}
+        assert server.named("trial-000").summary["neuropt/score"] == 0.5
+        assert server.runs["theirs"].summary["neuropt/score"] == 0.4
+        assert {row["trial"] for row in server.named("story").history.values() if "failed" in row} == {0, 1}
+
+
+@pytest.mark.slow
+def test_a_child_that_dies_while_a_trial_runs_loses_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The next child gets the whole curve of a trial whose run the first had open, once the trial has ended."""
+    story, env = Story(tmp_path / "sweep"), environment(tmp_path, "http://127.0.0.1:9")
+    sink = WandbSink(WandbSettings(), "offline", environ=env)
+    sink.study_started(story.scene)
+    place(story, 0)
+    story.ask(sink)
+    sink.reported(story.trials[0], falling(1.0))
+    wait_until(lambda: any((story.folder / "wandb").glob("*-run-*-000")))
+    kill_child(story.folder)
+    sink.reported(story.trials[0], falling(1.0, 0.7))
+    story.tell(ended(0.5, curve=falling(1.0, 0.7, 0.5)), sink, 0)
+    sink.study_finished(story.scene, "over")
+    assert [entry.levelname for entry in caplog.records] == ["WARNING"]
+    run = read_folder(story.folder / "wandb", 2)["trial-000"]
+    assert [(row["step"], row["val_loss"]) for row in run.history] == [(0, 1.0), (1, 0.7), (2, 0.5)]
+    assert run.summary["score"] == 0.5
