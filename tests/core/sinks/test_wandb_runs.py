@@ -220,7 +220,7 @@ def test_a_server_that_fails_while_trials_run_loses_nothing(
         assert [entry.levelname for entry in caplog.records] == ["WARNING"]
         server.fault = lambda what: 200
         upload(caplog.text, env)
-        assert {point for point in shown(server, "trial-000")} == {(0, 1.0), (1, 0.7), (2, 0.5)}
+        assert set(shown(server, "trial-000")) == {(0, 1.0), (1, 0.7), (2, 0.5)}
         assert server.named("trial-000").summary["neuropt/score"] == 0.5
         assert server.runs["theirs"].summary["neuropt/score"] == 0.4
         assert {row["trial"] for row in server.named("story").history.values() if "failed" in row} == {0, 1}
