@@ -11,6 +11,8 @@ from sweeps import sweep
 from wandb_file import read_folder
 from wandb_server import WandbServer, serve
 
+CURVES = Path(__file__).parents[1] / "support" / "apps" / "curves.py"
+
 
 def online(home: Path, server: WandbServer) -> dict[str, str]:
     """Returns the variables under which W&B knows only the server of the test."""
@@ -92,6 +94,35 @@ def test_a_native_sweep_holds_the_runs_together(tmp_path: Path) -> None:
     assert [run.fields["sweep"] for run in server.runs.values()] == ["sweep1"] * 3
     kept = json.loads((done.folder / "wandb" / "sweep.json").read_text())
     assert kept == {"id": "sweep1", "project": "neuropt", "entity": "me"}
+
+
+@pytest.mark.slow
+def test_curves_are_shown_while_their_trials_run(tmp_path: Path) -> None:
+    """Online, points of a reported curve arrive one after the other, and all of them, in one run for each trial."""
+    with serve() as server:
+        done = sweep(
+            tmp_path / "s",
+            "hydra.sweeper.n_trials=2",
+            "hydra.sweeper.wandb.mode=online",
+            "hydra.sweeper.study_name=curves",
+            "hydra.sweeper.introspect=false",
+            "hydra.sweeper.advisor=random",
+            "floor=choice(0.5,0.7)",
+            "fast=1.5",
+            "slow=1.5",
+            "epochs=4",
+            script=CURVES,
+            env=online(tmp_path, server),
+        )
+    assert done.code == 0, done.stderr
+    assert server.unknown == []
+    assert len(server.runs) == 3
+    run = server.named("trial-001")
+    rows = [run.history[offset] for offset in sorted(run.history)]
+    assert [row["step"] for row in rows] == [0, 1, 2, 3]
+    assert rows[-1]["_timestamp"] - rows[0]["_timestamp"] > 2  # Written when they were reported, not at the end.
+    assert run.config["neuropt"]["trial"] == 1
+    assert run.config["epochs"] == 4
 
 
 def test_a_native_sweep_needs_wandb_online(tmp_path: Path) -> None:
