@@ -12,6 +12,7 @@ from neuropt_core.files import read_lines, write_whole
 from neuropt_core.redact import redact
 
 T = TypeVar("T")
+_SOON = 60.0
 _FULL = ("number", "purpose", "kind", "model", "asked", "seconds", "usage", "accepted", "complaints", "prompt", "reply")
 
 
@@ -62,6 +63,27 @@ def keep_sweep(folder: Path, sweep: Mapping[str, Any]) -> None:
 def forget_sweep(folder: Path) -> None:
     """Takes the sweep away: no run is to be attached to it."""
     _sweep_path(folder).unlink(missing_ok=True)
+
+
+def is_old_stop(folder: Path, seconds: float) -> bool:
+    """Tells whether a stop of the study's run is the one that an earlier session has obeyed; remembers a new one.
+
+    It is not known whether W&B takes the mark off a run that is gone on with. If it does not, nobody could go on.
+
+    Args:
+        folder: The study's.
+        seconds: Since this session began; an old mark is heard within its first minute.
+
+    Raises:
+        OSError: The disk is full or the folder is not writable.
+    """
+    mark = folder / "wandb" / "stopped"
+    old = seconds < _SOON and mark.exists()
+    if old:
+        mark.unlink()
+    else:
+        mark.touch()
+    return old
 
 
 def within(seconds: float, work: Callable[[], T]) -> T:

@@ -33,6 +33,7 @@ class Live:
         self._scene = scene
         self._open: dict[int, tuple[Message, tuple[Point, ...]]] = {}
         self._ids: dict[int, str] = {}
+        self._ended: set[int] = set()
         self._used = _ids_in(scene.folder / "wandb")
         # One script is like its next run of itself: if it has made a run, it will make one again.
         self._theirs = any(scene.runs(trial) for trial in scene.trials)
@@ -45,7 +46,7 @@ class Live:
     def reported(self, trial: Trial, curve: Curve) -> list[Message]:
         """Returns the messages that show what a running trial has reported so far."""
         with self._lock:
-            if not curve.points or trial.number not in self._scene.folders:
+            if trial.number in self._ended or not curve.points or trial.number not in self._scene.folders:
                 return []  # Where it lies, and so whether it has runs of its own, is not known yet.
             if self._has_its_own(trial):
                 return self._aside(trial.number, _DUPLICATE)
@@ -64,6 +65,7 @@ class Live:
         """Returns the messages that put a trial's run aside before the trial's end is told, where that is needed."""
         with self._lock:
             self._scene = scene
+            self._ended.add(trial.number)  # A report that comes after its trial's end opens no run.
             _, known = self._open.get(trial.number, ({}, ()))
             if self._has_its_own(trial):
                 return self._aside(trial.number, _DUPLICATE)

@@ -23,6 +23,7 @@ from neuropt_core.errors import ConfigError
 from neuropt_core.redact import secrets_of
 from neuropt_core.sinks._wandb_alerts import Alerts
 from neuropt_core.sinks._wandb_feed import Feed
+from neuropt_core.sinks._wandb_files import is_old_stop
 from neuropt_core.sinks._wandb_live import Live
 from neuropt_core.sinks._wandb_mode import WandbSettings as WandbSettings
 from neuropt_core.sinks._wandb_mode import resolve_mode as resolve_mode
@@ -103,6 +104,7 @@ class WandbSink:
         self._entity = settings.entity or ""
         self._theirs: dict[str, None] = {}  # Folders in which scripts have left runs that are still to be uploaded.
         self._reported_at: float | None = None
+        self._began = time.monotonic()
 
     def study_started(self, scene: Scene) -> None:
         """Starts the child, which opens the study's run, or goes on with it."""
@@ -251,6 +253,9 @@ class WandbSink:
     def _stop(self, trial: int | None) -> None:
         """Asks the sweep to end, or to stop a trial, since its run was stopped on its page."""
         try:
+            if trial is None and is_old_stop(self._folder, time.monotonic() - self._began):
+                _log.warning("W&B: the study's run was stopped on its page before this sweep began; it goes on.")
+                return
             ask(self._folder, StopRequest("finish", "the run was stopped on its W&B page", by="W&B"), trial)
         except OSError as error:
             _log.warning("W&B: a run was stopped on its page, but the request cannot be written: %s", error)

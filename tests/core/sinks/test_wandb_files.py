@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from neuropt_core.advice import Consultation
-from neuropt_core.sinks._wandb_files import absent_in, forget_sweep, keep_sweep, known_sweep, transcript_lines, within
+from neuropt_core.sinks._wandb_files import (
+    absent_in,
+    forget_sweep,
+    is_old_stop,
+    keep_sweep,
+    known_sweep,
+    transcript_lines,
+    within,
+)
 from neuropt_core.transcript import write
 
 SECRET = "hunter2-is-long"
@@ -56,3 +64,16 @@ def test_work_that_hangs_is_left_to_itself() -> None:
     with pytest.raises(ZeroDivisionError):
         within(5, lambda: 1 / 0)
     assert within(5, lambda: 7) == 7
+
+
+def test_a_stop_is_obeyed_once(tmp_path: Path) -> None:
+    """A stop that is heard again when the study is gone on with is old; the next one, or a late one, is not."""
+    (tmp_path / "wandb").mkdir()
+    assert [is_old_stop(tmp_path, seconds) for seconds in (5, 5, 5, 70, 90, 5)] == [
+        False,
+        True,
+        False,
+        False,
+        False,
+        True,
+    ]
