@@ -174,3 +174,32 @@ def test_without_wandb_workspaces_one_line_says_so(
             story.run(0.5, sink)
             sink.study_finished(story.scene, "over")
     assert caplog.text.count("wandb-workspaces is not installed") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["500", "403", "hang"])
+def test_a_sweep_that_cannot_be_made_costs_only_its_page(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, fault: str
+) -> None:
+    """If W&B refuses the native sweep, fails or does not answer, one sentence says so and the runs are online."""
+
+    def answer(what: str) -> int:
+        if what != "UpsertSweep":
+            return 200
+        if fault == "hang":
+            time.sleep(8)
+        return 200 if fault == "hang" else int(fault)
+
+    story = Story(tmp_path / "sweep")
+    with serve() as server:
+        server.fault = answer
+        env = environment(tmp_path, server.url)
+        sink = WandbSink(WandbSettings(sweep=True), "online", environ=env, init_timeout=4)
+        sink.study_started(story.scene)
+        story.run(0.5, sink)
+        sink.study_finished(story.scene, "over")
+        assert server.named("trial-000").summary["neuropt/score"] == 0.5
+        assert server.named("story").fields.get("sweep") is None
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "no native W&B sweep" in caplog.text
+    assert not (story.folder / "wandb" / "sweep.json").exists()
