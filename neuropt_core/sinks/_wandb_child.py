@@ -94,10 +94,10 @@ class Desk:
             if known:
                 return
             self._live[wanted["id"]] = (self._online_or_not(lambda: self._open_trial(wanted)), 0)
-        run, written = self._live[wanted["id"]]
-        for row in message["rows"][max(0, written - known) :]:
+        run, _ = self._live[wanted["id"]]
+        for row in message["rows"]:
             run.log(dict(row))
-        self._live[wanted["id"]] = (run, max(written, known + len(message["rows"])))
+        self._live[wanted["id"]] = (run, known + len(message["rows"]))
 
     def _trial(self, message: Mapping[str, Any]) -> None:
         wanted = message["run"]
