@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,8 @@ def test_the_table_links_the_runs(annotated: WandbServer) -> None:
 @pytest.mark.slow
 def test_offline_runs_of_the_script_are_annotated_beside_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Offline, what is said of the script's runs is written as their continuation, and one command uploads both."""
+    if version("wandb").startswith("0.28."):
+        pytest.skip("wandb 0.28 writes nothing of a killed script's run within 15 s, and then syncs none of its folder")
     story, env = Story(tmp_path / "sweep"), environment(tmp_path, "http://127.0.0.1:9")
     sink = WandbSink(WandbSettings(), "offline", environ=env)
     sink.study_started(story.scene)
@@ -85,7 +88,7 @@ def test_offline_runs_of_the_script_are_annotated_beside_them(tmp_path: Path, ca
     with caplog.at_level("INFO"):
         story.run(0.5, sink, rationale="Why.")
         sink.study_finished(story.scene, "over")
-    read_folder(story.folder / "wandb", 2)  # Waits for their ends.
+    read_folder(story.folder / "wandb", 3)  # Waits for their ends.
     files = (story.folder / "wandb").glob("offline-run-*/*.wandb")
     runs = {run.fields["run_id"]: run for run in map(read_run, files)}
     assert "score" not in runs["first"].summary
