@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ from neuropt_core.redact import redact
 
 T = TypeVar("T")
 _SOON = 60.0
+_HEADER = 7  # Bytes of a `.wandb` file before its first record.
 _FULL = ("number", "purpose", "kind", "model", "asked", "seconds", "usage", "accepted", "complaints", "prompt", "reply")
 
 
@@ -63,6 +65,22 @@ def keep_sweep(folder: Path, sweep: Mapping[str, Any]) -> None:
 def forget_sweep(folder: Path) -> None:
     """Takes the sweep away: no run is to be attached to it."""
     _sweep_path(folder).unlink(missing_ok=True)
+
+
+def pass_over_empty(folders: Iterable[str], age: float = 60.0) -> None:
+    """Marks runs without a single record as uploaded: for one of these, `wandb sync` uploads nothing of its folder.
+
+    Args:
+        folders: Where runs lie.
+        age: Seconds since the file was last written; a younger one may be about to get its first record.
+
+    Raises:
+        OSError: A folder is not writable.
+    """
+    for folder in folders:
+        for file in Path(folder).glob("*run-*/*.wandb"):
+            if file.stat().st_size <= _HEADER and time.time() - file.stat().st_mtime >= age:
+                file.with_name(f"{file.name}.synced").touch()
 
 
 def is_old_stop(folder: Path, seconds: float) -> bool:

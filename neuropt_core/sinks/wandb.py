@@ -23,7 +23,7 @@ from neuropt_core.errors import ConfigError
 from neuropt_core.redact import secrets_of
 from neuropt_core.sinks._wandb_alerts import Alerts
 from neuropt_core.sinks._wandb_feed import Feed
-from neuropt_core.sinks._wandb_files import is_old_stop
+from neuropt_core.sinks._wandb_files import is_old_stop, pass_over_empty
 from neuropt_core.sinks._wandb_live import Live
 from neuropt_core.sinks._wandb_mode import WandbSettings as WandbSettings
 from neuropt_core.sinks._wandb_mode import resolve_mode as resolve_mode
@@ -140,7 +140,7 @@ class WandbSink:
 
     def refreshed(self, scene: Scene) -> None:
         """Takes in the study as it is now; told when trials begin on their machines."""
-        if self._live is not None:
+        if self._live:
             self._live.see(scene)
 
     def reported(self, trial: Trial, curve: Curve) -> None:
@@ -180,6 +180,7 @@ class WandbSink:
         feed.send(finish_message(scene, reason, own, transcript))
         self._feed = self._live = None
         flushed = feed.close(self._patience)
+        pass_over_empty([*self._theirs, str(self._logs)])
         if self._left_out:
             _log.warning("W&B was too slow: %d messages were left out; results.yaml has all.", self._left_out)
         if not flushed and not feed.dead:  # Its death was told already.
@@ -233,8 +234,7 @@ class WandbSink:
             _log.warning("W&B: hydra.sweeper.wandb.sweep=true needs W&B online; the runs are held together by a group.")
 
     def _later(self, include_online: bool) -> str:
-        command = sync_command(self._logs, tuple(self._theirs), include_online)
-        self._command = f"Upload it later with: {command}"
+        self._command = f"Upload it later with: {sync_command(self._logs, tuple(self._theirs), include_online)}"
         return self._command
 
     def _heard(self, reply: Mapping[str, Any]) -> None:

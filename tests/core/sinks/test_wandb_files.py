@@ -15,6 +15,7 @@ from neuropt_core.sinks._wandb_files import (
     is_old_stop,
     keep_sweep,
     known_sweep,
+    pass_over_empty,
     transcript_lines,
     within,
 )
@@ -77,3 +78,14 @@ def test_a_stop_is_obeyed_once(tmp_path: Path) -> None:
         False,
         True,
     ]
+
+
+def test_a_run_without_a_record_is_passed_over(tmp_path: Path) -> None:
+    """Only a file that holds nothing, and will hold nothing, is marked as uploaded."""
+    for name, size in (("empty", 7), ("full", 8)):
+        (tmp_path / f"offline-run-{name}").mkdir()
+        (tmp_path / f"offline-run-{name}" / "run.wandb").write_bytes(b"x" * size)
+    pass_over_empty([str(tmp_path)])
+    assert not list(tmp_path.glob("*/*.synced"))
+    pass_over_empty([str(tmp_path)], age=0)
+    assert [path.parent.name for path in tmp_path.glob("*/*.synced")] == ["offline-run-empty"]
