@@ -139,7 +139,7 @@ def _run(
                 rules=rules,
                 say=console.say,
                 stop_requested=lambda: _requested(interrupt, orders),
-                refresh=console.refresh,
+                refresh=_refresh(console, wandb),
                 orders=orders,
                 watch=_watch(study, pruning, backend, wandb),
                 note=_note(wandb),
@@ -167,6 +167,17 @@ def _sinks(composer: Composer, console: ConsoleSink, wandb: WandbSink | None) ->
 def _watch(study: Study, pruning: Pruning, backend: Backend, wandb: WandbSink | None) -> Watch:
     heard = None if wandb is None else wandb.reported
     return Watch(study.spec, lambda: study.current, pruning, live=backend.apart, heard=heard)
+
+
+def _refresh(console: ConsoleSink, wandb: WandbSink | None) -> Callable[[Scene], None]:
+    """Returns what is told when trials begin on their machines: from then on, where their files lie is known."""
+
+    def refresh(scene: Scene) -> None:
+        if wandb is not None:
+            wandb.refreshed(scene)
+        console.refresh(scene)
+
+    return refresh
 
 
 def _note(wandb: WandbSink | None) -> Callable[[Scene, Trial], RunNote | None]:

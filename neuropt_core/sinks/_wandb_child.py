@@ -8,18 +8,36 @@ line, the sweeper has died, and the study's run is closed as failed.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import wandb
 
+from neuropt_core.redact import secrets_of
+from neuropt_core.sinks._wandb_files import (
+    absent_in,
+    forget_sweep,
+    keep_sweep,
+    known_sweep,
+    transcript_lines,
+    within,
+)
+from neuropt_core.sinks._wandb_mode import quiet_settings
+
 _UNREACHABLE = (wandb.errors.Error, OSError)
 """What wandb raises when the server cannot be reached, refuses, or takes too long; a TimeoutError is an OSError."""
 
+_REPORT_SECONDS = 60.0
+"""That a report may take."""
 Reply = Callable[[Mapping[str, Any]], None]
 
 
@@ -27,73 +45,176 @@ class Desk:
     """Turns messages into W&B runs; goes offline, once and for good, when W&B cannot be reached.
 
     Args:
-        hello: The first line: ``mode``, ``folder`` and the timeouts in seconds, and the study's ``run``.
-        reply: Tells the sweeper something.
+        hello: The first line: ``mode``, ``folder`` and the timeouts in seconds, the study's ``run``, and the config of
+            its native W&B ``sweep``, None without one.
+        reply: Tells the sweeper something; called from any thread.
     """
 
     def __init__(self, hello: Mapping[str, Any], reply: Reply) -> None:
         self._mode: Any = hello["mode"]
-        self._folder: str = hello["folder"]
+        self._folder = Path(hello["folder"])
         self._run: Mapping[str, Any] = hello["run"]
         self._reply = reply
-        self._settings = _settings(hello["init_timeout"], hello["finish_timeout"])
+        self._timeouts = (float(hello["init_timeout"]), float(hello["finish_timeout"]))
         self._study: Any = None
+        self._live: dict[str, tuple[Any, int]] = {}  # Run id -> our open run of a trial, and its number of rows.
+        self._sweep = self._open_sweep(hello.get("sweep"))
         try:
             self._study = self._open_study()
         except _UNREACHABLE as error:
             self._go_offline(error)
-        reply({"event": "ready", "mode": self._mode, "url": self._study.url})
+        if self._sweep is not None:  # For the jobs, and for the next session; whose it is, only a run can tell.
+            place = {"project": self._study.project, "entity": self._study.entity}
+            keep_sweep(self._folder, {"id": self._sweep, **place})
+        reply({"event": "ready", "mode": self._mode, "url": self._study.url, "entity": self._study.entity})
 
     def take(self, message: Mapping[str, Any]) -> None:
         """Does what one message says."""
-        if message["op"] == "trial":
-            self._trial(message)
-        elif message["op"] == "log":
-            self._study.log(dict(message["values"]))
-        elif message["op"] == "finish":
-            self._finish_study(message)
-        else:
-            raise ValueError(f"unknown message {message['op']!r}")
+        known: dict[str, Callable[[Mapping[str, Any]], None]] = {
+            "live": self._add,
+            "aside": lambda told: self._put_aside(told["run"]),
+            "trial": self._trial,
+            "annotate": self._annotate,
+            "log": lambda told: self._study.log(dict(told["values"])),
+            "alert": self._alert,
+            "report": self._report,
+            "finish": self._finish_study,
+        }
+        known[message["op"]](message)
 
     def abandon(self) -> None:
-        """Closes the study's run as failed: nobody will say more about it."""
+        """Closes the study's run as failed, and those of its trials: nobody will say more about them."""
+        self._close_live()
         self._finish(self._study, exit_code=1)
 
+    def _add(self, message: Mapping[str, Any]) -> None:
+        """Adds to the run of a running trial; if it is not open, and not new, the trial's end will bring all of it."""
+        wanted, known = message["run"], message["known"]
+        if wanted["id"] not in self._live:
+            if known:
+                return
+            self._live[wanted["id"]] = (self._online_or_not(lambda: self._open_trial(wanted)), 0)
+        run, _ = self._live[wanted["id"]]
+        for row in message["rows"]:
+            run.log(dict(row))
+        self._live[wanted["id"]] = (run, known + len(message["rows"]))
+
     def _trial(self, message: Mapping[str, Any]) -> None:
-        try:
-            run = self._init(message["run"])
-        except _UNREACHABLE as error:
-            self._go_offline(error)
-            run = self._init(message["run"])
-        for step, metrics in message["points"]:
-            run.log(dict(metrics), step=step)
+        wanted = message["run"]
+        live = self._live.pop(wanted["id"]) if wanted["id"] in self._live else None
+        run, written = live or (self._online_or_not(lambda: self._open_trial(wanted)), 0)
+        for row in message["rows"][written:]:
+            run.log(dict(row))
         run.summary.update(dict(message["summary"]))
         try:
             run.finish(exit_code=message["exit_code"])
         except _UNREACHABLE as error:
             self._go_offline(error)
 
+    def _open_trial(self, wanted: Mapping[str, Any]) -> Any:
+        number = wanted["config"]["neuropt"]["trial"]
+        run = self._init(wanted, stopped=lambda: self._reply({"event": "stopped", "trial": number}))
+        run.define_metric("step", hidden=True)
+        run.define_metric("*", step_metric="step")
+        run.pin_config_keys([key for key in wanted["config"] if key.startswith("neuropt_")])
+        return run
+
+    def _put_aside(self, wanted: Mapping[str, Any]) -> None:
+        if wanted["id"] in self._live:
+            self._live.pop(wanted["id"])[0].finish()
+            # Opened again, since name and type of a run are told when it opens.
+            self._online_or_not(lambda: self._init(wanted)).finish()
+
+    def _close_live(self) -> None:
+        for run, _ in self._live.values():
+            self._finish(run, exit_code=1)
+        self._live.clear()
+
+    def _annotate(self, message: Mapping[str, Any]) -> None:
+        for told in message["runs"]:
+            self._online_or_not(partial(self._annotate_one, told, message["config"]))
+
+    def _annotate_one(self, told: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+        """Adds to one run of the user's what it does not have; only what is named ``neuropt`` is written over."""
+        mode = self._mode if told["mode"] == "online" else "offline"
+        run = self._init(told["run"], mode=mode)
+        names = {*told["absent"], *config}
+        free = absent_in(told["file"], names)
+        if mode == "online":
+            taken = {*run.summary.keys(), *run.config.keys()}
+            free = (free if told["file"] else names) - taken
+        ours = {key: value for key, value in config.items() if key in free}
+        run.config.update(ours, allow_val_change=True)
+        run.summary.update({**told["summary"], **{k: v for k, v in told["absent"].items() if k in free}})
+        run.finish(exit_code=told["exit_code"])
+
+    def _alert(self, message: Mapping[str, Any]) -> None:
+        told = {name: message[name] for name in ("title", "text", "level")}
+        self._study.alert(**told, wait_duration=timedelta(seconds=1))
+
+    def _report(self, message: Mapping[str, Any]) -> None:
+        if self._mode != "online":
+            return
+        reports = importlib.import_module("neuropt_core.sinks._wandb_report")
+        place = {"project": self._study.project, "entity": self._study.entity}
+        url = within(_REPORT_SECONDS, lambda: reports.save(message["plan"], folder=self._folder, **place))
+        self._reply({"event": "report", "url": url})
+
     def _finish_study(self, message: Mapping[str, Any]) -> None:
+        self._close_live()
         self._study.summary.update(dict(message["summary"]))
-        table = message["table"]
         try:
-            rows = wandb.Table(columns=table["columns"], data=table["rows"], allow_mixed_types=True)
-            self._study.log({"trials": rows})
+            self._study.log({"trials": self._table(message["table"])})
+            if message["transcript"]:
+                self._log_transcript(message["transcript"])
         finally:
-            # A table is an artifact, and asks W&B more than a curve does: it must not cost the run its proper end.
+            # These are artifacts, and ask W&B more than a curve does: they must not cost the run its proper end.
             self._finish(self._study, exit_code=0)
 
+    def _table(self, table: Mapping[str, Any]) -> Any:
+        before = f"{self._study.url.rpartition('/')[0]}/" if self._study.url else ""
+        pairs = zip(table["rows"], table["own"], strict=True)
+        rows = [[*row[:-1], f"{before}{own}" if own else row[-1]] for row, own in pairs]
+        return wandb.Table(columns=table["columns"], data=rows, allow_mixed_types=True)
+
+    def _log_transcript(self, plan: Mapping[str, Any]) -> None:
+        artifact = wandb.Artifact(plan["name"], type="llm-transcript")
+        with artifact.new_file("transcript.jsonl", encoding="utf-8") as file:
+            file.writelines(transcript_lines(plan, secrets_of(os.environ)))
+        self._study.log_artifact(artifact)
+
+    def _open_sweep(self, wanted: Mapping[str, Any] | None) -> str | None:
+        """Returns the id of the study's native W&B sweep, made now or before; None without one."""
+        if wanted is None or self._mode != "online":
+            forget_sweep(self._folder)
+            return None
+        project, entity = self._run["project"], self._run["entity"]
+        try:
+            known = known_sweep(self._folder, project, entity)
+            if known is not None:
+                return str(known["id"])
+            return str(within(self._timeouts[0], lambda: wandb.sweep(dict(wanted), entity=entity, project=project)))
+        except Exception as error:  # noqa: BLE001 - the runs are worth more than the page that holds them together.
+            traceback.print_exc()
+            self._reply({"event": "trouble", "reason": f"no native W&B sweep: {type(error).__name__}: {error}"})
+            return None
+
     def _open_study(self) -> Any:
-        study = self._init(self._run)
+        study = self._init(self._run, stopped=lambda: self._reply({"event": "stopped"}))
         # Scores are drawn over the trial's number; the run's own step also counts the sessions of a resumed study.
         study.define_metric("trial", hidden=True)
         study.define_metric("*", step_metric="trial")
         return study
 
-    def _init(self, run: Mapping[str, Any]) -> Any:
+    def _init(self, run: Mapping[str, Any], *, mode: Any = None, stopped: Callable[[], None] | None = None) -> Any:
         # create_new: the study's run stays open beside those of the trials.
         return wandb.init(
-            **run, mode=self._mode, dir=self._folder, resume="allow", reinit="create_new", settings=self._settings
+            **run,
+            mode=mode or self._mode,
+            dir=str(self._folder),
+            resume="allow",
+            reinit="create_new",
+            settings=_settings(*self._timeouts, stopped or (lambda: None), self._sweep),
         )
 
     def _finish(self, run: Any, exit_code: int) -> None:
@@ -101,6 +222,14 @@ class Desk:
             run.finish(exit_code=exit_code)
         except _UNREACHABLE as error:
             self._tell_offline(error)
+
+    def _online_or_not(self, work: Callable[[], Any]) -> Any:
+        """Returns what `work` returns, done offline if W&B cannot be reached."""
+        try:
+            return work()
+        except _UNREACHABLE as error:
+            self._go_offline(error)
+            return work()
 
     def _go_offline(self, error: Exception) -> None:
         """Goes on with a new W&B service: the old one keeps the ids of runs that it could not open or finish."""
@@ -110,8 +239,9 @@ class Desk:
         if self._study is not None:
             with contextlib.suppress(*_UNREACHABLE):
                 self._study.finish()
+        self._live.clear()  # Torn; the ends of their trials bring all of them.
         wandb.teardown()
-        self._mode = "offline"
+        self._mode, self._sweep = "offline", None
         self._study = self._open_study()
 
     def _tell_offline(self, error: Exception) -> None:
@@ -120,21 +250,14 @@ class Desk:
         self._reply({"event": "offline", "reason": str(error) or repr(error), "include_online": online})
 
 
-def _settings(init_timeout: float, finish_timeout: float) -> wandb.Settings:
-    wanted: dict[str, Any] = {
-        "init_timeout": init_timeout,
-        "finish_timeout": finish_timeout,
-        "finish_timeout_raises": True,
-        # Nothing of the machine, the command line or the code leaves it.
-        "console": "off",
-        "disable_git": True,
-        "save_code": False,
-        "x_save_requirements": False,
-        "x_disable_stats": True,
-        "x_disable_meta": True,
-        "x_disable_machine_info": True,
-        # A killed process loses what was not flushed; the default is 15 s.
-        "x_transaction_log_flush_interval": 1.0,
+def _settings(
+    init_timeout: float, finish_timeout: float, stopped: Callable[[], None], sweep: str | None
+) -> wandb.Settings:
+    wanted = {
+        **quiet_settings(init_timeout, finish_timeout),
+        # Without it, a run that is stopped on its page interrupts this process.
+        "stop_fn": stopped,
+        **({} if sweep is None else {"sweep_id": sweep}),
     }
     # Those with x_ are private to wandb and may go.
     known = wandb.Settings.model_fields
@@ -144,13 +267,16 @@ def _settings(init_timeout: float, finish_timeout: float) -> wandb.Settings:
 def main() -> None:
     """Serves one study: the lines of stdin, until its end."""
     # wandb and its friends may write to stdout, which is ours to reply on.
-    replies = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    replies = os.dup(1)
     os.dup2(2, 1)
 
     def reply(data: Mapping[str, Any]) -> None:
+        # At once and whole, since several threads and a signal's handler do so.
         with contextlib.suppress(BrokenPipeError):  # The sweeper has died; what it said is still to be logged.
-            replies.write(json.dumps(data) + "\n")
+            os.write(replies, json.dumps(data).encode() + b"\n")
 
+    # What an SDK without `stop_fn` makes of a run that is stopped on its page; a terminal's Ctrl-C does not come here.
+    signal.signal(signal.SIGINT, lambda *_: reply({"event": "stopped"}))
     lines = iter(sys.stdin)
     first = next(lines, None)
     if first is None:
@@ -163,7 +289,7 @@ def main() -> None:
             desk.take(message)
         except Exception as error:  # noqa: BLE001 - wandb raises many kinds; the next message may fare better.
             traceback.print_exc()
-            reply({"event": "trouble", "reason": f"{message['op']}: {error!r}"})
+            reply({"event": "trouble", "reason": f"{message['op']}: {type(error).__name__}: {error}"})
         reply({"event": "done"})
     if not finished:
         desk.abandon()

@@ -6,9 +6,11 @@ import configparser
 import importlib.util
 import netrc
 import os
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from neuropt_core.errors import ConfigError, MissingExtraError
@@ -16,6 +18,10 @@ from neuropt_core.errors import ConfigError, MissingExtraError
 _MODES = ("auto", "online", "offline", "disabled")
 LOG_PROMPTS = ("none", "summary", "full")
 """What may be uploaded of the exchanges with an LLM: nothing, what came of them, or every text."""
+
+
+_MANY = 3
+"""Folders that a command names one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,3 +137,44 @@ def _mode_of(environ: Mapping[str, str]) -> str:
         return "disabled"
     word = environ.get("WANDB_MODE", "").strip().lower()
     return {"dryrun": "offline", "run": "online"}.get(word, word) if word in (*_MODES, "dryrun", "run") else "auto"
+
+
+def sync_command(logs: Path, theirs: Sequence[str] = (), include_online: bool = False) -> str:
+    """Returns the shell command that uploads what lies on this disk.
+
+    Args:
+        logs: The study's own folder of runs.
+        theirs: Other folders in which scripts have left runs. They come first: what is said of these runs in `logs` is
+            appended to them.
+        include_online: Whether runs that were begun online are uploaded again, since they may be torn.
+    """
+    others = [folder for folder in dict.fromkeys(theirs) if folder != str(logs)]
+    shown = [shlex.quote(folder) for folder in others]
+    if len(others) > _MANY:
+        above = dict.fromkeys((str(Path(folder).parent.parent), Path(folder).name) for folder in others)
+        shown = [f"{shlex.quote(parent)}/*/{shlex.quote(name)}" for parent, name in above]
+    option = ["--include-online"] if include_online else []
+    return " ".join(["wandb sync", *option, *shown, shlex.quote(str(logs))])
+
+
+def quiet_settings(init_timeout: float, finish_timeout: float) -> dict[str, Any]:
+    """Returns the settings of a run of ours: nothing of the machine, the command line or the code leaves it.
+
+    Args:
+        init_timeout: Seconds that it may take to reach W&B.
+        finish_timeout: Seconds that it may take to upload its last data.
+    """
+    return {
+        "init_timeout": init_timeout,
+        "finish_timeout": finish_timeout,
+        "finish_timeout_raises": True,
+        "console": "off",
+        "disable_git": True,
+        "save_code": False,
+        "x_save_requirements": False,
+        "x_disable_stats": True,
+        "x_disable_meta": True,
+        "x_disable_machine_info": True,
+        # A killed process loses what was not flushed; the default is 15 s.
+        "x_transaction_log_flush_interval": 1.0,
+    }

@@ -1,18 +1,26 @@
-"""What W&B is told about a study, as plain data: functions of the scene, without a process or a network."""
+"""What W&B is told about trials, as plain data: functions of the scene, without a process or a network.
+
+Every key is described in docs/wandb_keys.md.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from neuropt_core.sinks._objectives import broken, front
+from neuropt_core.curve import Curve, Point
+from neuropt_core.expectations import surprise, verdict
+from neuropt_core.sinks._objectives import broken
 from neuropt_core.sinks.base import Scene
-from neuropt_core.sinks.text import changed, compare, literal, plain, reason, unmarked
-from neuropt_core.space import Value
+from neuropt_core.sinks.text import plain, reason, unmarked
 from neuropt_core.trial import Trial, TrialState
 
 Message = dict[str, Any]
+PINNED = ("neuropt_hypothesis", "neuropt_rationale", "neuropt_falsifier")
+"""Keys of a trial's config that are shown, as Markdown, at the top of its run's page."""
+_ASIDE = "aside"
+"""The job type of a run that shows nothing that counts: reports and groupings by ``trial`` leave it out."""
 
 
 def run_id(scene: Scene, number: int | None = None) -> str:
@@ -21,81 +29,161 @@ def run_id(scene: Scene, number: int | None = None) -> str:
     return digest if number is None else f"{digest}-{number:03d}"
 
 
-def study_run(scene: Scene, project: str, entity: str | None) -> Message:
-    """Returns the arguments of `wandb.init` for the study's run."""
-    spec = scene.spec
-    config = {
-        "study": spec.name,
-        "direction": list(spec.directions) if spec.further else spec.direction,
-        **({"constraints": [str(c) for c in spec.constraints]} if spec.constraints else {}),
-        "advisor": scene.advisor,
-        "n_trials": scene.n_trials,
-        "seed": spec.seed,
-        "space": spec.space.to_json(),
-    }
+def place(scene: Scene, project: str, entity: str | None) -> Message:
+    """Returns where a run is, as arguments of `wandb.init`."""
+    return {"project": project, "entity": entity, "group": plain(scene.spec.name)}
+
+
+def trial_run(scene: Scene, trial: Trial, project: str, entity: str | None, own_id: str = "") -> Message:
+    """Returns the arguments of `wandb.init` for a trial's run.
+
+    Args:
+        scene: The study.
+        trial: Of it.
+        project: Where the run is.
+        entity: Whose that is; None for the account's default.
+        own_id: The run's id, if not the usual one.
+    """
     return {
-        **_place(scene, project, entity),
-        "id": run_id(scene),
-        "name": plain(spec.name),
-        "job_type": "controller",
-        "config": {"neuropt": config},
-    }
-
-
-def trial_message(scene: Scene, trial: Trial, project: str, entity: str | None) -> Message:
-    """Returns the message that makes a trial's run: its configuration, curve and outcome."""
-    name = f"trial-{trial.number:03d}"
-    run = {
-        **_place(scene, project, entity),
-        "id": run_id(scene, trial.number),
-        "name": name,
+        **place(scene, project, entity),
+        "id": own_id or run_id(scene, trial.number),
+        "name": trial_name(trial),
         "job_type": "trial",
-        "notes": unmarked(trial.proposal.rationale),
-        "config": trial_config(trial),
+        "notes": notes(trial),
+        "tags": list(tags(trial)),
+        "config": trial_config(scene, trial),
     }
-    outcome = trial.outcome
-    summary: dict[str, Any] = {"state": trial.state.value, "seconds": 0.0 if outcome is None else outcome.seconds}
-    if trial.value is not None:
-        summary |= _scores("score", trial)
-    if lacking := broken(scene.spec, trial):
-        summary["breaks"] = lacking.removeprefix("breaks ")
-    if reason(trial):
-        summary["reason"] = reason(trial)
+
+
+def trial_message(scene: Scene, trial: Trial, project: str, entity: str | None, own_id: str = "") -> Message:
+    """Returns the message that makes an ended trial's run, or ends the one that is open: all that is known of it."""
     return {
         "op": "trial",
-        "run": run,
-        "points": steps(trial),
-        "summary": summary,
-        "exit_code": int(trial.state is TrialState.FAIL),
+        "run": trial_run(scene, trial, project, entity, own_id),
+        "rows": rows(trial.curve.points),
+        "summary": {**_scores(trial), **trial_summary(scene, trial)},
+        "exit_code": _exit_code(trial),
     }
 
 
-def trial_config(trial: Trial) -> dict[str, Any]:
-    """Returns a trial's parameters nested at their dots, beside `neuropt` and, flat, `neuropt_rationale`.
+def live_message(run: Message, curve: Curve, known: int) -> Message:
+    """Returns the message that adds to a running trial's run what it has reported since the first `known` points."""
+    return {"op": "live", "run": run, "known": known, "rows": rows(curve.points[known:])}
 
-    Nested, because W&B's reports look for ``optimizer.lr`` there. The rationale is flat, since only keys of the top
-    level can be pinned to a run's page.
+
+def aside_message(run: Mapping[str, Any], why: str) -> Message:
+    """Returns the message that ends a live run of ours and puts it aside, since another one shows its trial.
+
+    Args:
+        run: The arguments with which it was opened.
+        why: In a word or two, for its name.
     """
-    proposal = trial.proposal
-    config = nested(trial.params)
-    about: dict[str, Any] = {"trial": trial.number, "source": proposal.source}
-    if proposal.stands_in_for:
-        about["stands_in_for"] = proposal.stands_in_for
-    if proposal.source == "replicate":
-        about |= {"repeats": proposal.parent, "seed": proposal.seed}
-    if proposal.predicted is not None:
-        about["predicted"] = {
-            "p10": proposal.predicted.p10,
-            "p50": proposal.predicted.p50,
-            "p90": proposal.predicted.p90,
+    return {"op": "aside", "run": {**run, "name": f"{run['name']} ({why})", "job_type": _ASIDE}}
+
+
+def annotate_message(scene: Scene, trial: Trial, project: str, entity: str | None) -> Message | None:
+    """Returns the message that adds what came of a trial to the runs that its own script has made; None without any.
+
+    Runs of an earlier attempt are told only that they do not count, and are closed if they are open.
+    """
+    *before, last = scene.attempts(trial) or ((),)
+    counted = last or next((runs for runs in reversed(before) if runs), ())
+    if not counted:
+        return None
+    ended = {"summary": trial_summary(scene, trial), "absent": _scores(trial), "exit_code": _exit_code(trial)}
+    lost = {"summary": {"neuropt/state": "superseded"}, "absent": {}, "exit_code": 1}
+    found = [
+        {
+            "run": {"id": run.id, "project": run.project or project, "entity": run.entity or entity},
+            "mode": run.mode,
+            "file": run.file,
+            **(ended if run in counted else lost),
         }
+        for runs in (*before, last)
+        for run in runs
+    ]
+    return {"op": "annotate", "runs": found, "config": trial_config(scene, trial)}
+
+
+def trial_name(trial: Trial) -> str:
+    """Returns the name of a trial's run."""
+    return f"trial-{trial.number:03d}"
+
+
+def tags(trial: Trial) -> tuple[str, ...]:
+    """Returns the tags of a trial's run: ours, who proposed it, and what for."""
+    return tuple(filter(None, ("neuropt", trial.proposal.source, trial.proposal.intent)))
+
+
+def notes(trial: Trial) -> str:
+    """Returns the notes of a trial's run, Markdown: the hypothesis, where there is one, and the rationale."""
+    return "\n\n".join(unmarked(text) for text in (trial.proposal.hypothesis, trial.proposal.rationale) if text)
+
+
+def trial_summary(scene: Scene, trial: Trial) -> dict[str, Any]:
+    """Returns what came of an ended trial, all below ``neuropt/``: no metric of the script's is written over."""
+    outcome, direction = trial.outcome, scene.spec.direction
+    failure = None if outcome is None else outcome.failure
+    found: dict[str, Any] = {
+        "state": trial.state.value,
+        "seconds": 0.0 if outcome is None else outcome.seconds,
+        "retries": scene.retries.get(trial.number, 0),
+        "surprise": surprise(trial, direction),
+        "verdict": verdict(trial, direction) or None,
+        "reason": reason(trial) or None,
+        "failure": None if failure is None else failure.kind,
+        "breaks": broken(scene.spec, trial).removeprefix("breaks ") or None,
+        **_scores(trial),
+    }
+    return {f"neuropt/{name}": value for name, value in found.items() if value is not None}
+
+
+def about(trial: Trial) -> dict[str, Any]:
+    """Returns what a run's config holds of its trial: ``neuropt`` and, flat, what is pinned.
+
+    Flat, since only keys of the top level can be pinned to a run's page. W&B renders pinned text as Markdown, so that
+    an LLM's links and images are made plain text.
+    """
+    proposal, expected = trial.proposal, trial.proposal.predicted
+    told: dict[str, Any] = {
+        "trial": trial.number,
+        "source": proposal.source,
+        "stands_in_for": proposal.stands_in_for or None,
+        "intent": proposal.intent or None,
+        "parent": proposal.parent,
+        "seed": proposal.seed,
+        "hypothesis": plain(proposal.hypothesis) or None,
+        "falsifier": plain(proposal.falsifier) or None,
+        "expected": None if expected is None else {"p10": expected.p10, "p50": expected.p50, "p90": expected.p90},
+    }
+    texts = (proposal.hypothesis, proposal.rationale, proposal.falsifier)
+    pinned = {key: unmarked(text) for key, text in zip(PINNED, texts, strict=True) if text}
+    return {"neuropt": {name: value for name, value in told.items() if value is not None}, **pinned}
+
+
+def note_config(trial: Trial) -> dict[str, Any]:
+    """Returns what a run of the script's own is told: `about`, and below ``neuropt.params`` the trial's parameters.
+
+    Not beside the script's own keys, which might say the same in other words; what it does not say at all is added when
+    the trial has ended (`annotate_message`).
+    """
+    told = about(trial)
+    return {**told, "neuropt": {**told["neuropt"], "params": nested(trial.params)}}
+
+
+def trial_config(scene: Scene, trial: Trial) -> dict[str, Any]:
+    """Returns a trial's whole config, nested at its dots, beside what `about` tells.
+
+    The user's own config with the trial's parameters in it. Nested, because W&B's reports look for ``optimizer.lr``
+    there.
+    """
+    config = nested({**scene.config, **trial.params})
+    more = about(trial)
     theirs = config.get("neuropt")
-    config["neuropt"] = {**(theirs if isinstance(theirs, dict) else {}), **about}
-    config["neuropt_rationale"] = plain(proposal.rationale)
-    return config
+    return {**config, **more, "neuropt": {**(theirs if isinstance(theirs, dict) else {}), **more["neuropt"]}}
 
 
-def nested(params: Mapping[str, Value]) -> dict[str, Any]:
+def nested(params: Mapping[str, Any]) -> dict[str, Any]:
     """Returns values nested at the dots of their names.
 
     Where ``optimizer`` has a value beside ``optimizer.lr``, the former is found under ``optimizer._self_``.
@@ -115,76 +203,22 @@ def nested(params: Mapping[str, Value]) -> dict[str, Any]:
     return tree
 
 
-def steps(trial: Trial) -> list[tuple[int, dict[str, float]]]:
-    """Returns a curve's metrics by step, in ascending order: W&B drops a step that comes after a higher one."""
-    merged: dict[int, dict[str, float]] = {}
-    for point in trial.curve.points:
-        merged.setdefault(point.step, {"neuropt/seconds": point.seconds}).update(point.metrics)
-    return sorted(merged.items())
+def rows(points: Sequence[Point]) -> list[dict[str, float]]:
+    """Returns points as rows of a run's history, one each in the order of their reports.
+
+    ``step`` is the axis of all charts: W&B's own step only ever grows, and a row for an earlier one would be lost.
+    """
+    return [{**point.metrics, "neuropt/seconds": point.seconds, "step": point.step} for point in points]
 
 
-def progress_message(scene: Scene, trial: Trial) -> Message:
-    """Returns the message that adds an ended trial to the study's run."""
-    values: dict[str, Any] = {"trial": trial.number, "failed": int(trial.state is TrialState.FAIL)}
-    if trial.outcome is not None:
-        values["seconds"] = trial.outcome.seconds
-    if trial.value is not None:
-        values |= _scores("score", trial)
-    if scene.best is not None:
-        values |= _scores("best", scene.best)
-    return {"op": "log", "values": values}
+def numbered(name: str, values: Sequence[float]) -> dict[str, float]:
+    """Returns values by name: ``score`` the first, ``score_1`` the second of several and so on."""
+    return {name if not at else f"{name}_{at}": value for at, value in enumerate(values)}
 
 
-def finish_message(scene: Scene, why: str) -> Message:
-    """Returns the message that closes the study's run, with a table of all trials."""
-    best, base, found = scene.best, scene.baseline, compare(scene)
-    summary: dict[str, Any] = {"ended": plain(why), "comparison": found.words}
-    if best is not None:
-        summary |= _scores("best", best) | {"best_trial": best.number}
-    if base is not None and base.value is not None:
-        summary |= _scores("baseline", base)
-    if (advised := scene.recommended) is not None:
-        summary |= {"recommended_trial": advised.trial.number, "recommendation": plain(advised.words)}
-    if scene.retries:
-        summary["retries"] = sum(scene.retries.values())
-    if scene.spec.further:
-        summary["pareto_front"] = [t.number for t in front(scene)]
-    if scene.importance:
-        summary["importance"] = {plain(name): share for name, share in scene.importance.items()}
-    further = [f"score_{place}" for place in range(1, len(scene.spec.directions))]
-    columns = [
-        "trial",
-        "state",
-        "score",
-        *further,
-        "seconds",
-        "source",
-        "stands_in_for",
-        "changed",
-        "reason",
-        "rationale",
-    ]
-    rows = [
-        [
-            trial.number,
-            trial.state.value,
-            *(trial.values or [None] * (1 + len(further))),
-            None if trial.outcome is None else trial.outcome.seconds,
-            trial.proposal.source,
-            trial.proposal.stands_in_for,
-            ", ".join(f"{name}={literal(value)}" for name, value in changed(scene, trial).items()),
-            reason(trial),
-            plain(trial.proposal.rationale),
-        ]
-        for trial in scene.trials
-    ]
-    return {"op": "finish", "summary": summary, "table": {"columns": columns, "rows": rows}}
+def _scores(trial: Trial) -> dict[str, float]:
+    return numbered("score", trial.values)
 
 
-def _scores(name: str, trial: Trial) -> dict[str, float]:
-    """Returns a trial's scores: ``score`` the first, ``score_1`` the second of several and so on."""
-    return {name if not place else f"{name}_{place}": value for place, value in enumerate(trial.values)}
-
-
-def _place(scene: Scene, project: str, entity: str | None) -> Message:
-    return {"project": project, "entity": entity, "group": plain(scene.spec.name)}
+def _exit_code(trial: Trial) -> int:
+    return int(trial.state is TrialState.FAIL)

@@ -91,11 +91,15 @@ class Scene:
         own = [t for t in self.present if t.proposal.source == "default"]
         return own[-1] if own else next(iter(self.present), None)
 
+    def attempts(self, trial: Trial) -> tuple[tuple[RunRecord, ...], ...]:
+        """Returns, for each attempt, the runs that the trial's own script has made in W&B; reads the disk."""
+        folder = self.folders.get(trial.number)
+        files = [] if folder is None else [AttemptFiles(folder, trial.number, a) for a in range(_attempts(folder))]
+        return tuple(recorded(attempt.runs_path) for attempt in files)
+
     def runs(self, trial: Trial) -> tuple[RunRecord, ...]:
         """Returns the runs that the trial's own script has made in W&B, over all attempts; reads the disk."""
-        folder = self.folders.get(trial.number)
-        attempts = [] if folder is None else [AttemptFiles(folder, trial.number, a) for a in range(_attempts(folder))]
-        return tuple(run for files in attempts for run in recorded(files.runs_path))
+        return tuple(run for attempt in self.attempts(trial) for run in attempt)
 
     def reproduce(self, trial: Trial) -> str:
         """Returns the shell command that runs a trial's configuration once, outside a sweep."""

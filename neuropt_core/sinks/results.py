@@ -258,7 +258,10 @@ def _dump(content: Mapping[str, Any]) -> str:
 def _cell(value: Value) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, str):
-        text = one_line(value)
-        return f"'{text}" if text.startswith(_FORMULA) else text
-    return repr(scalar(value))
+    return harmless(value) if isinstance(value, str) else repr(scalar(value))
+
+
+def harmless(text: str) -> str:
+    """Returns text on one line, with an apostrophe in front where a spreadsheet would take it for a formula."""
+    text = one_line(text)
+    return f"'{text}" if text.startswith(_FORMULA) else text

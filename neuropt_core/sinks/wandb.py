@@ -6,24 +6,39 @@ truth; W&B is told about it and may be late, offline or absent.
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import logging
 import os
-import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from neuropt_core.advice import Consultation
 from neuropt_core.curve import Curve
 from neuropt_core.errors import ConfigError
+from neuropt_core.redact import secrets_of
+from neuropt_core.sinks._wandb_alerts import Alerts
 from neuropt_core.sinks._wandb_feed import Feed
+from neuropt_core.sinks._wandb_files import is_old_stop, pass_over_empty
+from neuropt_core.sinks._wandb_live import Live
 from neuropt_core.sinks._wandb_mode import WandbSettings as WandbSettings
 from neuropt_core.sinks._wandb_mode import resolve_mode as resolve_mode
-from neuropt_core.sinks._wandb_payload import finish_message, progress_message, study_run, trial_config, trial_message
+from neuropt_core.sinks._wandb_mode import sync_command
+from neuropt_core.sinks._wandb_notebook import (
+    finish_message,
+    progress_message,
+    study_run,
+    sweep_config,
+    transcript_plan,
+)
+from neuropt_core.sinks._wandb_payload import annotate_message, note_config, notes, tags, trial_message, trial_name
 from neuropt_core.sinks.base import Scene
-from neuropt_core.sinks.text import one_line, plain, unmarked
+from neuropt_core.sinks.text import one_line, plain
+from neuropt_core.stop_file import StopRequest, ask
 from neuropt_core.tracking import RunNote
 from neuropt_core.trial import Trial
 
@@ -33,6 +48,8 @@ FINISH_TIMEOUT = 25.0
 """Seconds that a run may take to upload its last data."""
 PATIENCE = 30.0
 """Seconds that the end of the study waits for W&B."""
+REPORT_SECONDS = 60.0
+"""At the least between two versions of the report, but for the last one."""
 LOG_NAME = "neuropt-wandb.log"
 """Below ``<folder>/wandb``: what the child, and wandb in it, has to say."""
 
@@ -46,7 +63,11 @@ _log = logging.getLogger(__name__)
 
 
 class WandbSink:
-    """One W&B run for the study and one for each ended trial, all in the group named like the study.
+    """One W&B run for the study and one for each trial, all in the group named like the study.
+
+    The runs that a trial's own script makes are the trial's, and are told what came of it. Of other trials the sink
+    makes a run, which grows with the curve that the job reports. A study's run that is stopped on its W&B page ends
+    the sweep as ``neuropt stop`` does; a trial's run stops the trial.
 
     Everything lies in ``<folder>/wandb``. When W&B cannot be reached, or the child dies, the study goes on offline, and
     a warning names the command that uploads it later.
@@ -78,6 +99,12 @@ class WandbSink:
         self._folder = Path()
         self._command = ""  # The sentence with the command that uploads what is only on this disk.
         self._left_out = 0
+        self._live: Live | None = None
+        self._alerts: Alerts | None = None
+        self._entity = settings.entity or ""
+        self._theirs: dict[str, None] = {}  # Folders in which scripts have left runs that are still to be uploaded.
+        self._reported_at: float | None = None
+        self._began = time.monotonic()
 
     def study_started(self, scene: Scene) -> None:
         """Starts the child, which opens the study's run, or goes on with it."""
@@ -85,59 +112,86 @@ class WandbSink:
         self._logs.mkdir(parents=True, exist_ok=True)
         if self._mode == "offline":
             self._later(include_online=False)
-        run = study_run(scene, self._settings.project, self._settings.entity)
+        self._tell_what_is_left_out()
+        self._live, self._alerts = Live(scene, *self._place), Alerts(scene)
+        run = study_run(scene, *self._place)
+        sweep = sweep_config(scene) if self._settings.sweep else None
 
         def hello(deaths: int) -> dict[str, Any]:
             init_timeout, finish_timeout = self._timeouts
             mode = "offline" if deaths else self._mode
-            place = {"mode": mode, "folder": str(scene.folder), "run": run}
+            place = {"mode": mode, "folder": str(scene.folder), "run": run, "sweep": sweep}
             return {**place, "init_timeout": init_timeout, "finish_timeout": finish_timeout}
 
         self._feed = Feed(self._spawn, hello, self._heard, self._died)
 
     def note(self, scene: Scene, trial: Trial) -> RunNote | None:
         """Returns what runs are to be told that the trial's own script makes."""
-        config = trial_config(trial)
-        about = {name: config[name] for name in ("neuropt", "neuropt_rationale")}
         return RunNote(
             group=plain(scene.spec.name),
-            name=f"trial-{trial.number:03d}",
-            notes=unmarked(trial.proposal.rationale),
-            tags=("neuropt",),
-            config=about,
+            name=trial_name(trial),
+            notes=notes(trial),
+            tags=tags(trial),
+            config=note_config(trial),
             project=self._settings.project,
             entity=self._settings.entity or "",
             sweep_dir=str(scene.folder),
         )
 
+    def refreshed(self, scene: Scene) -> None:
+        """Takes in the study as it is now; told when trials begin on their machines."""
+        if self._live:
+            self._live.see(scene)
+
     def reported(self, trial: Trial, curve: Curve) -> None:
-        """Is told, from another thread, what a running trial has reported so far."""
+        """Is told, from another thread, what a running trial has reported so far, and shows it."""
+        if self._live is not None:
+            self._send_all(self._live.reported(trial, curve))
 
     def trial_asked(self, scene: Scene, trial: Trial) -> None:
-        """Does nothing: a trial's run is made when it ends."""
+        """Takes in the study as it is now: a trial's run is made when it reports, or ends."""
+        self.refreshed(scene)
 
     def trial_told(self, scene: Scene, trial: Trial) -> None:
-        """Sends the trial's run and the study's progress."""
-        self._send(trial_message(scene, trial, self._settings.project, self._settings.entity))
+        """Sends what came of the trial, to its own runs or ours, the study's progress, and what is worth an alert."""
+        if self._live is None or self._alerts is None:
+            return
+        self._send_all(self._live.ended(scene, trial))
+        told = annotate_message(scene, trial, *self._place)
+        self._send(told or trial_message(scene, trial, *self._place, self._live.id_of(trial)))
         self._send(progress_message(scene, trial))
+        self._send_all(self._alerts.after(scene, trial))
+        for run in scene.runs(trial):
+            if run.mode != "online" and run.file:
+                self._theirs[str(Path(run.file).parent.parent)] = None
+        self._report(scene, draft=True)
 
     def consulted(self, scene: Scene, consultation: Consultation) -> None:
-        """Does nothing: consultations are in the journal."""
+        """Does nothing: consultations are counted when a trial ends, and uploaded at the end."""
 
     def study_finished(self, scene: Scene, reason: str) -> None:
         """Closes the study's run and waits for the last data, at most `patience` seconds."""
-        feed, self._feed = self._feed, None
-        if feed is None:
+        feed = self._feed
+        if feed is None or self._live is None:
             return
-        feed.send(finish_message(scene, reason))
+        self._report(scene, draft=False)
+        own = {trial.number: self._live.id_of(trial) for trial in scene.trials}
+        transcript = transcript_plan(scene, self._settings.log_prompts, secrets_of(self._environ))
+        feed.send(finish_message(scene, reason, own, transcript))
+        self._feed = self._live = None
         flushed = feed.close(self._patience)
+        pass_over_empty([*self._theirs, str(self._logs)])
         if self._left_out:
             _log.warning("W&B was too slow: %d messages were left out; results.yaml has all.", self._left_out)
         if not flushed and not feed.dead:  # Its death was told already.
             text = "W&B has not taken everything after %.0f s. %s"
             _log.warning(text, self._patience, self._later(self._mode == "online"))
         elif self._command:
-            _log.info("W&B: offline. %s", self._command)
+            _log.info("W&B: offline. %s", self._later("--include-online" in self._command))
+
+    @property
+    def _place(self) -> tuple[str, str | None]:
+        return self._settings.project, self._settings.entity
 
     @property
     def _logs(self) -> Path:
@@ -147,20 +201,64 @@ class WandbSink:
         if self._feed is not None and not self._feed.send(message) and not self._feed.dead:
             self._left_out += 1
 
+    def _send_all(self, messages: Iterable[Mapping[str, Any]]) -> None:
+        for message in messages:
+            self._send(message)
+
+    def _report(self, scene: Scene, draft: bool) -> None:
+        """Sends the report as it is now, seldom while it is a draft."""
+        now = time.monotonic()
+        early = draft and self._reported_at is not None and now - self._reported_at < REPORT_SECONDS
+        if not self._makes_reports or early:
+            return
+        self._reported_at = now
+        plans = importlib.import_module("neuropt_core.sinks._report_plan")
+        try:
+            plan = plans.report_plan(scene, project=self._settings.project, entity=self._entity, draft=draft)
+        except Exception as error:  # noqa: BLE001 - the run's own end must not be lost with its report.
+            _log.warning("W&B: no report: %s: %s", type(error).__name__, error)
+            return
+        self._send({"op": "report", "plan": plan})
+
+    @property
+    def _makes_reports(self) -> bool:
+        needed = ("wandb_workspaces", "neuropt_core.sinks._report_plan")
+        return self._settings.report and self._mode == "online" and all(map(_can_be_imported, needed))
+
+    def _tell_what_is_left_out(self) -> None:
+        if self._settings.report and self._mode == "online" and not _can_be_imported("wandb_workspaces"):
+            _log.info(
+                "W&B: no report is written, since wandb-workspaces is not installed: pip install wandb-workspaces"
+            )
+        if self._settings.sweep and self._mode == "offline":
+            _log.warning("W&B: hydra.sweeper.wandb.sweep=true needs W&B online; the runs are held together by a group.")
+
     def _later(self, include_online: bool) -> str:
-        option = "--include-online " if include_online else ""
-        self._command = f"Upload it later with: wandb sync {option}{shlex.quote(str(self._logs))}"
+        self._command = f"Upload it later with: {sync_command(self._logs, tuple(self._theirs), include_online)}"
         return self._command
 
     def _heard(self, reply: Mapping[str, Any]) -> None:
-        if reply["event"] == "ready" and reply["mode"] == "online":
-            _log.info("W&B: %s", reply["url"])
-            return
-        why = one_line(str(reply.get("reason", "")))[:300]
-        if reply["event"] == "offline":
+        event, why = reply["event"], one_line(str(reply.get("reason", "")))[:300]
+        if event == "ready":
+            self._entity = reply.get("entity") or self._entity
+            if reply["mode"] == "online":
+                _log.info("W&B: %s", reply["url"])
+        elif event == "offline":
             _log.warning("W&B: %s; the study goes on offline. %s", why, self._later(reply["include_online"]))
-        elif reply["event"] == "trouble":
+        elif event == "trouble":
             _log.warning("W&B: %s; the rest goes on (see %s)", why, self._logs / LOG_NAME)
+        elif event == "stopped":
+            self._stop(reply.get("trial"))
+
+    def _stop(self, trial: int | None) -> None:
+        """Asks the sweep to end, or to stop a trial, since its run was stopped on its page."""
+        try:
+            if trial is None and is_old_stop(self._folder, time.monotonic() - self._began):
+                _log.warning("W&B: the study's run was stopped on its page before this sweep began; it goes on.")
+                return
+            ask(self._folder, StopRequest("finish", "the run was stopped on its W&B page", by="W&B"), trial)
+        except OSError as error:
+            _log.warning("W&B: a run was stopped on its page, but the request cannot be written: %s", error)
 
     def _died(self, code: int, again: bool) -> None:
         then = "goes on offline" if again else "goes on without it"
@@ -196,3 +294,7 @@ class WandbSink:
             # Run from a checkout, which the child would not find from another working directory.
             env["PYTHONPATH"] = os.pathsep.join(filter(None, (self._environ.get("PYTHONPATH"), str(root))))
         return env
+
+
+def _can_be_imported(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None

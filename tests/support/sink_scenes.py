@@ -58,6 +58,7 @@ class Story:
     space: SearchSpace = SPACE
     more: Mapping[str, Any] = field(default_factory=dict)
     importance: Mapping[str, float] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def scene(self) -> Scene:
@@ -71,6 +72,7 @@ class Story:
             overrides={t.number: tuple(f"{k}={v}" for k, v in t.params.items()) for t in self.trials},
             advisor="prior (rules of thumb, then TPE; not an LLM)",
             importance=self.importance,
+            **self.about,
         )
 
     def ask(

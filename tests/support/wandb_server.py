@@ -145,7 +145,7 @@ class WandbServer:
             "eventsTail": "[]",
             "config": json.dumps({k: {"value": value} for k, value in run.config.items()}),
             "tags": [],
-            "wandbConfig": "{}",
+            "wandbConfig": json.dumps(run.config.get("_wandb", {})),
         }
         return {"model": {**model, "bucket": bucket}}
 

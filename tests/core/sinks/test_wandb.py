@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import pytest
 from sink_scenes import Story, falling
 from wandb_file import read_folder
 from wandb_server import WandbServer, serve
+from wandb_studies import kill_child, upload, wait_until
 
 from neuropt_core.errors import ConfigError
 from neuropt_core.sinks.wandb import WandbSettings, WandbSink
@@ -88,8 +88,8 @@ def test_offline_curve_config_and_outcome_are_there(offline: Story) -> None:
     assert run.config["optimizer"] == {"_self_": "sgd", "lr": 1e-3}
     assert run.config["neuropt"] == {"freeze": False, "trial": 2, "source": "prior"}
     assert run.config["neuropt_rationale"] == "SGD *generalises*."
-    assert (run.summary["score"], run.summary["state"], run.exit_code) == (0.4, "COMPLETE", 0)
-    assert (runs["trial-001"].summary["state"], runs["trial-001"].exit_code) == ("FAIL", 1)
+    assert (run.summary["score"], run.summary["neuropt/state"], run.exit_code) == (0.4, "COMPLETE", 0)
+    assert (runs["trial-001"].summary["neuropt/state"], runs["trial-001"].exit_code) == ("FAIL", 1)
 
 
 def test_everything_lies_in_the_sweep_directory(offline: Story) -> None:
@@ -108,9 +108,8 @@ def test_the_sync_command_uploads_an_offline_study(
     with caplog.at_level(logging.INFO):
         sink.study_started(story.scene)
         sink.study_finished(story.scene, "nothing to do")
-    command = caplog.text.split("Upload it later with: ")[1].splitlines()[0]
     with serve() as server:
-        sync(command, environment(tmp_path, server.url))
+        upload(caplog.text, environment(tmp_path, server.url))
         assert server.unknown == []
         assert len(server.runs) == 7
         study = server.named("story")
@@ -129,7 +128,7 @@ def test_online_the_server_gets_curve_config_group_and_rationale(online: tuple[S
     assert [run.history[step]["val_loss"] for step in (0, 2)] == [1, 0.4]
     assert run.config["optimizer"] == {"_self_": "sgd", "lr": 1e-3}
     assert run.config["neuropt_rationale"] == "SGD *generalises*."
-    assert (run.summary["score"], run.summary["state"]) == (0.4, "COMPLETE")
+    assert (run.summary["score"], run.summary["neuropt/state"]) == (0.4, "COMPLETE")
     assert run.complete
     assert (run.exit_code, server.named("trial-001").exit_code) == (0, 1)
 
@@ -198,7 +197,7 @@ def test_a_server_that_fails_at_the_start_makes_the_study_offline(
         assert "the study goes on offline" in caplog.text
         assert len(read_folder(story.folder / "wandb", 4)) == 4
         server.fault = lambda what: 200
-        sync(caplog.text.split("Upload it later with: ")[1].splitlines()[0], environ)
+        upload(caplog.text, environ)
         assert server.named("trial-002").summary["score"] == 0.4
         assert server.named("story").summary["best"] == 0.4
 
@@ -223,7 +222,7 @@ def test_a_server_that_fails_in_mid_study_loses_nothing(
         assert time.monotonic() - began < 9
         assert "Upload it later with: wandb sync --include-online" in caplog.text
         server.fault = lambda what: 200
-        sync(caplog.text.split("Upload it later with: ")[-1].splitlines()[0], environ)
+        upload(caplog.text, environ)
         assert {run.fields.get("displayName") for run in server.runs.values()} >= {"story", "trial-000", "trial-003"}
         assert server.named("trial-003").summary["score"] == 0.4
         assert server.named("trial-003").history[2]["val_loss"] == 0.4
@@ -299,35 +298,3 @@ def test_the_sink_takes_resolved_modes_only() -> None:
     """A sink is made for online or offline; auto and disabled are decided before."""
     with pytest.raises(ConfigError, match="online or offline"):
         WandbSink(WandbSettings(), "disabled")
-
-
-def sync(command: str, environ: dict[str, str]) -> None:
-    """Runs the command that a warning named."""
-    program, *arguments = shlex.split(command)
-    assert program == "wandb"
-    own = ("WANDB_MODE", "WANDB_RUN_ID", "WANDB_NAME")
-    environ = {k: v for k, v in environ.items() if k not in own} | {"WANDB_ERROR_REPORTING": "false"}
-    run = [sys.executable, "-m", "wandb", *arguments]
-    done = subprocess.run(run, env=environ, capture_output=True, text=True, timeout=60, cwd=environ["HOME"])
-    assert done.returncode == 0, done.stderr
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    """Waits for something that another process does, at most 20 seconds."""
-    end = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
-def kill_child(folder: Path) -> None:
-    """Kills the child whose working directory is the sweep's."""
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            mine = b"_wandb_child" in (entry / "cmdline").read_bytes() and (entry / "cwd").resolve() == folder.resolve()
-        except OSError:
-            continue
-        if mine:
-            os.kill(int(entry.name), signal.SIGKILL)
-            return
-    raise AssertionError("no child found")

@@ -8,15 +8,13 @@ from pathlib import Path
 import pytest
 from sink_scenes import Story, falling
 
-from neuropt_core.curve import Curve, Point
+from neuropt_core.curve import Point
+from neuropt_core.sinks._wandb_notebook import finish_message, progress_message, study_run
 from neuropt_core.sinks._wandb_payload import (
-    finish_message,
+    about,
     nested,
-    progress_message,
+    rows,
     run_id,
-    steps,
-    study_run,
-    trial_config,
     trial_message,
 )
 from neuropt_core.trial import Predicted
@@ -52,23 +50,43 @@ def test_a_trial_is_told_whole(story: Story) -> None:
     """A trial's run has the group, its name, the nested config, the rationale, and its score and state as summary."""
     story.run(0.4)
     predicted = Predicted(0.2, 0.3, 0.4)
-    trial = story.run(0.3, rationale="Why.", predicted=predicted, stands_in_for="llm", curve=falling(1.0, 0.5))
-    message = trial_message(story.scene, trial, "project", "me")
+    words = {"rationale": "Why.", "hypothesis": "It overfits.", "falsifier": "The loss rises.", "intent": "repair"}
+    trial = story.run(0.35, predicted=predicted, stands_in_for="llm", parent=0, curve=falling(1.0, 0.5), **words)
+    config = {"data.name": "digits", "data.path": "${oc.env:HOME}", "optimizer.lr": 5, "neuropt.seed": 3}
+    scene = replace(story.scene, config=config, retries={1: 2})
+    message = trial_message(scene, trial, "project", "me")
     run = message["run"]
     assert (run["project"], run["entity"], run["group"]) == ("project", "me", "story")
-    assert (run["name"], run["job_type"], run["notes"]) == ("trial-001", "trial", "Why.")
+    assert (run["name"], run["job_type"], run["notes"]) == ("trial-001", "trial", "It overfits.\n\nWhy.")
+    assert run["tags"] == ["neuropt", "prior", "repair"]
     assert run["config"] == {
+        "data": {"name": "digits", "path": "${oc.env:HOME}"},
         "optimizer": {"_self_": "adam", "lr": 1e-3},
         "neuropt": {
+            "seed": 3,
             "freeze": False,
             "trial": 1,
             "source": "prior",
             "stands_in_for": "llm",
-            "predicted": {"p10": 0.2, "p50": 0.3, "p90": 0.4},
+            "intent": "repair",
+            "parent": 0,
+            "hypothesis": "It overfits.",
+            "falsifier": "The loss rises.",
+            "expected": {"p10": 0.2, "p50": 0.3, "p90": 0.4},
         },
+        "neuropt_hypothesis": "It overfits.",
         "neuropt_rationale": "Why.",
+        "neuropt_falsifier": "The loss rises.",
     }
-    assert message["summary"] == {"state": "COMPLETE", "seconds": 12.0, "score": 0.3}
+    assert message["summary"] == {
+        "score": 0.35,
+        "neuropt/score": 0.35,
+        "neuropt/state": "COMPLETE",
+        "neuropt/seconds": 12.0,
+        "neuropt/retries": 2,
+        "neuropt/surprise": pytest.approx(-0.64, abs=0.01),
+        "neuropt/verdict": "as expected",
+    }
     assert message["exit_code"] == 0
 
 
@@ -77,18 +95,18 @@ def test_a_trial_without_a_score_has_a_reason(story: Story, value: str, code: in
     """A failed trial ends with exit code 1, a pruned one with 0; both keep the reason and neither has a score."""
     message = trial_message(story.scene, story.run(value), "p", None)
     assert message["exit_code"] == code
-    assert message["summary"]["state"] == state
+    assert message["summary"]["neuropt/state"] == state
     assert "score" not in message["summary"]
-    assert message["summary"]["reason"]
+    assert message["summary"]["neuropt/reason"]
 
 
-def test_steps_ascend_and_reports_of_one_step_are_merged(story: Story) -> None:
-    """Two reports at one step are one row, and a late report of an early step is not lost."""
+def test_each_report_is_a_row_with_its_own_step(story: Story) -> None:
+    """Rows keep the order of the reports, and carry the job's step as a value: none is dropped for coming late."""
     points = (Point(1, {"val": 0.5}, 2.0), Point(0, {"train": 0.9}, 1.0), Point(1, {"train": 0.8}, 3.0))
-    trial = story.run(0.4, curve=Curve(points))
-    assert steps(trial) == [
-        (0, {"neuropt/seconds": 1.0, "train": 0.9}),
-        (1, {"neuropt/seconds": 2.0, "val": 0.5, "train": 0.8}),
+    assert rows(points) == [
+        {"step": 1, "neuropt/seconds": 2.0, "val": 0.5},
+        {"step": 0, "neuropt/seconds": 1.0, "train": 0.9},
+        {"step": 1, "neuropt/seconds": 3.0, "train": 0.8},
     ]
 
 
@@ -108,7 +126,7 @@ def test_the_end_has_a_table_of_all_trials(story: Story) -> None:
     story.run(0.4)
     story.run("boom", params={"optimizer.lr": 0.01})
     story.run(0.3, params={"optimizer": "sgd"}, rationale="Why.")
-    message = finish_message(story.scene, "all done")
+    message = finish_message(story.scene, "all done", {})
     assert message["summary"]["ended"] == "all done"
     assert (message["summary"]["best"], message["summary"]["best_trial"], message["summary"]["baseline"]) == (
         0.3,
@@ -135,7 +153,7 @@ def test_replicates_and_the_recommendation_are_told(tmp_path: Path) -> None:
     story = Story(tmp_path)
     story.run(0.5)
     again = story.run(0.6, source="replicate", parent=0, seed=7)
-    assert trial_config(again)["neuropt"] | {"repeats": 0, "seed": 7} == trial_config(again)["neuropt"]
-    summary = finish_message(story.scene, "over")["summary"]
+    assert about(again)["neuropt"] | {"parent": 0, "seed": 7} == about(again)["neuropt"]
+    summary = finish_message(story.scene, "over", {})["summary"]
     assert summary["recommended_trial"] == 0
     assert summary["recommendation"].startswith("trial 0, run 2 times")
