@@ -87,7 +87,7 @@ def sink_for(scene: Scene, project: str | None, entity: str | None, environ: Map
         project=project or before.get("project") or "neuropt",
         entity=entity or before.get("entity"),
     )
-    return WandbSink(settings, "online", environ=environ, patience=PATIENCE)
+    return WandbSink(settings, "online", environ=environ, patience=PATIENCE, anew=True)
 
 
 def uploaded(sweep_dir: Path, scene: Scene, sink: Sink, say: Callable[[str], None]) -> bool:

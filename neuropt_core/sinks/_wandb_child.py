@@ -46,7 +46,7 @@ class Desk:
 
     Args:
         hello: The first line: ``mode``, ``folder`` and the timeouts in seconds, the study's ``run``, and the config of
-            its native W&B ``sweep``, None without one.
+            its native W&B ``sweep``, None without one; ``anew`` leaves out rows that our runs have in W&B already.
         reply: Tells the sweeper something; called from any thread.
     """
 
@@ -54,6 +54,7 @@ class Desk:
         self._mode: Any = hello["mode"]
         self._folder = Path(hello["folder"])
         self._run: Mapping[str, Any] = hello["run"]
+        self._anew = bool(hello.get("anew"))
         self._reply = reply
         self._timeouts = (float(hello["init_timeout"]), float(hello["finish_timeout"]))
         self._study: Any = None
@@ -75,7 +76,7 @@ class Desk:
             "aside": lambda told: self._put_aside(told["run"]),
             "trial": self._trial,
             "annotate": self._annotate,
-            "log": lambda told: self._study.log(dict(told["values"])),
+            "log": lambda told: self._study.log(dict(told["values"]), step=self._step(told["row"])),
             "alert": self._alert,
             "report": self._report,
             "finish": self._finish_study,
@@ -103,8 +104,8 @@ class Desk:
         wanted = message["run"]
         live = self._live.pop(wanted["id"]) if wanted["id"] in self._live else None
         run, written = live or (self._online_or_not(lambda: self._open_trial(wanted)), 0)
-        for row in message["rows"][written:]:
-            run.log(dict(row))
+        for place, row in enumerate(message["rows"][written:], start=written):
+            run.log(dict(row), step=self._step(place))
         run.summary.update(dict(message["summary"]))
         try:
             run.finish(exit_code=message["exit_code"])
@@ -147,6 +148,10 @@ class Desk:
         run.config.update(ours, allow_val_change=True)
         run.summary.update({**told["summary"], **{k: v for k, v in told["absent"].items() if k in free}})
         run.finish(exit_code=told["exit_code"])
+
+    def _step(self, row: int) -> int | None:
+        """Returns the step under which W&B drops a row that was sent before; None where all rows are new."""
+        return row if self._anew else None
 
     def _alert(self, message: Mapping[str, Any]) -> None:
         told = {name: message[name] for name in ("title", "text", "level")}

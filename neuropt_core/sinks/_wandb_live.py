@@ -25,12 +25,14 @@ class Live:
         scene: The study when this process began.
         project: Where runs are made.
         entity: Whose that is.
+        anew: Whether trials keep the ids that they had last, since all is told again.
     """
 
-    def __init__(self, scene: Scene, project: str, entity: str | None) -> None:
+    def __init__(self, scene: Scene, project: str, entity: str | None, *, anew: bool = False) -> None:
         self._where = (project, entity)
         self._lock = threading.Lock()
         self._scene = scene
+        self._anew = anew
         self._open: dict[int, tuple[Message, tuple[Point, ...]]] = {}
         self._ids: dict[int, str] = {}
         self._ended: set[int] = set()
@@ -92,8 +94,9 @@ class Live:
         return [aside_message(run, why)] if run else []
 
     def _new_id(self, number: int) -> str:
-        """Returns an id that no run of this study had."""
-        _, name = self._newest(number)
+        """Returns an id that no run of this study had; the last one that the trial's had if all is told again."""
+        last, free = self._newest(number)
+        name = last if self._anew else free
         self._used.add(name)
         self._ids[number] = name
         return name

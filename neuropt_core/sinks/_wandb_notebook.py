@@ -72,7 +72,8 @@ def progress_message(scene: Scene, trial: Trial) -> Message:
         **_llm(scene),
         **_counts(scene),
     }
-    return {"op": "log", "values": {name: value for name, value in values.items() if value is not None}}
+    row = sum(t.outcome is not None for t in scene.trials) - 1
+    return {"op": "log", "row": row, "values": {name: value for name, value in values.items() if value is not None}}
 
 
 def finish_message(scene: Scene, why: str, own: Mapping[int, str], transcript: Message | None = None) -> Message:

@@ -6,11 +6,14 @@ Every key is described in docs/wandb_keys.md.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from neuropt_core.curve import Curve, Point
 from neuropt_core.expectations import surprise, verdict
+from neuropt_core.files import write_whole
 from neuropt_core.sinks._objectives import broken
 from neuropt_core.sinks.base import Scene
 from neuropt_core.sinks.text import plain, reason, unmarked
@@ -24,9 +27,37 @@ _ASIDE = "aside"
 
 
 def run_id(scene: Scene, number: int | None = None) -> str:
-    """Returns the id of the study's run, or of a trial's: the same whenever the study is resumed in its folder."""
-    digest = hashlib.sha256(f"{scene.spec.name}\0{scene.folder}".encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    """Returns the id of the study's run, or of a trial's: the same whenever the study is resumed, be it moved."""
+    digest = _kept_id(scene.folder) or _new_id(scene)
     return digest if number is None else f"{digest}-{number:03d}"
+
+
+def keep_id(scene: Scene) -> None:
+    """Keeps the study's id in its folder, which may be moved.
+
+    Raises:
+        OSError: The disk is full or the folder is not writable.
+    """
+    if not _kept_id(scene.folder):
+        write_whole(_id_path(scene.folder), json.dumps({"id": _new_id(scene), "folder": str(scene.folder)}))
+
+
+def _new_id(scene: Scene) -> str:
+    return hashlib.sha256(f"{scene.spec.name}\0{scene.folder}".encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def _kept_id(folder: Path) -> str:
+    """Returns the id that is kept in a folder; "" without one, or in a copy whose original is still there."""
+    try:
+        kept = json.loads(_id_path(folder).read_text(encoding="utf-8"))
+        moved = kept["folder"] != str(folder)
+        return "" if moved and _id_path(Path(kept["folder"])).exists() else str(kept["id"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _id_path(folder: Path) -> Path:
+    return folder / "wandb" / "study.json"
 
 
 def place(scene: Scene, project: str, entity: str | None) -> Message:

@@ -35,7 +35,15 @@ from neuropt_core.sinks._wandb_notebook import (
     sweep_config,
     transcript_plan,
 )
-from neuropt_core.sinks._wandb_payload import annotate_message, note_config, notes, tags, trial_message, trial_name
+from neuropt_core.sinks._wandb_payload import (
+    annotate_message,
+    keep_id,
+    note_config,
+    notes,
+    tags,
+    trial_message,
+    trial_name,
+)
 from neuropt_core.sinks.base import Scene
 from neuropt_core.sinks.text import one_line, plain
 from neuropt_core.stop_file import StopRequest, ask
@@ -79,6 +87,8 @@ class WandbSink:
         init_timeout: Seconds before a run that cannot reach W&B goes offline.
         finish_timeout: Seconds that a run may take to upload its last data.
         patience: Seconds that the end of the study waits.
+        anew: Whether the study is told again from its beginning: what is there of our runs is written over, and nobody
+            is alerted.
     """
 
     def __init__(
@@ -90,6 +100,7 @@ class WandbSink:
         init_timeout: float = INIT_TIMEOUT,
         finish_timeout: float = FINISH_TIMEOUT,
         patience: float = PATIENCE,
+        anew: bool = False,
     ) -> None:
         if mode not in ("online", "offline"):
             raise ConfigError("WandbSink", "needs the mode online or offline", got=mode)
@@ -105,22 +116,23 @@ class WandbSink:
         self._theirs: dict[str, None] = {}  # Folders in which scripts have left runs that are still to be uploaded.
         self._reported_at: float | None = None
         self._began = time.monotonic()
+        self._anew = anew
 
     def study_started(self, scene: Scene) -> None:
         """Starts the child, which opens the study's run, or goes on with it."""
         self._folder = scene.folder
-        self._logs.mkdir(parents=True, exist_ok=True)
+        keep_id(scene)
         if self._mode == "offline":
             self._later(include_online=False)
         self._tell_what_is_left_out()
-        self._live, self._alerts = Live(scene, *self._place), Alerts(scene)
+        self._live, self._alerts = Live(scene, *self._place, anew=self._anew), Alerts(scene)
         run = study_run(scene, *self._place)
         sweep = sweep_config(scene) if self._settings.sweep else None
 
         def hello(deaths: int) -> dict[str, Any]:
             init_timeout, finish_timeout = self._timeouts
             mode = "offline" if deaths else self._mode
-            place = {"mode": mode, "folder": str(scene.folder), "run": run, "sweep": sweep}
+            place = {"mode": mode, "folder": str(scene.folder), "run": run, "sweep": sweep, "anew": self._anew}
             return {**place, "init_timeout": init_timeout, "finish_timeout": finish_timeout}
 
         self._feed = Feed(self._spawn, hello, self._heard, self._died)
@@ -160,7 +172,8 @@ class WandbSink:
         told = annotate_message(scene, trial, *self._place)
         self._send(told or trial_message(scene, trial, *self._place, self._live.id_of(trial)))
         self._send(progress_message(scene, trial))
-        self._send_all(self._alerts.after(scene, trial))
+        if not self._anew:
+            self._send_all(self._alerts.after(scene, trial))
         for run in scene.runs(trial):
             if run.mode != "online" and run.file:
                 self._theirs[str(Path(run.file).parent.parent)] = None
@@ -247,7 +260,7 @@ class WandbSink:
             _log.warning("W&B: %s; the study goes on offline. %s", why, self._later(reply["include_online"]))
         elif event == "trouble":
             _log.warning("W&B: %s; the rest goes on (see %s)", why, self._logs / LOG_NAME)
-        elif event == "stopped":
+        elif event == "stopped" and not self._anew:
             self._stop(reply.get("trial"))
 
     def _stop(self, trial: int | None) -> None:

@@ -104,7 +104,6 @@ def test_what_was_never_online_is_uploaded(uploaded: tuple[WandbServer, list[str
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="the sink neither tells a study anew nor sends reports yet")
 def test_a_repeated_upload_doubles_nothing(uploaded: tuple[WandbServer, list[str]]) -> None:
     """After two uploads there is one run a trial, one row of each in the study's run, and one published report."""
     server, _ = uploaded
