@@ -8,8 +8,9 @@ from typing import Any
 
 from neuropt_core.tracking import RunNote
 
-FINISH_TIMEOUT = 30.0
-"""Seconds that a run may take to upload its last data, where the user sets nothing."""
+FINISH_TIMEOUT = 600.0
+"""Seconds that a run may take to upload its last data, where the user sets nothing: W&B's own is to wait for ever, and
+a server that has died would keep the job, and with it the GPU, from ending. Large artifacts need their time."""
 FLUSH_SECONDS = 1.0
 """How often a run's data goes to its file: what was not flushed is lost when the job is killed."""
 JOB_TYPE = "trial"

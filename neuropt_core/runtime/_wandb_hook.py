@@ -235,7 +235,7 @@ def _record_of(run: Any) -> RunRecord:
 
 def _summarise(run: Any, outcome: Outcome) -> None:
     """Writes what came of the trial into a run's summary, but for what the script itself has written there."""
-    ours: dict[str, Any] = {"state": outcome.state.value}
+    ours: dict[str, Any] = {"neuropt/state": outcome.state.value}
     if outcome.value is not None and math.isfinite(outcome.value):
         values = (outcome.value, *outcome.further)
         ours |= {f"score_{place}" if place else "score": value for place, value in enumerate(values)}

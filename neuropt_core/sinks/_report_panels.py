@@ -2,7 +2,8 @@
 
 A panel is a mapping with a ``kind`` (``line``, ``parallel``, ``importance``, ``scatter``); a value is either
 ``summary:`` or ``config:`` and a dotted name. A runset has ``project`` and ``entity``, and some of ``group``,
-``job_type``, ``ids`` and ``not_group``, all of which a run must meet; ``order`` names what it is sorted by.
+``job_type``, ``not_job_types``, ``ids`` and ``not_group``, all of which a run must meet; ``order`` names what it is
+sorted by.
 """
 
 from __future__ import annotations
@@ -114,7 +115,9 @@ def all_runs(scene: Scene, project: str, entity: str) -> list[dict[str, Any]]:
     """
     order, name = _order(scene.spec), plain(scene.spec.name)
     place = {"project": project, "entity": entity}
-    found: list[dict[str, Any]] = [{"name": "trials", **place, "group": name, "job_type": "trial", **order}]
+    found: list[dict[str, Any]] = [
+        {"name": "trials", **place, "group": name, "not_job_types": ["controller", "aside"], **order}
+    ]
     if own := [run.id for t in scene.trials for run in scene.runs(t) if _is_here(run.project, project)]:
         # A script that names a group of its own keeps it.
         found.append({"name": "trials in other groups", **place, "ids": own, "not_group": name, **order})

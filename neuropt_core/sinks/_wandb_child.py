@@ -8,7 +8,6 @@ line, the sweeper has died, and the study's run is closed as failed.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import os
 import signal
@@ -32,12 +31,11 @@ from neuropt_core.sinks._wandb_files import (
     within,
 )
 from neuropt_core.sinks._wandb_mode import quiet_settings
+from neuropt_core.sinks._wandb_reports import Reports
 
 _UNREACHABLE = (wandb.errors.Error, OSError)
 """What wandb raises when the server cannot be reached, refuses, or takes too long; a TimeoutError is an OSError."""
 
-_REPORT_SECONDS = 60.0
-"""That a report may take."""
 Reply = Callable[[Mapping[str, Any]], None]
 
 
@@ -55,7 +53,7 @@ class Desk:
         self._folder = Path(hello["folder"])
         self._run: Mapping[str, Any] = hello["run"]
         self._anew = bool(hello.get("anew"))
-        self._reply = reply
+        self._reply, self._reports = reply, Reports(self._folder, reply)
         self._timeouts = (float(hello["init_timeout"]), float(hello["finish_timeout"]))
         self._study: Any = None
         self._live: dict[str, tuple[Any, int]] = {}  # Run id -> our open run of a trial, and its number of rows.
@@ -78,7 +76,7 @@ class Desk:
             "annotate": self._annotate,
             "log": lambda told: self._study.log(dict(told["values"]), step=self._step(told["row"])),
             "alert": self._alert,
-            "report": self._report,
+            "report": lambda told: self._report(told["plan"]),
             "finish": self._finish_study,
         }
         known[message["op"]](message)
@@ -157,13 +155,9 @@ class Desk:
         told = {name: message[name] for name in ("title", "text", "level")}
         self._study.alert(**told, wait_duration=timedelta(seconds=1))
 
-    def _report(self, message: Mapping[str, Any]) -> None:
-        if self._mode != "online":
-            return
-        reports = importlib.import_module("neuropt_core.sinks._wandb_report")
-        place = {"project": self._study.project, "entity": self._study.entity}
-        url = within(_REPORT_SECONDS, lambda: reports.save(message["plan"], folder=self._folder, **place))
-        self._reply({"event": "report", "url": url})
+    def _report(self, plan: Mapping[str, Any]) -> None:
+        if self._mode == "online":
+            self._reports.save(plan, self._study.project, self._study.entity)
 
     def _finish_study(self, message: Mapping[str, Any]) -> None:
         self._close_live()
@@ -175,6 +169,9 @@ class Desk:
         finally:
             # These are artifacts, and ask W&B more than a curve does: they must not cost the run its proper end.
             self._finish(self._study, exit_code=0)
+        if message.get("report") is not None:  # Last of all: whatever becomes of it, the runs have ended.
+            self._report(message["report"])
+            self._reports.wait()
 
     def _table(self, table: Mapping[str, Any]) -> Any:
         before = f"{self._study.url.rpartition('/')[0]}/" if self._study.url else ""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from neuropt_core.files import read_lines, write_whole
-from neuropt_core.redact import redact
+from neuropt_core.redact import redact_data
 
 T = TypeVar("T")
 _SOON = 60.0
@@ -41,7 +41,7 @@ def transcript_lines(plan: Mapping[str, Any], secrets: tuple[str, ...]) -> list[
     if "entries" in plan:
         return [_line(entry) for entry in plan["entries"]]
     entries, _ = read_lines(Path(plan["path"]))
-    return [_line(_redacted({k: entry[k] for k in _FULL if k in entry}, secrets)) for entry in entries]
+    return [_line(redact_data({k: entry[k] for k in _FULL if k in entry}, secrets)) for entry in entries]
 
 
 def known_sweep(folder: Path, project: str, entity: str | None) -> dict[str, Any] | None:
@@ -136,11 +136,3 @@ def _sweep_path(folder: Path) -> Path:
 
 def _line(entry: Mapping[str, Any]) -> str:
     return json.dumps(entry, ensure_ascii=False) + "\n"
-
-
-def _redacted(value: Any, secrets: tuple[str, ...]) -> Any:
-    if isinstance(value, str):
-        return redact(value, *secrets)
-    if isinstance(value, Mapping):
-        return {redact(str(key), *secrets): _redacted(item, secrets) for key, item in value.items()}
-    return [_redacted(item, secrets) for item in value] if isinstance(value, (list, tuple)) else value

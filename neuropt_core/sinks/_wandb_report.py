@@ -155,6 +155,7 @@ def _runset(place: Mapping[str, Any], entity: str) -> Any:
     wanted = [
         *([f"Metric('Group') == {place['group']!r}"] if "group" in place else []),
         *([f"Metric('JobType') == {place['job_type']!r}"] if "job_type" in place else []),
+        *[f"Metric('JobType') != {kind!r}" for kind in place.get("not_job_types", ())],
         *([f"Metric('ID') in {list(place['ids'])!r}"] if "ids" in place else []),
         *([f"Metric('Group') != {place['not_group']!r}"] if "not_group" in place else []),
     ]

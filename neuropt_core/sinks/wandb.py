@@ -6,21 +6,19 @@ truth; W&B is told about it and may be late, offline or absent.
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import logging
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from neuropt_core.advice import Consultation
 from neuropt_core.curve import Curve
 from neuropt_core.errors import ConfigError
-from neuropt_core.redact import secrets_of
+from neuropt_core.redact import redact, redact_data, secrets_of
 from neuropt_core.sinks._wandb_alerts import Alerts
 from neuropt_core.sinks._wandb_feed import Feed
 from neuropt_core.sinks._wandb_files import is_old_stop, pass_over_empty
@@ -44,6 +42,7 @@ from neuropt_core.sinks._wandb_payload import (
     trial_message,
     trial_name,
 )
+from neuropt_core.sinks._wandb_process import LOG_NAME, start
 from neuropt_core.sinks.base import Scene
 from neuropt_core.sinks.text import one_line, plain
 from neuropt_core.stop_file import StopRequest, ask
@@ -56,17 +55,10 @@ FINISH_TIMEOUT = 25.0
 """Seconds that a run may take to upload its last data."""
 PATIENCE = 30.0
 """Seconds that the end of the study waits for W&B."""
+_ENOUGH, _MANY = 2_000, 1_000_000
+"""Messages that may wait: in a sweep, which they must not burden, and where a whole study is told anew at once."""
 REPORT_SECONDS = 60.0
 """At the least between two versions of the report, but for the last one."""
-LOG_NAME = "neuropt-wandb.log"
-"""Below ``<folder>/wandb``: what the child, and wandb in it, has to say."""
-
-_KEPT = (
-    *("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_BASE_URL", "WANDB_ENTITY", "WANDB_CONFIG_DIR"),
-    *("WANDB_INSECURE_DISABLE_SSL", "WANDB_HTTP_TIMEOUT", "WANDB__EXTRA_HTTP_HEADERS"),
-)
-"""How W&B is reached; all else that is set there concerns the user's own runs and would bend ours (an id, a sweep)."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -117,6 +109,7 @@ class WandbSink:
         self._reported_at: float | None = None
         self._began = time.monotonic()
         self._anew = anew
+        self._secrets = secrets_of(environ)
 
     def study_started(self, scene: Scene) -> None:
         """Starts the child, which opens the study's run, or goes on with it."""
@@ -126,7 +119,7 @@ class WandbSink:
             self._later(include_online=False)
         self._tell_what_is_left_out()
         self._live, self._alerts = Live(scene, *self._place, anew=self._anew), Alerts(scene)
-        run = study_run(scene, *self._place)
+        run = redact_data(study_run(scene, *self._place), self._secrets)
         sweep = sweep_config(scene) if self._settings.sweep else None
 
         def hello(deaths: int) -> dict[str, Any]:
@@ -135,11 +128,17 @@ class WandbSink:
             place = {"mode": mode, "folder": str(scene.folder), "run": run, "sweep": sweep, "anew": self._anew}
             return {**place, "init_timeout": init_timeout, "finish_timeout": finish_timeout}
 
-        self._feed = Feed(self._spawn, hello, self._heard, self._died)
+        self._feed = Feed(
+            lambda deaths: start(scene.folder, self._environ),
+            hello,
+            self._heard,
+            self._died,
+            limit=_MANY if self._anew else _ENOUGH,
+        )
 
     def note(self, scene: Scene, trial: Trial) -> RunNote | None:
         """Returns what runs are to be told that the trial's own script makes."""
-        return RunNote(
+        note = RunNote(
             group=plain(scene.spec.name),
             name=trial_name(trial),
             notes=notes(trial),
@@ -149,6 +148,7 @@ class WandbSink:
             entity=self._settings.entity or "",
             sweep_dir=str(scene.folder),
         )
+        return replace(note, notes=redact(note.notes, *self._secrets), config=redact_data(note.config, self._secrets))
 
     def refreshed(self, scene: Scene) -> None:
         """Takes in the study as it is now; told when trials begin on their machines."""
@@ -177,7 +177,8 @@ class WandbSink:
         for run in scene.runs(trial):
             if run.mode != "online" and run.file:
                 self._theirs[str(Path(run.file).parent.parent)] = None
-        self._report(scene, draft=True)
+        if (plan := self._report(scene, draft=True)) is not None:
+            self._send({"op": "report", "plan": plan})
 
     def consulted(self, scene: Scene, consultation: Consultation) -> None:
         """Does nothing: consultations are counted when a trial ends, and uploaded at the end."""
@@ -187,10 +188,9 @@ class WandbSink:
         feed = self._feed
         if feed is None or self._live is None:
             return
-        self._report(scene, draft=False)
         own = {trial.number: self._live.id_of(trial) for trial in scene.trials}
-        transcript = transcript_plan(scene, self._settings.log_prompts, secrets_of(self._environ))
-        feed.send(finish_message(scene, reason, own, transcript))
+        transcript = transcript_plan(scene, self._settings.log_prompts, self._secrets)
+        self._send({**finish_message(scene, reason, own, transcript), "report": self._report(scene, draft=False)})
         self._feed = self._live = None
         flushed = feed.close(self._patience)
         pass_over_empty([*self._theirs, str(self._logs)])
@@ -211,32 +211,32 @@ class WandbSink:
         return self._folder / "wandb"
 
     def _send(self, message: Mapping[str, Any]) -> None:
-        if self._feed is not None and not self._feed.send(message) and not self._feed.dead:
+        feed = self._feed
+        if feed is not None and not feed.send(redact_data(message, self._secrets)) and not feed.dead:
             self._left_out += 1
 
     def _send_all(self, messages: Iterable[Mapping[str, Any]]) -> None:
         for message in messages:
             self._send(message)
 
-    def _report(self, scene: Scene, draft: bool) -> None:
-        """Sends the report as it is now, seldom while it is a draft."""
+    def _report(self, scene: Scene, draft: bool) -> Mapping[str, Any] | None:
+        """Returns the report as it is now; None if it is not wanted, or a draft that comes too soon."""
         now = time.monotonic()
         early = draft and self._reported_at is not None and now - self._reported_at < REPORT_SECONDS
         if not self._makes_reports or early:
-            return
+            return None
         self._reported_at = now
-        plans = importlib.import_module("neuropt_core.sinks._report_plan")
+        from neuropt_core.sinks._report_plan import report_plan
+
         try:
-            plan = plans.report_plan(scene, project=self._settings.project, entity=self._entity, draft=draft)
+            return report_plan(scene, project=self._settings.project, entity=self._entity, draft=draft)
         except Exception as error:  # noqa: BLE001 - the run's own end must not be lost with its report.
             _log.warning("W&B: no report: %s: %s", type(error).__name__, error)
-            return
-        self._send({"op": "report", "plan": plan})
+            return None
 
     @property
     def _makes_reports(self) -> bool:
-        needed = ("wandb_workspaces", "neuropt_core.sinks._report_plan")
-        return self._settings.report and self._mode == "online" and all(map(_can_be_imported, needed))
+        return self._settings.report and self._mode == "online" and _can_be_imported("wandb_workspaces")
 
     def _tell_what_is_left_out(self) -> None:
         if self._settings.report and self._mode == "online" and not _can_be_imported("wandb_workspaces"):
@@ -277,36 +277,6 @@ class WandbSink:
         then = "goes on offline" if again else "goes on without it"
         where, later = self._logs / LOG_NAME, self._later(self._mode == "online")
         _log.warning("W&B: its process ended with exit code %d (see %s); the study %s. %s", code, where, then, later)
-
-    def _spawn(self, _deaths: int) -> subprocess.Popen[str]:
-        with (self._logs / LOG_NAME).open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "neuropt_core.sinks._wandb_child"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                encoding="utf-8",
-                env=self._child_environ(),
-                cwd=self._folder,
-                start_new_session=True,  # A Ctrl-C in the terminal must not reach it before it has flushed.
-            )
-
-    def _child_environ(self) -> dict[str, str]:
-        env = {k: v for k, v in self._environ.items() if not k.startswith(("WANDB_", "_WANDB")) or k in _KEPT}
-        env |= {
-            "WANDB_DIR": str(self._folder),
-            # Else tables are staged in the user's home, and an offline study moved elsewhere would lose them.
-            "WANDB_DATA_DIR": str(self._logs / "data"),
-            "WANDB_CACHE_DIR": str(self._logs / "cache"),
-            "WANDB_SILENT": "true",
-            "WANDB_ERROR_REPORTING": "false",
-        }
-        root = Path(__file__).resolve().parents[2]
-        if root.name not in ("site-packages", "dist-packages"):
-            # Run from a checkout, which the child would not find from another working directory.
-            env["PYTHONPATH"] = os.pathsep.join(filter(None, (self._environ.get("PYTHONPATH"), str(root))))
-        return env
 
 
 def _can_be_imported(name: str) -> bool:

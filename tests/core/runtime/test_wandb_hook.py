@@ -94,11 +94,11 @@ def test_what_the_environment_and_settings_say_stands(
     assert settings.model_fields_set == before.model_fields_set
 
 
-@pytest.mark.parametrize(("seconds", "given"), [("0", 0.0), ("600", 600.0), (None, 30.0)])
+@pytest.mark.parametrize(("seconds", "given"), [("0", 0.0), ("600", 600.0), (None, 600.0)])
 def test_how_long_a_run_may_take_to_end_is_the_users_to_say(
     make: Callable[..., Ticket], monkeypatch: pytest.MonkeyPatch, seconds: str | None, given: float
 ) -> None:
-    """A time-out of the environment stands, be it 0 for none; else it is 30 s."""
+    """A time-out of the environment stands, be it 0 for none; else it is ten minutes."""
     if seconds is not None:
         monkeypatch.setenv("WANDB_FINISH_TIMEOUT", seconds)
     seen: list[float] = []
@@ -211,7 +211,7 @@ def test_without_a_note_runs_are_only_recorded(tmp_path: Path) -> None:
     assert "score" not in run.summary
     if "x_transaction_log_flush_interval" in wandb.Settings.model_fields:
         assert seen[0].x_transaction_log_flush_interval == 1.0
-    assert seen[0].finish_timeout == 30.0
+    assert seen[0].finish_timeout == 600.0
 
 
 def test_what_wandb_will_not_take_costs_the_run_nothing(

@@ -125,7 +125,7 @@ def test_charts_show_the_runs_of_the_study(tmp_path: Path) -> None:
     best = [3, 4, 5, 6, 7, 0, 8]
     assert grids[1]["runsets"][0]["ids"] == [run_id(scene, number) for number in best]
     trials = grids[2]["runsets"][0]
-    assert (trials["group"], trials["job_type"], trials["ascending"]) == ("story", "trial", True)
+    assert (trials["group"], trials["not_job_types"], trials["ascending"]) == ("story", ["controller", "aside"], True)
     columns = {c["title"]: (c["value"], c["log"]) for c in grids[2]["panels"][0]["columns"]}
     assert columns["optimizer"] == ("config:optimizer._self_", False)
     assert columns["optimizer.lr"] == ("config:optimizer.lr", True)
