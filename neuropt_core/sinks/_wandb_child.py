@@ -53,7 +53,7 @@ class Desk:
         self._folder = Path(hello["folder"])
         self._run: Mapping[str, Any] = hello["run"]
         self._anew = bool(hello.get("anew"))
-        self._reply, self._reports = reply, Reports(self._folder, reply)
+        self._reply, self._reports = reply, Reports(self._folder, reply, lambda: self._mode == "online")
         self._timeouts = (float(hello["init_timeout"]), float(hello["finish_timeout"]))
         self._study: Any = None
         self._live: dict[str, tuple[Any, int]] = {}  # Run id -> our open run of a trial, and its number of rows.
@@ -63,8 +63,8 @@ class Desk:
         except _UNREACHABLE as error:
             self._go_offline(error)
         if self._sweep is not None:  # For the jobs, and for the next session; whose it is, only a run can tell.
-            place = {"project": self._study.project, "entity": self._study.entity}
-            keep_sweep(self._folder, {"id": self._sweep, **place})
+            kept = {"id": self._sweep, "project": self._study.project, "entity": self._study.entity}
+            keep_sweep(self._folder, kept)
         reply({"event": "ready", "mode": self._mode, "url": self._study.url, "entity": self._study.entity})
 
     def take(self, message: Mapping[str, Any]) -> None:
@@ -255,12 +255,9 @@ class Desk:
 def _settings(
     init_timeout: float, finish_timeout: float, stopped: Callable[[], None], sweep: str | None
 ) -> wandb.Settings:
-    wanted = {
-        **quiet_settings(init_timeout, finish_timeout),
-        # Without it, a run that is stopped on its page interrupts this process.
-        "stop_fn": stopped,
-        **({} if sweep is None else {"sweep_id": sweep}),
-    }
+    # Without `stop_fn`, a run that is stopped on its page interrupts this process.
+    wanted = {**quiet_settings(init_timeout, finish_timeout), "stop_fn": stopped}
+    wanted |= {} if sweep is None else {"sweep_id": sweep}
     # Those with x_ are private to wandb and may go.
     known = wandb.Settings.model_fields
     return wandb.Settings(**{name: value for name, value in wanted.items() if name in known})

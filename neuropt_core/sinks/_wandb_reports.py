@@ -8,10 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from neuropt_core.sinks._wandb_files import within
-
-SECONDS = 60.0
-"""That one report may take."""
+PATIENCE = 130.0
+"""Seconds that are waited for the last report, and one before it; each gives up by itself after a minute."""
 Plan = Mapping[str, Any]
 
 
@@ -21,10 +19,13 @@ class Reports:
     Args:
         folder: The study's.
         reply: Tells the sweeper something; called from the thread.
+        wanted: Whether a report that fails is worth a word.
     """
 
-    def __init__(self, folder: Path, reply: Callable[[Mapping[str, Any]], None]) -> None:
-        self._folder, self._reply = folder, reply
+    def __init__(
+        self, folder: Path, reply: Callable[[Mapping[str, Any]], None], wanted: Callable[[], bool] = lambda: True
+    ) -> None:
+        self._folder, self._reply, self._wanted = folder, reply, wanted
         self._changed = threading.Condition()
         self._next: tuple[Plan, str, str] | None = None
         self._busy = False
@@ -41,12 +42,12 @@ class Reports:
             self._next = (plan, project, entity)
             if not self._busy:
                 self._busy = True
-                threading.Thread(target=self._work, name="neuropt-report", daemon=True).start()
+                threading.Thread(target=self._work, name="neuropt-reports", daemon=True).start()
 
     def wait(self) -> None:
         """Waits until the newest plan is saved, or has failed."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._busy, timeout=2 * SECONDS)
+            self._changed.wait_for(lambda: not self._busy, timeout=PATIENCE)
 
     def _work(self) -> None:
         while True:
@@ -60,9 +61,9 @@ class Reports:
                 # Late: wandb-workspaces is optional, and slow to import.
                 from neuropt_core.sinks._wandb_report import save
 
-                place = {"folder": self._folder, "project": project, "entity": entity}
-                url = within(SECONDS, lambda plan=plan, place=place: save(plan, **place))  # type: ignore[misc]
+                url = save(plan, folder=self._folder, project=project, entity=entity)
                 self._reply({"event": "report", "url": url})
             except Exception as error:  # noqa: BLE001 - a report is made anew from the journal; the runs go on.
                 traceback.print_exc()
-                self._reply({"event": "trouble", "reason": f"report: {type(error).__name__}: {error}"})
+                if self._wanted():  # Else the study has gone offline, which was told.
+                    self._reply({"event": "trouble", "reason": f"report: {type(error).__name__}: {error}"})

@@ -107,6 +107,7 @@ class WandbSink:
         self._entity = settings.entity or ""
         self._theirs: dict[str, None] = {}  # Folders in which scripts have left runs that are still to be uploaded.
         self._reported_at: float | None = None
+        self._told_report = False
         self._began = time.monotonic()
         self._anew = anew
         self._secrets = secrets_of(environ)
@@ -260,6 +261,9 @@ class WandbSink:
             _log.warning("W&B: %s; the study goes on offline. %s", why, self._later(reply["include_online"]))
         elif event == "trouble":
             _log.warning("W&B: %s; the rest goes on (see %s)", why, self._logs / LOG_NAME)
+        elif event == "report" and not self._told_report:
+            self._told_report = True
+            _log.info("W&B report: %s", reply["url"])
         elif event == "stopped" and not self._anew:
             self._stop(reply.get("trial"))
 

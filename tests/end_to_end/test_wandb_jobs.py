@@ -99,5 +99,5 @@ def test_a_run_that_is_stopped_on_its_page_ends_its_trial_alone(tmp_path: Path) 
     assert [run.fields["displayName"] for run in runs] == ["trial-000", "trial-001", "trial-002"]
     assert {run.fields["groupName"] for run in runs} == {"bowls"}
     assert [run.exit_code for run in runs] == [0, 0, 0]
-    assert [run.summary["state"] for run in runs[:2]] == ["COMPLETE", "PRUNED"]
+    assert [run.summary["neuropt/state"] for run in runs[:2]] == ["COMPLETE", "PRUNED"]
     assert [one.ended for one in known] == [0, 0, 0]

@@ -42,7 +42,7 @@ def test_a_plain_run_is_told_of_its_trial(make: Callable[..., Ticket]) -> None:
     assert run.config["lr"] == 0.1
     assert [row["loss"] for row in run.history] == [0.5]
     assert run.summary["score"] == 0.25
-    assert run.summary["state"] == "COMPLETE"
+    assert run.summary["neuropt/state"] == "COMPLETE"
     assert run.exit_code == 0
     (known,) = recorded(ticket.runs_path)
     assert (known.project, known.entity, known.name, known.mode, known.url, known.ended) == (
@@ -153,8 +153,8 @@ def test_a_failed_trial_fails_its_open_run(make: Callable[..., Ticket]) -> None:
     runs = job(ticket, script, FAILED)
     assert [run.exit_code for run in runs] == [0, 3, 1]
     assert [run.ended for run in recorded(ticket.runs_path)] == [0, 3, 1]
-    assert "state" not in runs[0].summary
-    assert runs[2].summary["state"] == "FAIL"
+    assert "neuropt/state" not in runs[0].summary
+    assert runs[2].summary["neuropt/state"] == "FAIL"
 
 
 def test_init_imported_by_its_name_is_seen(make: Callable[..., Ticket], monkeypatch: pytest.MonkeyPatch) -> None:

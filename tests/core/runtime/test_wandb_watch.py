@@ -93,7 +93,7 @@ def test_runs_of_a_job_that_is_requeued_end_as_preempted(make: Callable[..., Tic
     (run,) = (read_run(Path(run.file)) for run in recorded(ticket.runs_path))
     assert run.exit_code == 1
     assert run.preempting
-    assert "state" not in run.summary
+    assert "neuropt/state" not in run.summary
 
 
 def test_stopping_a_run_on_its_page_asks_for_its_trial(make: Callable[..., Ticket], tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from sink_scenes import Story, scored
 
 from neuropt_core.objectives import Constraint
 from neuropt_core.sinks._lines import outcome_lines, table_rows, trial_parts
-from neuropt_core.sinks._wandb_payload import finish_message, progress_message, study_run, trial_message
+from neuropt_core.sinks._wandb_notebook import finish_message, progress_message, study_run
+from neuropt_core.sinks._wandb_payload import trial_message
 from neuropt_core.sinks.results import results_yaml, trials_csv
 from neuropt_core.sinks.text import compare
 
@@ -63,7 +64,7 @@ def test_wandb_gets_every_score(tmp_path: Path) -> None:
     story = _two(tmp_path, constraints=(MS,))
     scene, trial = story.scene, story.trials[2]
     summary = trial_message(scene, trial, "p", None)["summary"]
-    assert (summary["score"], summary["score_1"], summary["breaks"]) == (0.2, 30.0, "ms <= 20 by 10")
+    assert (summary["score"], summary["score_1"], summary["neuropt/breaks"]) == (0.2, 30.0, "ms <= 20 by 10")
     values = progress_message(scene, trial)["values"]
     assert (values["score_1"], values["best"], values["best_1"]) == (30.0, 0.1, 11.0)
     end = finish_message(scene, "done")

@@ -139,7 +139,8 @@ def test_the_spec_holds_what_the_plan_says(desk: Desk, server: WandbServer, tmp_
     runsets = {n["name"]: n for n in nodes if "runFeed" in n}
     filters = [(n["key"]["name"], n["op"], n["value"]) for n in every(runsets["trials"]) if "key" in n and "op" in n]
     assert ("group", "=", "story") in filters
-    assert ("jobType", "=", "trial") in filters
+    assert ("jobType", "!=", "controller") in filters
+    assert ("jobType", "!=", "aside") in filters
     sort = runsets["trials"]["sort"]["keys"][0]
     assert sort == {"key": {"section": "summary", "name": "neuropt/score"}, "ascending": True}
     folded = [n for n in nodes if n.get("collapsedChildren")]
