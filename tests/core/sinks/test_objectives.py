@@ -67,7 +67,7 @@ def test_wandb_gets_every_score(tmp_path: Path) -> None:
     assert (summary["score"], summary["score_1"], summary["neuropt/breaks"]) == (0.2, 30.0, "ms <= 20 by 10")
     values = progress_message(scene, trial)["values"]
     assert (values["score_1"], values["best"], values["best_1"]) == (30.0, 0.1, 11.0)
-    end = finish_message(scene, "done")
+    end = finish_message(scene, "done", {})
     assert end["summary"]["pareto_front"] == [1]
     columns, rows = end["table"]["columns"], end["table"]["rows"]
     assert [len(row) for row in rows] == [len(columns)] * 5
