@@ -19,7 +19,7 @@ from neuropt_core.heartbeat import SILENCE_SECONDS, is_alive, modified
 from neuropt_core.lock import holder
 from neuropt_core.replay import Replay, replayed
 from neuropt_core.sinks.base import Scene
-from neuropt_core.spending import spent
+from neuropt_core.spending import Price, spent
 from neuropt_core.ticket import Ticket
 from neuropt_core.trial import Outcome, Trial
 
@@ -30,8 +30,8 @@ _STOPPED = "the sweep was stopped"
 def scene_of(sweep_dir: Path) -> Scene:
     """Returns the study in a sweep's folder, be it that a sweeper works on it or not.
 
-    What only a running sweeper knows is not told: the budgets (GPU-hours are reckoned with one GPU a trial), and the
-    user's own price of the LLM, in whose place stands the list's. What older journals do not hold is left empty.
+    What older journals do not hold is left empty; without the budgets GPU-hours are reckoned with one GPU a trial, and
+    without the user's own price of the LLM the list's stands in its place.
 
     Args:
         sweep_dir: ``hydra.sweep.dir``, wherever it lies by now.
@@ -49,7 +49,7 @@ def scene_of(sweep_dir: Path) -> Scene:
     return replace(
         scene,
         importance=_importance(state),
-        used=Limits().used(state.seconds + since, scene.trials, state.retried, ran),
+        used=scene.limits.used(state.seconds + since, scene.trials, state.retried, ran),
         running=running,
         curves=_curves(state, scene.folders, running),
     )
@@ -73,7 +73,7 @@ def scenes_of(sweep_dir: Path) -> Iterator[tuple[Scene, Trial]]:
 
 
 def _scene(folder: Path, state: Replay) -> Scene:
-    trials = state.in_order
+    trials, limits, price = state.in_order, Limits(**state.about.get("limits") or {}), state.about.get("price")
     return Scene(
         spec=state.spec,
         trials=trials,
@@ -82,8 +82,9 @@ def _scene(folder: Path, state: Replay) -> Scene:
         command=str(state.about.get("command") or "python train.py"),
         overrides=dict(state.overrides),
         advisor=str(state.about.get("advisor") or ""),
-        spent=spent(state.consulted),
-        used=Limits().used(state.seconds, trials, state.retried),
+        spent=spent(state.consulted, None if price is None else Price(**price)),
+        limits=limits,
+        used=limits.used(state.seconds, trials, state.retried),
         retries=_retries(state),
         left_out=frozenset({t.number for t in trials} - {t.number for t in state.current}),
         consulted=tuple(state.consulted),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import asdict
 from typing import Any
 
 from hydra.core.plugins import Plugins
@@ -115,7 +116,7 @@ def _run(
         spec = _spec(conf, composer, plan, line, found)
         knowledge = gather(conf, spec, composer, lambda p: (*line.fixed, *plan.of(p)), journal)
         setup = setup_of(conf, composer, plan, line.fixed, environ)
-        study = Study(spec, journal, knowledge.earlier, setup=setup, **_session(conf, advisor))
+        study = Study(spec, journal, knowledge.earlier, setup=setup, **_session(conf, advisor, rules))
         composer.save()
         console.say("\n".join((*found.said, *knowledge.said)))
         backend = Adopting(make_backend(conf, launcher, interrupt))
@@ -184,9 +185,16 @@ def _note(wandb: WandbSink | None) -> Callable[[Scene, Trial], RunNote | None]:
     return wandb.note if wandb is not None else lambda scene, trial: None
 
 
-def _session(conf: NeuroptSweeperConf, advisor: Advisor) -> dict[str, Any]:
+def _session(conf: NeuroptSweeperConf, advisor: Advisor, rules: Rules) -> dict[str, Any]:
     """Returns what a study is told of this session: whether changes are taken, and what is kept for people alone."""
-    about = {"n_trials": conf.n_trials, "advisor": advisor.name, "command": script_command()}
+    price = own_price(vars(conf.llm))
+    about = {
+        "n_trials": conf.n_trials,
+        "advisor": advisor.name,
+        "command": script_command(),
+        "limits": asdict(rules.limits),
+        "price": None if price is None else asdict(price),
+    }
     return {"force": conf.resume == "force", "about": about}
 
 

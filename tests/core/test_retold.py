@@ -85,6 +85,22 @@ def test_the_scene_holds_what_the_journal_holds(folder: Path) -> None:
     assert scene.running == {}
 
 
+def test_budgets_and_the_users_own_price_count(tmp_path: Path) -> None:
+    """GPU-hours are those of all GPUs of a trial, against the user's limit, and dollars are by the user's price."""
+    journal = Journal(tmp_path / "neuropt" / "journal.jsonl")
+    about = {
+        "limits": {"wall_clock": None, "gpu_hours": 9.0, "gpus": 2, "stalled": False},
+        "price": {"input": 1e6, "output": 0.0, "cache_read": None},
+    }
+    study = Study(StudySpec("retold", SPACE), journal, about=about)
+    run(study, ended(0.5, seconds=1800.0))
+    study.consult(Consultation("my-model", usage={"input_tokens": 3, "output_tokens": 1}))
+    scene = scene_of(tmp_path)
+    assert (scene.limits.gpu_hours, scene.used.gpu_hours) == (9.0, pytest.approx(1.0))
+    assert scene.spent.usd == pytest.approx(3.0)
+    journal.close()
+
+
 def test_nothing_is_written_and_no_lock_is_held(folder: Path) -> None:
     """Told again, a folder is byte for byte as it was, and readable where nothing can be written."""
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
