@@ -1,7 +1,7 @@
 """Draws pictures of report.html, with a Chromium.
 
 python tests/support/report_picture.py                       docs/report.png, of a made-up study
-python tests/support/report_picture.py REPORT.html OUT.png   of a real one, e.g. docs/report_digits.png of examples/wandb
+python tests/support/report_picture.py REPORT.html OUT.png   of a real one: docs/report_digits.png is examples/wandb
 """
 
 from __future__ import annotations
