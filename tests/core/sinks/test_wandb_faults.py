@@ -13,6 +13,7 @@ from wandb_file import read_folder
 from wandb_server import serve
 from wandb_studies import environment, upload, wait_until
 
+from neuropt_core.errors import StudyError
 from neuropt_core.sinks._wandb_payload import live_message, trial_message, trial_run
 from neuropt_core.sinks._wandb_process import start
 from neuropt_core.sinks.wandb import WandbSettings, WandbSink
@@ -105,3 +106,16 @@ def test_a_gap_in_a_curve_is_filled_at_its_end(tmp_path: Path) -> None:
     child.communicate("".join(json.dumps(line) + "\n" for line in lines), timeout=60)
     rows = read_folder(story.folder / "wandb", 2)["trial-000"].history
     assert [row["step"] for row in rows] == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_folder_that_cannot_be_written_costs_w_and_b_alone(tmp_path: Path) -> None:
+    """Where nothing can be kept for W&B, the sink says so in a sentence that names what to do, and is quiet then."""
+    story = Story(tmp_path / "sweep")
+    story.folder.mkdir()
+    (story.folder / "wandb").write_text("in the way")
+    sink = WandbSink(WandbSettings(), "offline", environ=environment(tmp_path, "http://127.0.0.1:9"))
+    with pytest.raises(StudyError, match="the study goes on without W&B") as raised:
+        sink.study_started(story.scene)
+    assert f"neuropt report {story.folder} --wandb" in str(raised.value)
+    story.run(0.5, sink)
+    sink.study_finished(story.scene, "over")
