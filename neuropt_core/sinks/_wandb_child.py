@@ -27,10 +27,12 @@ from neuropt_core.sinks._wandb_files import (
     forget_sweep,
     keep_sweep,
     known_sweep,
+    refusal_of,
+    service_is_lost,
     transcript_lines,
     within,
 )
-from neuropt_core.sinks._wandb_mode import quiet_settings
+from neuropt_core.sinks._wandb_mode import run_settings
 from neuropt_core.sinks._wandb_reports import Reports
 
 _UNREACHABLE = (wandb.errors.Error, OSError)
@@ -56,6 +58,7 @@ class Desk:
         self._reply, self._reports = reply, Reports(self._folder, reply, lambda: self._mode == "online")
         self._timeouts = (float(hello["init_timeout"]), float(hello["finish_timeout"]))
         self._study: Any = None
+        self._refused = False
         self._live: dict[str, tuple[Any, int]] = {}  # Run id -> our open run of a trial, and its number of rows.
         self._sweep = self._open_sweep(hello.get("sweep"))
         try:
@@ -87,16 +90,16 @@ class Desk:
         self._finish(self._study, exit_code=1)
 
     def _add(self, message: Mapping[str, Any]) -> None:
-        """Adds to the run of a running trial; if it is not open, and not new, the trial's end will bring all of it."""
+        """Adds to the run of a running trial; what has a gap before it is left to the trial's end, which brings all."""
         wanted, known = message["run"], message["known"]
-        if wanted["id"] not in self._live:
-            if known:
-                return
-            self._live[wanted["id"]] = (self._online_or_not(lambda: self._open_trial(wanted)), 0)
-        run, _ = self._live[wanted["id"]]
+        run, written = self._live.get(wanted["id"], (None, 0))
+        if known != written:
+            return
+        if run is None:
+            run = self._online_or_not(lambda: self._open_trial(wanted))
         for row in message["rows"]:
             run.log(dict(row))
-        self._live[wanted["id"]] = (run, known + len(message["rows"]))
+        self._live[wanted["id"]] = (run, written + len(message["rows"]))
 
     def _trial(self, message: Mapping[str, Any]) -> None:
         wanted = message["run"]
@@ -107,6 +110,7 @@ class Desk:
         run.summary.update(dict(message["summary"]))
         try:
             run.finish(exit_code=message["exit_code"])
+            self._tell_refusal(run)
         except _UNREACHABLE as error:
             self._go_offline(error)
 
@@ -216,14 +220,21 @@ class Desk:
             dir=str(self._folder),
             resume="allow",
             reinit="create_new",
-            settings=_settings(*self._timeouts, stopped or (lambda: None), self._sweep),
+            settings=run_settings(wandb.Settings, *self._timeouts, stopped or (lambda: None), self._sweep),
         )
 
     def _finish(self, run: Any, exit_code: int) -> None:
         try:
             run.finish(exit_code=exit_code)
+            self._tell_refusal(run)
         except _UNREACHABLE as error:
             self._tell_offline(error)
+
+    def _tell_refusal(self, run: Any) -> None:
+        """Says once that W&B takes no data of a run, of which wandb's own `finish` says nothing."""
+        if self._mode == "online" and not self._refused and (why := refusal_of(run.settings.log_internal)):
+            self._refused = True
+            self._reply({"event": "refused", "reason": f"{run.name}: {why}"})
 
     def _online_or_not(self, work: Callable[[], Any]) -> Any:
         """Returns what `work` returns, done offline if W&B cannot be reached."""
@@ -252,17 +263,6 @@ class Desk:
         self._reply({"event": "offline", "reason": str(error) or repr(error), "include_online": online})
 
 
-def _settings(
-    init_timeout: float, finish_timeout: float, stopped: Callable[[], None], sweep: str | None
-) -> wandb.Settings:
-    # Without `stop_fn`, a run that is stopped on its page interrupts this process.
-    wanted = {**quiet_settings(init_timeout, finish_timeout), "stop_fn": stopped}
-    wanted |= {} if sweep is None else {"sweep_id": sweep}
-    # Those with x_ are private to wandb and may go.
-    known = wandb.Settings.model_fields
-    return wandb.Settings(**{name: value for name, value in wanted.items() if name in known})
-
-
 def main() -> None:
     """Serves one study: the lines of stdin, until its end."""
     # wandb and its friends may write to stdout, which is ours to reply on.
@@ -288,6 +288,8 @@ def main() -> None:
             desk.take(message)
         except Exception as error:  # noqa: BLE001 - wandb raises many kinds; the next message may fare better.
             traceback.print_exc()
+            if service_is_lost(error):
+                os._exit(70)  # Another process is sent this message again. A proper exit would wait for the service.
             reply({"event": "trouble", "reason": f"{message['op']}: {type(error).__name__}: {error}"})
         reply({"event": "done"})
     if not finished:

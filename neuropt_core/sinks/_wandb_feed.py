@@ -52,10 +52,16 @@ class Feed:
         for thread in self._threads:
             thread.start()
 
-    def send(self, message: Message) -> bool:
-        """Queues a message; returns False if it was refused, because too many wait or nobody is left to take it."""
+    def send(self, message: Message, *, spare: bool = False) -> bool:
+        """Queues a message; returns False if it was refused, because too many wait or nobody is left to take it.
+
+        Args:
+            message: Plain data.
+            spare: Whether it can be spared: then a quarter of the limit holds, and the rest is kept for the others.
+        """
         with self._changed:
-            if self.dead or self._closing or len(self._waiting) >= self._limit:
+            limit = self._limit // 4 if spare else self._limit
+            if self.dead or self._closing or len(self._waiting) >= limit:
                 return False
             self._waiting.append(message)
             self._changed.notify_all()
@@ -151,8 +157,17 @@ class Feed:
 
 def _put(child: subprocess.Popen[str], message: Message) -> None:
     if child.stdin is not None:
-        child.stdin.write(json.dumps(message) + "\n")
+        child.stdin.write(line_of(message) + "\n")
         child.stdin.flush()
+
+
+def line_of(message: Message) -> str:
+    """Returns a message as one line of ASCII; lone surrogates, which no child could write as UTF-8, become ``?``."""
+    line = json.dumps(message)
+    if "\\ud" not in line:
+        return line  # No character beyond the first 65,536, and no surrogate, as in nearly all messages.
+    text = json.dumps(message, ensure_ascii=False).encode("utf-8", "replace").decode()
+    return json.dumps(json.loads(text))
 
 
 def _close_pipes(child: subprocess.Popen[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -102,6 +103,26 @@ def is_old_stop(folder: Path, seconds: float) -> bool:
     else:
         mark.touch()
     return old
+
+
+def refusal_of(log: str) -> str:
+    """Returns why W&B took no data of an ended run, from the log of wandb's own process; "" where it did, or unknown.
+
+    When W&B refuses a run's data for good (403, 409 ...), wandb says so there alone: the run looks like any other.
+    """
+    try:
+        text = Path(log).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    found = re.search(r'filestream: fatal error: (?!.{0,300}context canceled)([^"\n]{1,200})', text)
+    return found[1] if found else ""
+
+
+def service_is_lost(error: Exception) -> bool:
+    """Tells whether wandb's own service process has died; what W&B's server does raises other kinds."""
+    # The first two are private to wandb.
+    private = ("MailboxClosedError", "HandleAbandonedError")
+    return type(error).__name__ in private or isinstance(error, ConnectionError)
 
 
 def within(seconds: float, work: Callable[[], T]) -> T:

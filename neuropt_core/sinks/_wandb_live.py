@@ -63,6 +63,13 @@ class Live:
                 return put_aside
             return [*put_aside, live_message(run, curve, len(known))]
 
+    def refused(self, trial: Trial, known: int) -> None:
+        """Takes a message back that could not be sent: its trial's run has the first `known` points only."""
+        with self._lock:
+            if trial.number in self._open:
+                run, points = self._open[trial.number]
+                self._open[trial.number] = (run, points[:known])
+
     def ended(self, scene: Scene, trial: Trial) -> list[Message]:
         """Returns the messages that put a trial's run aside before the trial's end is told, where that is needed."""
         with self._lock:

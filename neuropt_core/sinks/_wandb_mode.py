@@ -7,7 +7,7 @@ import importlib.util
 import netrc
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,6 +157,12 @@ def sync_command(logs: Path, theirs: Sequence[str] = (), include_online: bool = 
     return " ".join(["wandb sync", *option, *shown, shlex.quote(str(logs))])
 
 
+def retell_command(folder: Path, project: str, entity: str | None) -> str:
+    """Returns the shell command that tells W&B a whole study anew from its journal, whatever W&B has of it."""
+    where = ["--project", project, *(["--entity", entity] if entity else [])]
+    return shlex.join(["neuropt", "report", str(folder), "--wandb", *where])
+
+
 def quiet_settings(init_timeout: float, finish_timeout: float) -> dict[str, Any]:
     """Returns the settings of a run of ours: nothing of the machine, the command line or the code leaves it.
 
@@ -178,3 +184,21 @@ def quiet_settings(init_timeout: float, finish_timeout: float) -> dict[str, Any]
         # A killed process loses what was not flushed; the default is 15 s.
         "x_transaction_log_flush_interval": 1.0,
     }
+
+
+def run_settings(
+    kind: Any, init_timeout: float, finish_timeout: float, stopped: Callable[[], None], sweep: str | None
+) -> Any:
+    """Returns the settings of a run of ours, without those that this version of wandb does not have.
+
+    Args:
+        kind: The class `wandb.Settings`, which is not imported here.
+        init_timeout: See `quiet_settings`.
+        finish_timeout: See `quiet_settings`.
+        stopped: Called when the run is stopped on its page, which would interrupt the process otherwise.
+        sweep: The id of the native W&B sweep that it belongs to; None without one.
+    """
+    wanted = {**quiet_settings(init_timeout, finish_timeout), "stop_fn": stopped}
+    wanted |= {} if sweep is None else {"sweep_id": sweep}
+    # Those with x_ are private to wandb and may go.
+    return kind(**{name: value for name, value in wanted.items() if name in kind.model_fields})

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from neuropt_core.curve import Curve, Point
+from neuropt_core.errors import StudyError
 from neuropt_core.expectations import surprise, verdict
 from neuropt_core.files import write_whole
 from neuropt_core.sinks._objectives import broken
@@ -36,10 +38,16 @@ def keep_id(scene: Scene) -> None:
     """Keeps the study's id in its folder, which may be moved.
 
     Raises:
-        OSError: The disk is full or the folder is not writable.
+        StudyError: The disk is full or the folder is not writable.
     """
-    if not _kept_id(scene.folder):
+    if _kept_id(scene.folder):
+        return
+    try:
         write_whole(_id_path(scene.folder), json.dumps({"id": _new_id(scene), "folder": str(scene.folder)}))
+    except OSError as error:
+        mend = f"Tell it all later with: neuropt report {shlex.quote(str(scene.folder))} --wandb"
+        rule = f"cannot be written ({error.strerror or error}); the study goes on without W&B"
+        raise StudyError(str(_id_path(scene.folder)), rule, mend=mend) from None
 
 
 def _new_id(scene: Scene) -> str:

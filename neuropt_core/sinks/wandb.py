@@ -25,7 +25,7 @@ from neuropt_core.sinks._wandb_files import is_old_stop, pass_over_empty
 from neuropt_core.sinks._wandb_live import Live
 from neuropt_core.sinks._wandb_mode import WandbSettings as WandbSettings
 from neuropt_core.sinks._wandb_mode import resolve_mode as resolve_mode
-from neuropt_core.sinks._wandb_mode import sync_command
+from neuropt_core.sinks._wandb_mode import retell_command, sync_command
 from neuropt_core.sinks._wandb_notebook import (
     finish_message,
     progress_message,
@@ -159,7 +159,12 @@ class WandbSink:
     def reported(self, trial: Trial, curve: Curve) -> None:
         """Is told, from another thread, what a running trial has reported so far, and shows it."""
         if self._live is not None:
-            self._send_all(self._live.reported(trial, curve))
+            for message in self._live.reported(trial, curve):
+                # What a running trial reports can be spared: it is sent with the next report, or with the trial's end.
+                if message["op"] != "live":
+                    self._send(message)
+                elif not self._send(message, spare=True):
+                    self._live.refused(trial, message["known"])
 
     def trial_asked(self, scene: Scene, trial: Trial) -> None:
         """Takes in the study as it is now: a trial's run is made when it reports, or ends."""
@@ -196,11 +201,10 @@ class WandbSink:
         flushed = feed.close(self._patience)
         pass_over_empty([*self._theirs, str(self._logs)])
         if self._left_out:
-            _log.warning("W&B was too slow: %d messages were left out; results.yaml has all.", self._left_out)
+            _log.warning("W&B was too slow: %d messages were left out. %s", self._left_out, self._anew_with())
         if not flushed and not feed.dead:  # Its death was told already.
-            text = "W&B has not taken everything after %.0f s. %s"
-            _log.warning(text, self._patience, self._later(self._mode == "online"))
-        elif self._command:
+            _log.warning("W&B has not taken everything after %.0f s. %s", self._patience, self._anew_with())
+        elif self._command and not feed.dead:
             _log.info("W&B: offline. %s", self._later("--include-online" in self._command))
 
     @property
@@ -211,10 +215,12 @@ class WandbSink:
     def _logs(self) -> Path:
         return self._folder / "wandb"
 
-    def _send(self, message: Mapping[str, Any]) -> None:
+    def _send(self, message: Mapping[str, Any], spare: bool = False) -> bool:
         feed = self._feed
-        if feed is not None and not feed.send(redact_data(message, self._secrets)) and not feed.dead:
-            self._left_out += 1
+        if feed is None or feed.send(redact_data(message, self._secrets), spare=spare):
+            return True
+        self._left_out += not spare and not feed.dead
+        return False
 
     def _send_all(self, messages: Iterable[Mapping[str, Any]]) -> None:
         for message in messages:
@@ -251,6 +257,11 @@ class WandbSink:
         self._command = f"Upload it later with: {sync_command(self._logs, tuple(self._theirs), include_online)}"
         return self._command
 
+    def _anew_with(self) -> str:
+        """Returns the sentence for where not all is in W&B's files here, so that no upload of them would bring all."""
+        theirs = f" Then, for your script's runs: {self._later(include_online=False)}" if self._theirs else ""
+        return f"Tell it all later with: {retell_command(self._folder, *self._place)}{theirs}"
+
     def _heard(self, reply: Mapping[str, Any]) -> None:
         event, why = reply["event"], one_line(str(reply.get("reason", "")))[:300]
         if event == "ready":
@@ -259,6 +270,8 @@ class WandbSink:
                 _log.info("W&B: %s", reply["url"])
         elif event == "offline":
             _log.warning("W&B: %s; the study goes on offline. %s", why, self._later(reply["include_online"]))
+        elif event == "refused":
+            _log.warning("W&B takes no data of %s; the study goes on. %s", why, self._later(include_online=True))
         elif event == "trouble":
             _log.warning("W&B: %s; the rest goes on (see %s)", why, self._logs / LOG_NAME)
         elif event == "report" and not self._told_report:
@@ -279,7 +292,7 @@ class WandbSink:
 
     def _died(self, code: int, again: bool) -> None:
         then = "goes on offline" if again else "goes on without it"
-        where, later = self._logs / LOG_NAME, self._later(self._mode == "online")
+        where, later = self._logs / LOG_NAME, self._later(self._mode == "online") if again else self._anew_with()
         _log.warning("W&B: its process ended with exit code %d (see %s); the study %s. %s", code, where, then, later)
 
 

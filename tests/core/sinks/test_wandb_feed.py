@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from neuropt_core.sinks._wandb_feed import Feed
+from neuropt_core.sinks._wandb_feed import Feed, line_of
 
 ECHO = """
 import json, sys
@@ -103,6 +104,21 @@ def test_what_waits_is_bounded() -> None:
     feed = watcher.feed(limit=3)
     assert [feed.send({"n": n}) for n in range(5)] == [True, True, True, False, False]
     feed.close(0)
+
+
+def test_what_can_be_spared_leaves_room_for_the_rest() -> None:
+    """Messages that can be spared are refused at a quarter of the limit; others still find room."""
+    watcher = Watcher(HANG)
+    feed = watcher.feed(limit=8)
+    assert [feed.send({"n": n}, spare=True) for n in range(4)] == [True, True, False, False]
+    assert all(feed.send({"n": n}) for n in range(6))
+    feed.close(0)
+
+
+def test_lone_surrogates_become_question_marks() -> None:
+    """What cannot be written as UTF-8 goes, in keys and values alike; emoji and other characters stay."""
+    assert json.loads(line_of({"a\ud800": ["\udfff", "é 😀 \\ud800"]})) == {"a?": ["?", "é 😀 \\ud800"]}
+    assert line_of({"a": "😀\ud800"}).isascii()
 
 
 def test_a_dead_child_is_replaced_and_told_what_it_missed() -> None:

@@ -62,3 +62,14 @@ def test_a_curve_that_goes_on_from_a_checkpoint_is_a_fresh_run(story: Story) -> 
     sent = live.reported(story.trials[0], falling(1.0, 0.9, 0.5))
     assert [m["op"] for m in sent] == ["aside", "live"]
     assert len(sent[1]["rows"]) == 3
+
+
+def test_what_was_refused_is_sent_with_the_next_report(story: Story) -> None:
+    """A message for which there was no room leaves no gap: the next one begins where it did, in the same run."""
+    live = Live(story.scene, "p", None)
+    trial = story.trials[0]
+    first, *_ = live.reported(trial, falling(1.0, 0.9))
+    (refused,) = live.reported(trial, falling(1.0, 0.9, 0.8))
+    live.refused(trial, refused["known"])
+    (again,) = live.reported(trial, falling(1.0, 0.9, 0.8, 0.7))
+    assert (again["known"], len(again["rows"]), again["run"]) == (2, 2, first["run"])
