@@ -24,6 +24,7 @@ ROWS = 40
 """The most rows of a table."""
 _LESSONS, _DIAGNOSES = 20, 5
 _NO_LLM = "No LLM has advised this study, so nobody has put it into words."
+_NO_WORDS = "The LLM has stated no lesson yet, or log_prompts=none keeps its words out of W&B."
 
 
 def text(said: str) -> Block:
@@ -112,7 +113,7 @@ def learnt(scene: Scene) -> list[Block]:
     standing = list(lessons(scene.consulted).items())
     told = [c for c in scene.consulted if c.diagnosis]
     if not standing and not told:
-        return [text(_NO_LLM if not any(c.is_call for c in scene.consulted) else "The LLM has stated no lesson yet.")]
+        return [text(_NO_WORDS if any(c.is_call for c in scene.consulted) else _NO_LLM)]
     who = words(", ".join(dict.fromkeys(c.model for c in scene.consulted if c.is_call and c.model)), 200)
     blocks: list[Block] = [text(f"The words of the LLM ({who or 'its name is not known'}), which nobody has checked.")]
     if standing:

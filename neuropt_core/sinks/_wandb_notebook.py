@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from neuropt_core.advice import Consultation, lessons
@@ -141,6 +142,11 @@ def transcript_plan(scene: Scene, log_prompts: str, secrets: tuple[str, ...] = (
     if log_prompts == "full":
         return {"name": name, "path": str(scene.folder / "neuropt" / "transcript.jsonl")}
     return {"name": name, "entries": [_exchange(c, secrets) for c in calls]}
+
+
+def without_words(scene: Scene) -> Scene:
+    """Returns a study without what the LLM has said of it at large: diagnoses and lessons; numbers stay."""
+    return replace(scene, consulted=tuple(replace(c, diagnosis="", learnt=(), retired=()) for c in scene.consulted))
 
 
 def _exchange(consultation: Consultation, secrets: tuple[str, ...]) -> dict[str, Any]:
