@@ -175,7 +175,9 @@ def test_a_sink_is_told_as_its_sweep_would_have(folder: Path, warning: str) -> N
 def test_what_a_sweep_kept_from_wandb_is_kept_from_it_again(tmp_path: Path) -> None:
     """The project and how much of the exchanges is told are those of the sweep, unless another project is named."""
     kept = {"project": "mine", "entity": None, "log_prompts": "none", "report": False}
-    Study(StudySpec("told", SPACE), Journal(tmp_path / "neuropt" / "journal.jsonl"), about={"wandb": kept})
+    journal = Journal(tmp_path / "neuropt" / "journal.jsonl")
+    Study(StudySpec("told", SPACE), journal, about={"wandb": kept})
+    journal.close()
     for asked, project in ((None, "mine"), ("other", "other")):
         sink = sink_for(scene_of(tmp_path), asked, None, {"WANDB_API_KEY": "0" * 40})
         assert isinstance(sink, WandbSink)
