@@ -12,7 +12,7 @@ from neuropt_core.pruning import saved_steps
 from neuropt_core.sinks._objectives import front_line, score, time_line
 from neuropt_core.sinks._report_text import lines, words
 from neuropt_core.sinks.base import Scene, quoted
-from neuropt_core.sinks.text import changed, compare, literal, number, reason, source
+from neuropt_core.sinks.text import changes, compare, literal, number, reason, source
 from neuropt_core.space import Categorical, Parameter
 from neuropt_core.spending import PRICES_OF
 from neuropt_core.taxonomy import kind_of
@@ -212,8 +212,7 @@ def _list(items: list[str]) -> Block:
 
 
 def _changes(scene: Scene, trial: Trial) -> str:
-    made = ", ".join(f"{name}={literal(value)}" for name, value in changed(scene, trial).items())
-    return words(made, 600) or "the user's own values"
+    return words(changes(scene, trial), 600) or "the user's own values"
 
 
 def _sentence(said: str) -> str:

@@ -41,11 +41,10 @@ from neuropt_core.sinks._wandb_payload import (
     notes,
     tags,
     trial_message,
-    trial_name,
 )
 from neuropt_core.sinks._wandb_process import LOG_NAME, start
 from neuropt_core.sinks.base import Scene
-from neuropt_core.sinks.text import one_line, plain
+from neuropt_core.sinks.text import one_line, plain, trial_name
 from neuropt_core.stop_file import StopRequest, ask
 from neuropt_core.tracking import RunNote
 from neuropt_core.trial import Trial

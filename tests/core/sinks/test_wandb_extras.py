@@ -44,7 +44,11 @@ def consulted(folder: Path, server: WandbServer, log_prompts: str) -> str:
     sink = WandbSink(WandbSettings(log_prompts=log_prompts), "online", environ=env)
     sink.study_started(story.scene)
     for value in (0.5, 0.4):
-        story.run(value, sink, params={"optimizer.lr": value / 100})
+        trial = story.run(value, sink, params={"optimizer.lr": value / 100}, rationale=f"Since {SECRET} fits.")
+        note = sink.note(story.scene, trial)
+        assert note is not None
+        assert SECRET not in str(note)
+        assert "Since [redacted] fits." in note.notes
     sink.study_finished(story.scene, "over")
     assert server.unknown == []
     assert all(SECRET.encode() not in body for body in server.bodies)
