@@ -47,8 +47,12 @@ def written(sweep_dir: Path, out: Path | None) -> tuple[Path, Scene]:
 
 def status_of(scene: Scene) -> str:
     """Returns how the study stands, e.g. ``running (process 7 on node1)`` or ``not running: 5 of 20 trials ended``."""
-    who = at_work(scene.folder)
-    return f"running ({who})" if who else f"not running: {_ended(scene)} of {scene.n_trials} trials ended"
+    if who := at_work(scene.folder):
+        return f"running ({who})"
+    ended = _ended(scene)
+    if ended >= scene.n_trials:
+        return f"ended: all {scene.n_trials} trials are done"
+    return f"not running: {ended} of {scene.n_trials} trials ended"
 
 
 def opened(path: Path) -> str:

@@ -1,4 +1,8 @@
-"""Draws docs/report.png, the picture of report.html: `python tests/support/report_picture.py`, with a Chromium."""
+"""Draws pictures of report.html, with a Chromium.
+
+python tests/support/report_picture.py                       docs/report.png, of a made-up study
+python tests/support/report_picture.py REPORT.html OUT.png   of a real one: docs/report_digits.png is examples/wandb
+"""
 
 from __future__ import annotations
 
@@ -20,14 +24,16 @@ _WIDTH = 1120
 
 def main() -> None:
     """Writes the picture: the first screen and the charts."""
-    scene = fine_tuning(Path("/data/sweeps/2026-11-23/03-10-00"))
-    page_text = report_html(scene, status="ended: all 60 trials are done", written="2026-11-23 03:10 UTC")
+    given, target = (Path(sys.argv[1]), Path(sys.argv[2])) if len(sys.argv) > 1 else (None, PICTURE)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        file = Path(folder) / "report.html"
-        file.write_text(page_text, encoding="utf-8")
+        file = given or Path(folder) / "report.html"
+        if given is None:
+            scene = fine_tuning(Path("/data/sweeps/2026-11-23/03-10-00"))
+            text = report_html(scene, status="ended: all 60 trials are done", written="2026-11-23 03:10 UTC")
+            file.write_text(text, encoding="utf-8")
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": _WIDTH, "height": 900})
-        page.goto(file.as_uri())
+        page.goto(file.absolute().as_uri())
         height = page.locator("#charts").evaluate("charts => charts.getBoundingClientRect().bottom + 24")
         picture = page.screenshot(clip={"x": 0, "y": 0, "width": _WIDTH, "height": height}, full_page=True)
         browser.close()
@@ -37,7 +43,7 @@ def main() -> None:
         .convert("RGB")
         .quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     )
-    few.save(Path(sys.argv[1]) if len(sys.argv) > 1 else PICTURE, optimize=True)
+    few.save(target, optimize=True)
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ function drawAxis(picture, axis, place, left, top, bottom) {
   const name = svg("text", { x, y: 26, "text-anchor": "middle", class: "strong" }, picture, cut(short, most));
   svg("title", {}, name, axis.name);
   if (parts.length > 1) svg("text", { x, y: 12, "text-anchor": "middle" }, picture, cut(parts.slice(0, -1).join("."), most));
-  const ticks = axis.choices ? axis.choices.map((choice, at) => [at, cut(choice, 10)])
+  const ticks = axis.choices ? names(axis.choices).map((choice, at) => [at, cut(choice, 10)])
     : [axis.high, axis.low].map((value) => [value, figures(value, axis.score ? data.digits : 3)]);
   for (const [value, text] of ticks) {
     const label = { x: x - 6, y: axis.y(value) + 4, "text-anchor": "end" };
@@ -149,6 +149,12 @@ function parallelControls(figure, axes) {
   figure.querySelector(".controls").replaceChildren(label, bounds, clear);
 }
 let axisAt = 0, brushes = [];
+
+// Of dotted paths (torch.optim.SGD) the last parts, where these tell them apart.
+function names(choices) {
+  const last = choices.map((choice) => (/^[A-Za-z_][\w.]*$/.test(choice) ? choice.split(".").pop() : choice));
+  return new Set(last).size === choices.length ? last : choices;
+}
 
 function cut(text, most) {
   return text.length > most ? `${text.slice(0, most - 1)}\u2026` : text;
