@@ -72,6 +72,16 @@ def scenes_of(sweep_dir: Path) -> Iterator[tuple[Scene, Trial]]:
             yield _scene(folder, state), state.trials[record["number"]]
 
 
+def wandb_settings(sweep_dir: Path) -> dict[str, Any]:
+    """Returns what the study's last session had below ``hydra.sweeper.wandb``; empty of an older journal.
+
+    Raises:
+        StudyError: As of `scene_of`.
+    """
+    folder = sweep_dir.absolute()
+    return dict(replayed(_records(folder), str(_journal(folder))).about.get("wandb") or {})
+
+
 def _scene(folder: Path, state: Replay) -> Scene:
     trials, limits, price = state.in_order, Limits(**state.about.get("limits") or {}), state.about.get("price")
     return Scene(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -254,3 +254,8 @@ class Trial:
     def params(self) -> Mapping[str, Value]:
         """The proposal's values."""
         return self.proposal.params
+
+
+def numbered(name: str, values: Sequence[float]) -> dict[str, float]:
+    """Returns a trial's values by name: ``score`` the first, ``score_1`` the second of several and so on."""
+    return {f"{name}_{place}" if place else name: value for place, value in enumerate(values)}

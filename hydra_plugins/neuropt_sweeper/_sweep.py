@@ -194,6 +194,7 @@ def _session(conf: NeuroptSweeperConf, advisor: Advisor, rules: Rules) -> dict[s
         "command": script_command(),
         "limits": asdict(rules.limits),
         "price": None if price is None else asdict(price),
+        "wandb": vars(conf.wandb),
     }
     return {"force": conf.resume == "force", "about": about}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from neuropt_core.errors import ConfigError, MissingExtraError, StudyError
 from neuropt_core.files import write_whole
-from neuropt_core.retold import at_work, scene_of, scenes_of
+from neuropt_core.retold import at_work, scene_of, scenes_of, wandb_settings
 from neuropt_core.sinks._wandb_mode import has_key, is_installed
 from neuropt_core.sinks.base import Scene, Sink
 from neuropt_core.sinks.wandb import WandbSettings, WandbSink
@@ -69,8 +69,8 @@ def sink_for(scene: Scene, project: str | None, entity: str | None, environ: Map
 
     Args:
         scene: The study.
-        project: Where its runs go; None for where its report is, else ``neuropt``.
-        entity: Whose that is; None for where its report is, else the account's default.
+        project: Where its runs go; None for where its report is, else what the sweep was set to.
+        entity: Whose that is; None for where its report is, else what the sweep was set to.
         environ: Where the key is looked up, and how W&B is reached.
 
     Raises:
@@ -85,11 +85,12 @@ def sink_for(scene: Scene, project: str | None, entity: str | None, environ: Map
     if not has_key(environ):
         mend = "Run `wandb login`, or set WANDB_API_KEY."
         raise ConfigError("neuropt report --wandb", "needs a key for W&B, and there is none", mend=mend)
-    before = _remembered(scene.folder)
+    before = {**wandb_settings(scene.folder), **_remembered(scene.folder)}
     settings = WandbSettings(
         mode="online",
         project=project or before.get("project") or "neuropt",
         entity=entity or before.get("entity"),
+        log_prompts=before.get("log_prompts") or "summary",
     )
     return WandbSink(settings, "online", environ=environ, patience=PATIENCE, anew=True)
 

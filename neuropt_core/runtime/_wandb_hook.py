@@ -27,7 +27,7 @@ from neuropt_core.runtime.wandb_watch import guarded
 from neuropt_core.stop_file import StopRequest, ask
 from neuropt_core.ticket import Ticket
 from neuropt_core.tracking import RunRecord, record, recorded
-from neuropt_core.trial import Outcome
+from neuropt_core.trial import Outcome, numbered
 
 _log = logging.getLogger(__name__)
 _PAUSE = 0.2
@@ -237,8 +237,7 @@ def _summarise(run: Any, outcome: Outcome) -> None:
     """Writes what came of the trial into a run's summary, but for what the script itself has written there."""
     ours: dict[str, Any] = {"neuropt/state": outcome.state.value}
     if outcome.value is not None and math.isfinite(outcome.value):
-        values = (outcome.value, *outcome.further)
-        ours |= {f"score_{place}" if place else "score": value for place, value in enumerate(values)}
+        ours |= numbered("score", (outcome.value, *outcome.further))
     theirs = set(run.summary.keys())
     run.summary.update({name: value for name, value in ours.items() if name not in theirs})
 

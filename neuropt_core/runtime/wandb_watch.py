@@ -20,7 +20,8 @@ from neuropt_core.ticket import Ticket
 from neuropt_core.trial import Outcome, TrialState
 
 PATIENCE = 35.0
-"""Seconds that a job waits for the end of runs that its script has left open; W&B itself gives up before."""
+"""Seconds that a job waits for the end of runs that its script has left open; their upload may take longer, and
+the trial's result must not wait for it."""
 HURRY = 2.0
 """The same for a job that was asked to end, and is ended by force three seconds later."""
 

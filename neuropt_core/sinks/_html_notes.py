@@ -44,7 +44,7 @@ def importance(scene: Scene) -> Markup:
 
 def expectation(scene: Scene) -> str:
     """Returns how the expectations have held, in words; "" where none was stated."""
-    found = calibration(scene.trials, scene.spec.direction)
+    found = calibration(scene.present, scene.spec.direction)
     if found is None:
         return ""
     bias = number(abs(found.bias), 2)

@@ -95,8 +95,7 @@ class Account:
         now = int(time.time() * 1000)
         began = now - int(1000 * message["seconds"])
         tags = {"mlflow.parentRunId": self._parent, "neuropt.study": self._id, "neuropt.trial": number}
-        name = f"trial-{message['number']:03d}"
-        run = self._client.create_run(self._experiment, start_time=began, tags=tags, run_name=name).info.run_id
+        run = self._client.create_run(self._experiment, began, tags, message["name"]).info.run_id
         self._known[number] = (run, "RUNNING")
         points = [
             Metric(key, value, began + int(1000 * seconds), step)

@@ -9,7 +9,7 @@ from neuropt_core.expectations import surprise, verdict
 from neuropt_core.sinks._objectives import broken, score
 from neuropt_core.sinks._report_text import words
 from neuropt_core.sinks.base import Scene
-from neuropt_core.sinks.text import changed, duration, literal, number, reason, source
+from neuropt_core.sinks.text import changes, duration, number, reason, source
 from neuropt_core.trial import Trial, TrialState
 
 Block = Mapping[str, Any]
@@ -89,8 +89,7 @@ def _came(scene: Scene, trial: Trial) -> str:
 
 
 def _changes(scene: Scene, trial: Trial) -> str:
-    made = ", ".join(f"{name}={literal(value)}" for name, value in changed(scene, trial).items())
-    return words(made, _CHANGES) or "nothing."
+    return words(changes(scene, trial), _CHANGES) or "nothing."
 
 
 def _expected(trial: Trial) -> str:

@@ -12,7 +12,7 @@ from neuropt_core.pruning import saved_steps
 from neuropt_core.sinks._objectives import front_line, score, time_line
 from neuropt_core.sinks._report_text import lines, words
 from neuropt_core.sinks.base import Scene, quoted
-from neuropt_core.sinks.text import changed, compare, literal, number, reason, source
+from neuropt_core.sinks.text import changes, compare, literal, number, reason, source
 from neuropt_core.space import Categorical, Parameter
 from neuropt_core.spending import PRICES_OF
 from neuropt_core.taxonomy import kind_of
@@ -24,6 +24,7 @@ ROWS = 40
 """The most rows of a table."""
 _LESSONS, _DIAGNOSES = 20, 5
 _NO_LLM = "No LLM has advised this study, so nobody has put it into words."
+_NO_WORDS = "The LLM has stated no lesson yet, or log_prompts=none keeps its words out of W&B."
 
 
 def text(said: str) -> Block:
@@ -112,7 +113,7 @@ def learnt(scene: Scene) -> list[Block]:
     standing = list(lessons(scene.consulted).items())
     told = [c for c in scene.consulted if c.diagnosis]
     if not standing and not told:
-        return [text(_NO_LLM if not any(c.is_call for c in scene.consulted) else "The LLM has stated no lesson yet.")]
+        return [text(_NO_WORDS if any(c.is_call for c in scene.consulted) else _NO_LLM)]
     who = words(", ".join(dict.fromkeys(c.model for c in scene.consulted if c.is_call and c.model)), 200)
     blocks: list[Block] = [text(f"The words of the LLM ({who or 'its name is not known'}), which nobody has checked.")]
     if standing:
@@ -211,8 +212,7 @@ def _list(items: list[str]) -> Block:
 
 
 def _changes(scene: Scene, trial: Trial) -> str:
-    made = ", ".join(f"{name}={literal(value)}" for name, value in changed(scene, trial).items())
-    return words(made, 600) or "the user's own values"
+    return words(changes(scene, trial), 600) or "the user's own values"
 
 
 def _sentence(said: str) -> str:

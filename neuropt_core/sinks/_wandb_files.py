@@ -125,8 +125,13 @@ def service_is_lost(error: Exception) -> bool:
     return type(error).__name__ in private or isinstance(error, ConnectionError)
 
 
-def within(seconds: float, work: Callable[[], T]) -> T:
+def within(seconds: float, work: Callable[[], T], name: str | None = None) -> T:
     """Returns what `work` returns, done in a thread of its own.
+
+    Args:
+        seconds: How long to wait for it.
+        work: What to do.
+        name: The thread's, by which those that were left to themselves are found.
 
     Raises:
         TimeoutError: It has not ended in time; it is left to itself.
@@ -141,13 +146,13 @@ def within(seconds: float, work: Callable[[], T]) -> T:
         except BaseException as error:  # noqa: BLE001 - raised again, in the thread that waits.
             errors.append(error)
 
-    thread = threading.Thread(target=do, daemon=True)
+    thread = threading.Thread(target=do, name=name, daemon=True)
     thread.start()
     thread.join(seconds)
     if errors:
         raise errors[0]
     if not results:
-        raise TimeoutError(f"no answer after {seconds:.0f} s")
+        raise TimeoutError(f"no answer after {seconds:g} s")
     return results[0]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from neuropt_core.advice import Consultation, lessons
@@ -14,12 +15,12 @@ from neuropt_core.expectations import calibration, surprise, verdict
 from neuropt_core.pruning import saved_steps
 from neuropt_core.redact import redact
 from neuropt_core.sinks._objectives import front
-from neuropt_core.sinks._wandb_payload import Message, numbered, place, run_id
+from neuropt_core.sinks._wandb_payload import Message, place, run_id
 from neuropt_core.sinks.base import Scene
 from neuropt_core.sinks.results import harmless
-from neuropt_core.sinks.text import changed, compare, literal, one_line, plain, reason
+from neuropt_core.sinks.text import changes, compare, one_line, plain, reason
 from neuropt_core.space import Float, Int, SearchSpace
-from neuropt_core.trial import Trial, TrialState
+from neuropt_core.trial import Trial, TrialState, numbered
 
 
 def study_run(scene: Scene, project: str, entity: str | None) -> Message:
@@ -143,6 +144,11 @@ def transcript_plan(scene: Scene, log_prompts: str, secrets: tuple[str, ...] = (
     return {"name": name, "entries": [_exchange(c, secrets) for c in calls]}
 
 
+def without_words(scene: Scene) -> Scene:
+    """Returns a study without what the LLM has said of it at large: diagnoses and lessons; numbers stay."""
+    return replace(scene, consulted=tuple(replace(c, diagnosis="", learnt=(), retired=()) for c in scene.consulted))
+
+
 def _exchange(consultation: Consultation, secrets: tuple[str, ...]) -> dict[str, Any]:
     """Returns one exchange without its texts: numbers, what was made of the reply, and what it taught."""
     kept = ("number", "purpose", "kind", "model", "seconds", "usage", "accepted", "replayed")
@@ -167,7 +173,7 @@ def _row(scene: Scene, trial: Trial) -> list[Any]:
         proposal.stands_in_for,
         proposal.intent,
         proposal.parent,
-        ", ".join(f"{name}={literal(value)}" for name, value in changed(scene, trial).items()),
+        changes(scene, trial),
         one_line(proposal.hypothesis),
         *((None, None, None) if expected is None else (expected.p10, expected.p50, expected.p90)),
         surprise(trial, scene.spec.direction),
@@ -219,7 +225,7 @@ def _counts(scene: Scene) -> dict[str, float]:
     states = Counter(trial.state for trial in scene.trials)
     failures = Counter(t.outcome.failure.kind for t in scene.trials if t.outcome and t.outcome.failure)
     rejected = Counter(rejection.rule for rejection in scene.rejected)
-    saved, of_steps = saved_steps(scene.present)
+    saved, of_steps = saved_steps(scene.trials)
     return {
         **{f"trials/{s.value.lower()}": states[s] for s in TrialState if s is not TrialState.RUNNING},
         **{f"failures/{kind}": count for kind, count in sorted(failures.items())},

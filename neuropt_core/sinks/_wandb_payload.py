@@ -16,10 +16,10 @@ from neuropt_core.curve import Curve, Point
 from neuropt_core.errors import StudyError
 from neuropt_core.expectations import surprise, verdict
 from neuropt_core.files import write_whole
-from neuropt_core.sinks._objectives import broken
+from neuropt_core.sinks._sections import breaks_what
 from neuropt_core.sinks.base import Scene
-from neuropt_core.sinks.text import plain, reason, unmarked
-from neuropt_core.trial import Trial, TrialState
+from neuropt_core.sinks.text import plain, reason, trial_name, unmarked
+from neuropt_core.trial import Trial, TrialState, numbered
 
 Message = dict[str, Any]
 PINNED = ("neuropt_hypothesis", "neuropt_rationale", "neuropt_falsifier")
@@ -144,11 +144,6 @@ def annotate_message(scene: Scene, trial: Trial, project: str, entity: str | Non
     return {"op": "annotate", "runs": found, "config": trial_config(scene, trial)}
 
 
-def trial_name(trial: Trial) -> str:
-    """Returns the name of a trial's run."""
-    return f"trial-{trial.number:03d}"
-
-
 def tags(trial: Trial) -> tuple[str, ...]:
     """Returns the tags of a trial's run: ours, who proposed it, and what for."""
     return tuple(filter(None, ("neuropt", trial.proposal.source, trial.proposal.intent)))
@@ -171,7 +166,7 @@ def trial_summary(scene: Scene, trial: Trial) -> dict[str, Any]:
         "verdict": verdict(trial, direction) or None,
         "reason": reason(trial) or None,
         "failure": None if failure is None else failure.kind,
-        "breaks": broken(scene.spec, trial).removeprefix("breaks ") or None,
+        "breaks": breaks_what(scene, trial) or None,
         **_scores(trial),
     }
     return {f"neuropt/{name}": value for name, value in found.items() if value is not None}
@@ -248,11 +243,6 @@ def rows(points: Sequence[Point]) -> list[dict[str, float]]:
     ``step`` is the axis of all charts: W&B's own step only ever grows, and a row for an earlier one would be lost.
     """
     return [{**point.metrics, "neuropt/seconds": point.seconds, "step": point.step} for point in points]
-
-
-def numbered(name: str, values: Sequence[float]) -> dict[str, float]:
-    """Returns values by name: ``score`` the first, ``score_1`` the second of several and so on."""
-    return {name if not at else f"{name}_{at}": value for at, value in enumerate(values)}
 
 
 def _scores(trial: Trial) -> dict[str, float]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
+
+from neuropt_core.sinks._worker import start_worker
 
 LOG_NAME = "neuropt-wandb.log"
 """Below ``<folder>/wandb``: what the child, and wandb in it, has to say."""
@@ -25,18 +25,7 @@ def start(folder: Path, environ: Mapping[str, str]) -> subprocess.Popen[str]:
         folder: ``hydra.sweep.dir``; its ``wandb`` is there.
         environ: The environment from which the child's is made.
     """
-    with (folder / "wandb" / LOG_NAME).open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "neuropt_core.sinks._wandb_child"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            encoding="utf-8",
-            env=_environ(folder, environ),
-            cwd=folder,
-            start_new_session=True,  # A Ctrl-C in the terminal must not reach it before it has flushed.
-        )
+    return start_worker("_wandb_child", folder / "wandb" / LOG_NAME, folder, _environ(folder, environ))
 
 
 def _environ(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
@@ -49,8 +38,4 @@ def _environ(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
         "WANDB_SILENT": "true",
         "WANDB_ERROR_REPORTING": "false",
     }
-    root = Path(__file__).resolve().parents[2]
-    if root.name not in ("site-packages", "dist-packages"):
-        # Run from a checkout, which the child would not find from another working directory.
-        env["PYTHONPATH"] = os.pathsep.join(filter(None, (environ.get("PYTHONPATH"), str(root))))
     return env

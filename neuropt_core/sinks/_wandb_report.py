@@ -19,6 +19,7 @@ import wandb_workspaces.reports.v2.interface
 
 from neuropt_core.files import write_whole
 from neuropt_core.sinks._report_text import table
+from neuropt_core.sinks._wandb_files import within
 
 # Not typed: its public names are re-exported by wildcards.
 wr: Any = wandb_workspaces.reports.v2
@@ -52,27 +53,11 @@ def save(plan: Mapping[str, Any], *, folder: Path, project: str, entity: str, ti
         TimeoutError: W&B has not answered in time.
         Exception: W&B has refused, or cannot be reached: whatever wandb and its transport raise.
     """
-    done: list[str] = []
-    failed: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            done.append(_save(plan, folder / "wandb" / NAME, project, entity))
-        except BaseException as error:  # noqa: BLE001 - handed to the caller below
-            failed.append(error)
-
     if any(other.name == _THREAD for other in threading.enumerate()):
         # Two at a time could both make a new report.
         raise TimeoutError("W&B has not answered yet to an earlier version of the report")
     # wandb tries again and again where a server answers 5xx or nothing, and tells no one for how long.
-    thread = threading.Thread(target=work, name=_THREAD, daemon=True)
-    thread.start()
-    thread.join(timeout)
-    if failed:
-        raise failed[0]
-    if not done:
-        raise TimeoutError(f"the report was not saved within {timeout:g} s")
-    return done[0]
+    return within(timeout, lambda: _save(plan, folder / "wandb" / NAME, project, entity), _THREAD)
 
 
 def _save(plan: Mapping[str, Any], path: Path, project: str, entity: str) -> str:

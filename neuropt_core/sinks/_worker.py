@@ -1,4 +1,4 @@
-"""What the children that keep a second account of the study have in common: their start, their lines, their scores."""
+"""What the children that keep an account of the study have in common: their start and their lines."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
-
-from neuropt_core.trial import Trial
 
 Reply = Callable[[Mapping[str, Any]], None]
 
@@ -77,8 +75,3 @@ def serve(make: Callable[[Mapping[str, Any], Reply], Clerk]) -> None:
             reply({"event": "trouble", "reason": f"{type(error).__name__}: {error}"})
         reply({"event": "done"})
     clerk.close()
-
-
-def scores(name: str, trial: Trial) -> dict[str, float]:
-    """Returns a trial's scores: ``score`` the first, ``score_1`` the second of several and so on."""
-    return {name if not place else f"{name}_{place}": value for place, value in enumerate(trial.values)}

@@ -13,10 +13,10 @@ from neuropt_core.sinks._mlflow_terms import MlflowSettings as MlflowSettings
 from neuropt_core.sinks._mlflow_terms import without_login
 from neuropt_core.sinks._wandb_feed import Feed
 from neuropt_core.sinks._wandb_payload import run_id
-from neuropt_core.sinks._worker import scores, start_worker
+from neuropt_core.sinks._worker import start_worker
 from neuropt_core.sinks.base import Scene
-from neuropt_core.sinks.text import literal, one_line, plain, reason, unmarked
-from neuropt_core.trial import Trial
+from neuropt_core.sinks.text import literal, one_line, plain, reason, trial_name, unmarked
+from neuropt_core.trial import Trial, numbered
 
 PATIENCE = 60.0
 """Seconds that the end of the study waits for MLflow."""
@@ -101,12 +101,13 @@ class MlflowSink:
         best = scene.spec.ranked(t for t in ended if t.number not in scene.left_out)
         message = {
             "number": trial.number,
+            "name": trial_name(trial),
             "params": {name: literal(value) for name, value in trial.params.items()},
             "points": [(point.step, point.seconds, dict(point.metrics)) for point in trial.curve.points],
-            "scores": scores("score", trial),
+            "scores": numbered("score", trial.values),
             "seconds": outcome.seconds if outcome else 0.0,
             "tags": {name: text for name, text in tags.items() if text},
-            "best": scores("best", best[0]) if best else {},
+            "best": numbered("best", best[0].values) if best else {},
         }
         self._send(message)
 

@@ -16,10 +16,10 @@ from neuropt_core.advice import Consultation
 from neuropt_core.errors import ConfigError, MissingExtraError
 from neuropt_core.redact import redact_data, secrets_of
 from neuropt_core.sinks._wandb_feed import Feed
-from neuropt_core.sinks._worker import scores, start_worker
+from neuropt_core.sinks._worker import start_worker
 from neuropt_core.sinks.base import Scene
-from neuropt_core.sinks.text import literal, one_line, unmarked
-from neuropt_core.trial import Trial
+from neuropt_core.sinks.text import literal, one_line, trial_name, unmarked
+from neuropt_core.trial import Trial, numbered
 
 FOLDER = "tensorboard"
 """Below ``hydra.sweep.dir``: what ``tensorboard --logdir`` is shown."""
@@ -74,7 +74,7 @@ class TensorBoardSink:
             lambda code, again: self._died(code, again, log),
         )
         ended = [trial for trial in scene.trials if trial.outcome is not None]
-        there = [(folder / _name(trial)).is_dir() for trial in ended]
+        there = [(folder / trial_name(trial)).is_dir() for trial in ended]
         self._written = [trial for trial, known in zip(ended, there, strict=True) if known]
         for trial, known in zip(ended, there, strict=True):
             if not known:
@@ -88,14 +88,14 @@ class TensorBoardSink:
         self._written.append(trial)
         ranked = scene.spec.ranked(t for t in self._written if t.number not in scene.left_out)
         message = {
-            "trial": _name(trial),
+            "trial": trial_name(trial),
             "params": {name: _hparam(value) for name, value in trial.params.items()},
             "points": [(point.step, dict(point.metrics)) for point in trial.curve.points],
-            "scores": scores("score", trial),
+            "scores": numbered("score", trial.values),
             "failed": trial.value is None,
             "text": unmarked(trial.proposal.rationale),
             "ended": len(self._written),
-            "best": scores("best", ranked[0]) if ranked else {},
+            "best": numbered("best", ranked[0].values) if ranked else {},
         }
         if self._feed is not None:
             self._feed.send(redact_data(message, self._secrets))
@@ -122,10 +122,6 @@ class TensorBoardSink:
     def _died(self, code: int, again: bool, log: Path) -> None:
         then = "it is started again" if again else "the study goes on without it"
         _log.warning("TensorBoard: its process ended with exit code %d (see %s); %s.", code, log, then)
-
-
-def _name(trial: Trial) -> str:
-    return f"trial-{trial.number:03d}"
 
 
 def _hparam(value: Any) -> str | float:

@@ -82,6 +82,16 @@ def changed(scene: Scene, trial: Trial) -> dict[str, Value]:
     return {n: trial.params[n] for n in dict.fromkeys(names) if n not in base or not _same(base[n], trial.params[n])}
 
 
+def changes(scene: Scene, trial: Trial) -> str:
+    """Returns what `changed` does as a config would write it, on one line; "" where nothing differs."""
+    return ", ".join(f"{name}={literal(value)}" for name, value in changed(scene, trial).items())
+
+
+def trial_name(trial: Trial) -> str:
+    """Returns the name of a trial's run, the same in all trackers."""
+    return f"trial-{trial.number:03d}"
+
+
 def source(trial: Trial) -> str:
     """Returns who proposed a trial, and for whom it stood in; of a replicate, which trial it runs again."""
     proposal = trial.proposal

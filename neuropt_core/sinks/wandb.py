@@ -32,6 +32,7 @@ from neuropt_core.sinks._wandb_notebook import (
     study_run,
     sweep_config,
     transcript_plan,
+    without_words,
 )
 from neuropt_core.sinks._wandb_payload import (
     annotate_message,
@@ -40,11 +41,10 @@ from neuropt_core.sinks._wandb_payload import (
     notes,
     tags,
     trial_message,
-    trial_name,
 )
 from neuropt_core.sinks._wandb_process import LOG_NAME, start
 from neuropt_core.sinks.base import Scene
-from neuropt_core.sinks.text import one_line, plain
+from neuropt_core.sinks.text import one_line, plain, trial_name
 from neuropt_core.stop_file import StopRequest, ask
 from neuropt_core.tracking import RunNote
 from neuropt_core.trial import Trial
@@ -96,7 +96,7 @@ class WandbSink:
     ) -> None:
         if mode not in ("online", "offline"):
             raise ConfigError("WandbSink", "needs the mode online or offline", got=mode)
-        self._settings, self._mode, self._environ = settings, mode, dict(environ)
+        self.settings, self._mode, self._environ = settings, mode, dict(environ)
         self._timeouts, self._patience = (init_timeout, finish_timeout), patience
         self._feed: Feed | None = None
         self._folder = Path()
@@ -121,7 +121,7 @@ class WandbSink:
         self._tell_what_is_left_out()
         self._live, self._alerts = Live(scene, *self._place, anew=self._anew), Alerts(scene)
         run = redact_data(study_run(scene, *self._place), self._secrets)
-        sweep = sweep_config(scene) if self._settings.sweep else None
+        sweep = sweep_config(scene) if self.settings.sweep else None
 
         def hello(deaths: int) -> dict[str, Any]:
             init_timeout, finish_timeout = self._timeouts
@@ -145,8 +145,8 @@ class WandbSink:
             notes=notes(trial),
             tags=tags(trial),
             config=note_config(trial),
-            project=self._settings.project,
-            entity=self._settings.entity or "",
+            project=self.settings.project,
+            entity=self.settings.entity or "",
             sweep_dir=str(scene.folder),
         )
         return replace(note, notes=redact(note.notes, *self._secrets), config=redact_data(note.config, self._secrets))
@@ -195,7 +195,8 @@ class WandbSink:
         if feed is None or self._live is None:
             return
         own = {trial.number: self._live.id_of(trial) for trial in scene.trials}
-        transcript = transcript_plan(scene, self._settings.log_prompts, self._secrets)
+        transcript = transcript_plan(scene, self.settings.log_prompts, self._secrets)
+        scene = self._told_of(scene)
         self._send({**finish_message(scene, reason, own, transcript), "report": self._report(scene, draft=False)})
         self._feed = self._live = None
         flushed = feed.close(self._patience)
@@ -209,7 +210,7 @@ class WandbSink:
 
     @property
     def _place(self) -> tuple[str, str | None]:
-        return self._settings.project, self._settings.entity
+        return self.settings.project, self.settings.entity
 
     @property
     def _logs(self) -> Path:
@@ -236,21 +237,24 @@ class WandbSink:
         from neuropt_core.sinks._report_plan import report_plan
 
         try:
-            return report_plan(scene, project=self._settings.project, entity=self._entity, draft=draft)
+            return report_plan(self._told_of(scene), project=self.settings.project, entity=self._entity, draft=draft)
         except Exception as error:  # noqa: BLE001 - the run's own end must not be lost with its report.
             _log.warning("W&B: no report: %s: %s", type(error).__name__, error)
             return None
 
+    def _told_of(self, scene: Scene) -> Scene:
+        return without_words(scene) if self.settings.log_prompts == "none" else scene
+
     @property
     def _makes_reports(self) -> bool:
-        return self._settings.report and self._mode == "online" and _can_be_imported("wandb_workspaces")
+        return self.settings.report and self._mode == "online" and _can_be_imported("wandb_workspaces")
 
     def _tell_what_is_left_out(self) -> None:
-        if self._settings.report and self._mode == "online" and not _can_be_imported("wandb_workspaces"):
+        if self.settings.report and self._mode == "online" and not _can_be_imported("wandb_workspaces"):
             _log.info(
                 "W&B: no report is written, since wandb-workspaces is not installed: pip install wandb-workspaces"
             )
-        if self._settings.sweep and self._mode == "offline":
+        if self.settings.sweep and self._mode == "offline":
             _log.warning("W&B: hydra.sweeper.wandb.sweep=true needs W&B online; the runs are held together by a group.")
 
     def _later(self, include_online: bool) -> str:

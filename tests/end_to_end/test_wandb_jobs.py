@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from loopback import loopback_only
 from sweeps import sweep
-from tracked import APP, WAYS, check, runs_of, settings, tracked
+from tracked import APP, WAYS, check, runs_of, settings, tags_of, tracked
 from wandb_server import serve
 
 from neuropt_core.tracking import recorded
@@ -74,7 +74,7 @@ def test_a_librarys_own_logger_is_seen(tmp_path: Path, library: str, project: st
         (one,) = runs_of(done, number)
         assert one.place == (f"trial-{number:03d}", "bowls", project, "trial")
         assert one.run.config["neuropt"]["trial"] == number
-        assert one.run.tags == ["neuropt"]
+        assert one.run.tags == tags_of(one)
         assert (one.run.exit_code, one.known.ended) == (0, 0)
         assert len([row for row in one.run.history if metric in row]) == 3
         assert one.run.summary["score"] == pytest.approx(done.told()[number]["value"])

@@ -62,6 +62,12 @@ def runs_of(done: Sweep, number: int) -> list[Seen]:
     return [Seen(run, read_run(Path(run.file))) for run in known]
 
 
+def tags_of(one: Seen) -> list[str]:
+    """The tags that a run gets from us: the name, who proposed its trial, and what for, where that is said."""
+    about = one.run.config["neuropt"]
+    return ["neuropt", about["source"], *([about["intent"]] if "intent" in about else [])]
+
+
 def check(done: Sweep, ways: tuple[str, ...] = WAYS) -> None:
     """Proves what became of every way to use W&B."""
     assert done.code == 0, done.stderr
@@ -81,7 +87,7 @@ def check(done: Sweep, ways: tuple[str, ...] = WAYS) -> None:
             assert one.losses == _losses(way, place), (way, place)
             assert one.run.config["neuropt"]["trial"] == number, way
             assert one.run.config["neuropt_rationale"], way
-            assert one.run.tags == (["a", "neuropt"] if way == "insists" else ["neuropt"]), way
+            assert one.run.tags == [*(["a"] if way == "insists" else []), *tags_of(one)], way
     assert len({*ids}) == len(ids), "two trials share a run"
 
 

@@ -12,10 +12,11 @@ from typer.testing import CliRunner, Result
 
 from neuropt_core.advice import Consultation
 from neuropt_core.cli.app import app
-from neuropt_core.cli.report import status_of, uploaded
+from neuropt_core.cli.report import sink_for, status_of, uploaded
 from neuropt_core.journal import Journal
 from neuropt_core.retold import scene_of
 from neuropt_core.sinks.base import Scene
+from neuropt_core.sinks.wandb import WandbSink
 from neuropt_core.spec import StudySpec
 from neuropt_core.study import Study
 from neuropt_core.trial import Proposal, Trial
@@ -169,3 +170,15 @@ def test_a_sink_is_told_as_its_sweep_would_have(folder: Path, warning: str) -> N
         ("told", 2, 0),
         ("told again from its journal: 2 of 5 trials have ended", 3, None),
     ]
+
+
+def test_what_a_sweep_kept_from_wandb_is_kept_from_it_again(tmp_path: Path) -> None:
+    """The project and how much of the exchanges is told are those of the sweep, unless another project is named."""
+    kept = {"project": "mine", "entity": None, "log_prompts": "none", "report": False}
+    journal = Journal(tmp_path / "neuropt" / "journal.jsonl")
+    Study(StudySpec("told", SPACE), journal, about={"wandb": kept})
+    journal.close()
+    for asked, project in ((None, "mine"), ("other", "other")):
+        sink = sink_for(scene_of(tmp_path), asked, None, {"WANDB_API_KEY": "0" * 40})
+        assert isinstance(sink, WandbSink)
+        assert (sink.settings.project, sink.settings.log_prompts) == (project, "none")

@@ -18,7 +18,7 @@ from wandb_file import read_folder
 from wandb_server import WandbServer, serve
 from wandb_studies import environment, place, wait_until
 
-from neuropt_core.advice import Consultation
+from neuropt_core.advice import Consultation, Lesson
 from neuropt_core.sinks.base import Scene
 from neuropt_core.sinks.wandb import WandbSettings, WandbSink
 from neuropt_core.stop_file import asked
@@ -31,6 +31,7 @@ ASKED = Consultation(
     prompt=({"role": "user", "content": f"The prompt with {SECRET}."},),
     reply=f"The reply with {SECRET}.",
     diagnosis="It overfits.",
+    learnt=(Lesson("Wide nets forget."),),
     usage={"input_tokens": 10, "output_tokens": 5},
 )
 
@@ -43,7 +44,11 @@ def consulted(folder: Path, server: WandbServer, log_prompts: str) -> str:
     sink = WandbSink(WandbSettings(log_prompts=log_prompts), "online", environ=env)
     sink.study_started(story.scene)
     for value in (0.5, 0.4):
-        story.run(value, sink, params={"optimizer.lr": value / 100})
+        trial = story.run(value, sink, params={"optimizer.lr": value / 100}, rationale=f"Since {SECRET} fits.")
+        note = sink.note(story.scene, trial)
+        assert note is not None
+        assert SECRET not in str(note)
+        assert "Since [redacted] fits." in note.notes
     sink.study_finished(story.scene, "over")
     assert server.unknown == []
     assert all(SECRET.encode() not in body for body in server.bodies)
@@ -68,6 +73,8 @@ def test_a_transcript_is_one_artifact(tmp_path: Path, log_prompts: str, there: t
             assert words in uploaded
         for words in absent:
             assert words not in uploaded
+        for words in ("It overfits.", "Wide nets forget."):  # Also in the report and the run's summary.
+            assert any(words.encode() in body for body in server.bodies) == (log_prompts != "none")
         assert [alert["title"] for alert in server.alerts] == ["New best"]
         assert server.named("story").exit_code == 0
 
