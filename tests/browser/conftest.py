@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,12 +24,21 @@ _FLAGS = (
 )
 
 
+def _chromium() -> str | None:
+    """Returns the path of a Chromium that runs: on Ubuntu, what apt installs under that name only asks for a snap."""
+    for path in filter(None, (os.environ.get("NEUROPT_CHROMIUM"), *map(shutil.which, _NAMES))):
+        if subprocess.run([path, "--version"], capture_output=True, check=False, timeout=60).returncode == 0:
+            return path
+    return None
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """The browser, or a skip that says how to get one."""
-    path = os.environ.get("NEUROPT_CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
+    """The browser; without one a skip that says how to get it, or, where it is said to be required, a failure."""
+    path = _chromium()
     if path is None:
-        pytest.skip("there is no Chromium on this machine: tests/browser/up.sh installs one, as root on Debian")
+        missing = "there is no Chromium on this machine: tests/browser/up.sh installs one, as root on Debian"
+        (pytest.fail if os.environ.get("NEUROPT_BROWSER") == "required" else pytest.skip)(missing)
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=path, args=list(_FLAGS))
         yield opened
