@@ -252,7 +252,7 @@ class WandbSink:
         return self._command
 
     def _heard(self, reply: Mapping[str, Any]) -> None:
-        event, why = reply["event"], one_line(str(reply.get("reason", "")))[:300]
+        event, why = reply["event"], one_line(str(reply.get("reason", "")))[:300].rstrip(".")
         if event == "ready":
             self._entity = reply.get("entity") or self._entity
             if reply["mode"] == "online":
