@@ -190,7 +190,7 @@ def _trial(
     quantiles = None if expected is None else [rounded(q, digits) for q in (expected.p10, expected.p50, expected.p90)]
     found = {
         "n": trial.number,
-        "v": [rounded(value, digits + 1) for value in trial.values],
+        "v": [rounded(value, digits + 3) for value in trial.values],
         "w": None if (who := source(trial)) == trial.proposal.source else who,
         "k": trial.proposal.source,
         "e": quantiles,

@@ -267,7 +267,7 @@ class WandbSink:
         return f"Tell it all later with: {retell_command(self._folder, *self._place)}{theirs}"
 
     def _heard(self, reply: Mapping[str, Any]) -> None:
-        event, why = reply["event"], one_line(str(reply.get("reason", "")))[:300]
+        event, why = reply["event"], one_line(str(reply.get("reason", "")))[:300].rstrip(".")
         if event == "ready":
             self._entity = reply.get("entity") or self._entity
             if reply["mode"] == "online":

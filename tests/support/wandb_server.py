@@ -144,7 +144,7 @@ class WandbServer:
             "historyTail": json.dumps(tail),
             "eventsTail": "[]",
             "config": json.dumps({k: {"value": value} for k, value in run.config.items()}),
-            "tags": [],
+            "tags": run.fields.get("tags") or [],
             "wandbConfig": json.dumps(run.config.get("_wandb", {})),
         }
         return {"model": {**model, "bucket": bucket}}
