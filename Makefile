@@ -26,7 +26,11 @@ test: $(VENV)/.dev  ## everything, slow tests included, but for those of a clust
 
 test-next: $(VENV)-next/.dev  ## on the next Hydra, which the old launcher plugins already pull in, and the oldest wandb
 	$(VENV)-next/bin/python -m pytest -n 2 --dist worksteal -q tests/porch tests/end_to_end tests/matrix \
-		tests/core/sinks tests/core/logged tests/core/runtime/test_wandb_hook.py
+		tests/core/sinks/test_wandb*.py tests/core/logged tests/core/runtime/test_wandb_hook.py \
+		$(addprefix --ignore=tests/end_to_end/test_,$(addsuffix .py,$(NEITHER)))
+
+# Sweeps whose proof depends on neither Hydra nor wandb.
+NEITHER := endurance llm_replay logged_curves report_command report_sweep trackers_sweep
 
 # The cluster goes down again whatever came of the tests.
 test-slurm: $(VENV)/.dev  ## sweeps on a real SLURM of virtual nodes on this machine; needs root on Debian

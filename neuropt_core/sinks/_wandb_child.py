@@ -37,7 +37,8 @@ from neuropt_core.sinks._wandb_reports import Reports
 
 _UNREACHABLE = (wandb.errors.Error, OSError)
 """What wandb raises when the server cannot be reached, refuses, or takes too long; a TimeoutError is an OSError."""
-
+_SOON = 3.0
+"""Seconds that a run may take to end where W&B has just failed to answer."""
 Reply = Callable[[Mapping[str, Any]], None]
 
 
@@ -159,8 +160,8 @@ class Desk:
         told = {name: message[name] for name in ("title", "text", "level")}
         self._study.alert(**told, wait_duration=timedelta(seconds=1))
 
-    def _report(self, plan: Mapping[str, Any]) -> None:
-        if self._mode == "online":
+    def _report(self, plan: Mapping[str, Any] | None) -> None:
+        if plan is not None and self._mode == "online":
             self._reports.save(plan, self._study.project, self._study.entity)
 
     def _finish_study(self, message: Mapping[str, Any]) -> None:
@@ -173,9 +174,8 @@ class Desk:
         finally:
             # These are artifacts, and ask W&B more than a curve does: they must not cost the run its proper end.
             self._finish(self._study, exit_code=0)
-        if message.get("report") is not None:  # Last of all: whatever becomes of it, the runs have ended.
-            self._report(message["report"])
-            self._reports.wait()
+        self._report(message.get("report"))  # Last of all: whatever becomes of it, the runs have ended.
+        self._reports.wait()
 
     def _table(self, table: Mapping[str, Any]) -> Any:
         before = f"{self._study.url.rpartition('/')[0]}/" if self._study.url else ""
@@ -250,8 +250,8 @@ class Desk:
             raise error
         self._tell_offline(error)
         if self._study is not None:
-            with contextlib.suppress(*_UNREACHABLE):
-                self._study.finish()
+            with contextlib.suppress(*_UNREACHABLE):  # Its file has all; W&B, which does not answer, is not waited for.
+                within(_SOON, self._study.finish)
         self._live.clear()  # Torn; the ends of their trials bring all of them.
         wandb.teardown()
         self._mode, self._sweep = "offline", None

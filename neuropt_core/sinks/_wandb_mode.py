@@ -70,6 +70,21 @@ def is_installed() -> bool:
     return spec is not None and spec.origin is not None
 
 
+def makes_reports() -> bool:
+    """Tells whether wandb-workspaces is installed, which reports are made with."""
+    return importlib.util.find_spec("wandb_workspaces") is not None
+
+
+def left_out(settings: WandbSettings, mode: str) -> list[str]:
+    """Returns what is asked for and cannot be had in a mode, in sentences."""
+    said = []
+    if settings.report and mode == "online" and not makes_reports():
+        said.append("no report is written, since wandb-workspaces is not installed: pip install wandb-workspaces")
+    if settings.sweep and mode == "offline":
+        said.append("hydra.sweeper.wandb.sweep=true needs W&B online; the runs are held together by a group.")
+    return said
+
+
 def resolve_mode(
     settings: WandbSettings, environ: Mapping[str, str] = os.environ, installed: bool | None = None
 ) -> str:

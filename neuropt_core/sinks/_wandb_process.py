@@ -29,7 +29,8 @@ def start(folder: Path, environ: Mapping[str, str]) -> subprocess.Popen[str]:
 
 
 def _environ(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    env = {k: v for k, v in environ.items() if not k.startswith(("WANDB_", "_WANDB")) or k in _KEPT}
+    # What is set and empty says nothing, but wandb would take it at its word.
+    env = {k: v for k, v in environ.items() if not k.startswith(("WANDB_", "_WANDB")) or (k in _KEPT and v)}
     env |= {
         "WANDB_DIR": str(folder),
         # Else tables are staged in the user's home, and an offline study moved elsewhere would lose them.

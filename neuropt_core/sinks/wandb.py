@@ -6,7 +6,6 @@ truth; W&B is told about it and may be late, offline or absent.
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 import time
@@ -24,8 +23,8 @@ from neuropt_core.sinks._wandb_feed import Feed
 from neuropt_core.sinks._wandb_files import is_old_stop, pass_over_empty
 from neuropt_core.sinks._wandb_live import Live
 from neuropt_core.sinks._wandb_mode import WandbSettings as WandbSettings
+from neuropt_core.sinks._wandb_mode import left_out, makes_reports, retell_command, sync_command
 from neuropt_core.sinks._wandb_mode import resolve_mode as resolve_mode
-from neuropt_core.sinks._wandb_mode import retell_command, sync_command
 from neuropt_core.sinks._wandb_notebook import (
     finish_message,
     progress_message,
@@ -107,7 +106,7 @@ class WandbSink:
         self._entity = settings.entity or ""
         self._theirs: dict[str, None] = {}  # Folders in which scripts have left runs that are still to be uploaded.
         self._reported_at: float | None = None
-        self._told_report = False
+        self._report_url = ""
         self._began = time.monotonic()
         self._anew = anew
         self._secrets = secrets_of(environ)
@@ -118,7 +117,8 @@ class WandbSink:
         keep_id(scene)
         if self._mode == "offline":
             self._later(include_online=False)
-        self._tell_what_is_left_out()
+        for sentence in left_out(self.settings, self._mode):
+            _log.warning("W&B: %s", sentence)
         self._live, self._alerts = Live(scene, *self._place, anew=self._anew), Alerts(scene)
         run = redact_data(study_run(scene, *self._place), self._secrets)
         sweep = sweep_config(scene) if self.settings.sweep else None
@@ -231,7 +231,7 @@ class WandbSink:
         """Returns the report as it is now; None if it is not wanted, or a draft that comes too soon."""
         now = time.monotonic()
         early = draft and self._reported_at is not None and now - self._reported_at < REPORT_SECONDS
-        if not self._makes_reports or early:
+        if early or not (self.settings.report and self._mode == "online" and makes_reports()):
             return None
         self._reported_at = now
         from neuropt_core.sinks._report_plan import report_plan
@@ -244,18 +244,6 @@ class WandbSink:
 
     def _told_of(self, scene: Scene) -> Scene:
         return without_words(scene) if self.settings.log_prompts == "none" else scene
-
-    @property
-    def _makes_reports(self) -> bool:
-        return self.settings.report and self._mode == "online" and _can_be_imported("wandb_workspaces")
-
-    def _tell_what_is_left_out(self) -> None:
-        if self.settings.report and self._mode == "online" and not _can_be_imported("wandb_workspaces"):
-            _log.info(
-                "W&B: no report is written, since wandb-workspaces is not installed: pip install wandb-workspaces"
-            )
-        if self.settings.sweep and self._mode == "offline":
-            _log.warning("W&B: hydra.sweeper.wandb.sweep=true needs W&B online; the runs are held together by a group.")
 
     def _later(self, include_online: bool) -> str:
         self._command = f"Upload it later with: {sync_command(self._logs, tuple(self._theirs), include_online)}"
@@ -278,8 +266,8 @@ class WandbSink:
             _log.warning("W&B takes no data of %s; the study goes on. %s", why, self._later(include_online=True))
         elif event == "trouble":
             _log.warning("W&B: %s; the rest goes on (see %s)", why, self._logs / LOG_NAME)
-        elif event == "report" and not self._told_report:
-            self._told_report = True
+        elif event == "report" and reply["url"] != self._report_url:
+            self._report_url = reply["url"]
             _log.info("W&B report: %s", reply["url"])
         elif event == "stopped" and not self._anew:
             self._stop(reply.get("trial"))
@@ -298,7 +286,3 @@ class WandbSink:
         then = "goes on offline" if again else "goes on without it"
         where, later = self._logs / LOG_NAME, self._later(self._mode == "online") if again else self._anew_with()
         _log.warning("W&B: its process ended with exit code %d (see %s); the study %s. %s", code, where, then, later)
-
-
-def _can_be_imported(name: str) -> bool:
-    return importlib.util.find_spec(name) is not None

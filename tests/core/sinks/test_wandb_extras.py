@@ -171,7 +171,8 @@ def test_without_wandb_workspaces_one_line_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A report that is asked for and cannot be written is told once; one that is not asked for is not missed."""
-    monkeypatch.setattr("neuropt_core.sinks.wandb._can_be_imported", lambda name: name != "wandb_workspaces")
+    monkeypatch.setattr("neuropt_core.sinks._wandb_mode.makes_reports", lambda: False)
+    monkeypatch.setattr("neuropt_core.sinks.wandb.makes_reports", lambda: False)
     with serve() as server, caplog.at_level(logging.INFO):
         env = environment(tmp_path, server.url)
         for report in (True, False):
