@@ -1,4 +1,4 @@
-"""A real headless Chromium, shared by the tests of a worker; it opens files and reaches nothing else."""
+"""A real headless Chromium, shared by the tests of a module; it opens files and reaches nothing else."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def _chromium() -> str | None:
     return None
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: while playwright is at work, this thread has a running event loop, which tests of other
+# folders that the same process runs would meet.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """The browser; without one a skip that says how to get it, or, where it is said to be required, a failure."""
     path = _chromium()

@@ -19,12 +19,12 @@ GOES_ON = "What was told before is kept; the same command goes on."
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 256 KiB."""
+    """A disk of 512 KiB."""
     place = tmp_path / "disk"
     place.mkdir()
     try:
         made = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", place], capture_output=True, check=False
+            ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", place], capture_output=True, check=False
         )
     except FileNotFoundError:
         pytest.skip("there is no mount here")

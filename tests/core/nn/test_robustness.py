@@ -214,4 +214,4 @@ def test_a_thousand_layers_take_seconds() -> None:
 
     mlp_block = Residual
     timed(10)
-    assert timed(1000) < 25 * max(timed(100), 0.1)
+    assert timed(1000) < 50 * max(timed(100), 0.1)  # The square would be a hundred times.
