@@ -74,6 +74,10 @@ class Replay:
         trial, era = self.trials[number], self._era_of[number]
         return trial if era == len(self._eras) - 1 else fit(trial, self._eras[era], self._eras[-1])
 
+    def in_flight(self, number: int) -> bool:
+        """Whether the last launch of a trial has neither been told nor given up for another attempt."""
+        return number in self.attempts and self.settled.get(number) != self.attempts[number]
+
     def take(self, record: Mapping[str, Any]) -> None:
         """Changes the state by one record."""
         number, op = record.get("number", -1), record["op"]

@@ -14,6 +14,7 @@ from neuropt_core.assemble import importances
 from neuropt_core.budget import Limits
 from neuropt_core.curve import Curve
 from neuropt_core.errors import StudyError
+from neuropt_core.faults import relaunched
 from neuropt_core.files import read_lines
 from neuropt_core.heartbeat import SILENCE_SECONDS, is_alive, modified
 from neuropt_core.lock import holder
@@ -21,10 +22,7 @@ from neuropt_core.replay import Replay, replayed
 from neuropt_core.sinks.base import Scene
 from neuropt_core.spending import Price, spent
 from neuropt_core.ticket import Ticket
-from neuropt_core.trial import Outcome, Trial
-
-_STOPPED = "the sweep was stopped"
-"""How the message of a trial begins that ended since its sweep was stopped: no machine was at fault."""
+from neuropt_core.trial import Trial
 
 
 def scene_of(sweep_dir: Path) -> Scene:
@@ -95,7 +93,7 @@ def _scene(folder: Path, state: Replay) -> Scene:
         spent=spent(state.consulted, None if price is None else Price(**price)),
         limits=limits,
         used=limits.used(state.seconds, trials, state.retried),
-        retries=_retries(state),
+        retries=relaunched(state.retried, trials, state.in_flight),
         left_out=frozenset({t.number for t in trials} - {t.number for t in state.current}),
         consulted=tuple(state.consulted),
         rejected=tuple(state.rejected),
@@ -141,7 +139,7 @@ def _running(state: Replay, folders: Mapping[int, Path], at_work: bool) -> dict[
     """Returns the trials in flight that live or wait for a machine, and when they began."""
     found: dict[int, float | None] = {}
     for number, trial in state.trials.items():
-        if trial.outcome is None and _in_flight(state, number) and number in folders:
+        if trial.outcome is None and state.in_flight(number) and number in folders:
             ticket = Ticket(folders[number], number, state.attempts[number])
             with suppress(OSError, ValueError, KeyError):  # A torn or foreign file: then nothing is known of it.
                 if (began := _began(ticket, at_work)) is not False:
@@ -165,10 +163,6 @@ def _began(ticket: Ticket, at_work: bool) -> float | bool | None:
     return modified(ticket.started_path) if alive else False
 
 
-def _in_flight(state: Replay, number: int) -> bool:
-    return number in state.attempts and state.settled.get(number) != state.attempts[number]
-
-
 def _curves(state: Replay, folders: Mapping[int, Path], running: Iterable[int]) -> dict[int, Curve]:
     found = {}
     for number in running:
@@ -177,20 +171,6 @@ def _curves(state: Replay, folders: Mapping[int, Path], running: Iterable[int]) 
             if curve.points:
                 found[number] = curve
     return found
-
-
-def _retries(state: Replay) -> dict[int, int]:
-    """Returns how often trials were launched again since a machine, and not the end of a sweep, was at fault."""
-    counts = {}
-    for number, outcomes in state.retried.items():
-        waits = state.trials[number].outcome is None and not _in_flight(state, number)
-        counts[number] = sum(map(_is_fault, outcomes[:-1] if waits else outcomes))
-    return {number: count for number, count in counts.items() if count}
-
-
-def _is_fault(outcome: Outcome) -> bool:
-    failure = outcome.failure
-    return failure is not None and failure.says_nothing and not failure.message.startswith(_STOPPED)
 
 
 def _importance(state: Replay) -> Mapping[str, float]:

@@ -261,7 +261,7 @@ class Study:
 
     def in_flight(self, number: int) -> bool:
         """Whether the last launch of a trial has neither been told nor given up for another attempt."""
-        return number in self._state.attempts and self._state.settled.get(number) != self._state.attempts[number]
+        return self._state.in_flight(number)
 
     def crashes(self, number: int) -> int:
         """How many launches of a trial have no end: each but the last took the sweeper with it, or was cut off."""

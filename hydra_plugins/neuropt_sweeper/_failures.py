@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from hydra_plugins.neuropt_sweeper._orders import is_own
 from neuropt_core.redact import redact
 from neuropt_core.taxonomy import kind_of
 from neuropt_core.trial import Failure, Outcome, Trial
@@ -15,18 +14,6 @@ ALIKE = 3
 _LINES = 8
 
 
-def is_the_users(number: int, failure: Failure | None) -> bool:
-    """Tells whether a trial's failure shows that no trial can run: then it stays open until that is mended."""
-    kind = None if failure is None else kind_of(failure.kind)
-    return kind is not None and (kind.alike or (number == 0 and bool(kind.mend)))
-
-
-def ends_at_once(number: int, failure: Failure) -> bool:
-    """Tells whether another attempt would fail alike: what trial 0 asks for is a setting or the script's own doing."""
-    kind = kind_of(failure.kind)
-    return number == 0 and is_the_users(number, failure) and (kind.alike or not failure.says_nothing)
-
-
 def discreet(outcome: Outcome, secrets: Sequence[str]) -> Outcome:
     """Returns an outcome without secrets: what a launcher, a scheduler or a killed job said is shown, kept and sent."""
     failure = outcome.failure
@@ -34,12 +21,6 @@ def discreet(outcome: Outcome, secrets: Sequence[str]) -> Outcome:
         texts = {name: redact(getattr(failure, name), *secrets) for name in ("message", "traceback", "log")}
         failure = replace(failure, **texts)
     return replace(outcome, failure=failure, reason=redact(outcome.reason, *secrets))
-
-
-def faults(number: int, retried: Iterable[Outcome]) -> int:
-    """Returns for how many of a trial's attempts a machine was at fault, and neither a person nor a sweep's end."""
-    failures = [outcome.failure for outcome in retried if outcome.failure is not None]
-    return sum(1 for failure in failures if not is_own(failure) and not ends_at_once(number, failure))
 
 
 def how_to_mend(failure: Failure) -> str:

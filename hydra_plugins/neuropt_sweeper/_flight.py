@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 
 from hydra_plugins.neuropt_sweeper._backend import Job, outcome_of
-from hydra_plugins.neuropt_sweeper._orders import STOPPED, waiting
+from hydra_plugins.neuropt_sweeper._orders import waiting
 from hydra_plugins.neuropt_sweeper._parts import Parts
 from hydra_plugins.neuropt_sweeper._warn import warn
+from neuropt_core.faults import STOPPED
 from neuropt_core.trial import Outcome, Trial
 
 _log = logging.getLogger(__name__)

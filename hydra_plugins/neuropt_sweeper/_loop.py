@@ -10,11 +10,11 @@ from dataclasses import replace
 
 from hydra_plugins.neuropt_sweeper._backend import Job, outcome_of
 from hydra_plugins.neuropt_sweeper._begin import check_reported
-from hydra_plugins.neuropt_sweeper._failures import discreet, ends_at_once, faults, how_to_mend, is_the_users, settled
+from hydra_plugins.neuropt_sweeper._failures import discreet, how_to_mend, settled
 from hydra_plugins.neuropt_sweeper._flight import Flight
 from hydra_plugins.neuropt_sweeper._knowledge import queued
 from hydra_plugins.neuropt_sweeper._logs import Logs
-from hydra_plugins.neuropt_sweeper._orders import as_ordered, is_own
+from hydra_plugins.neuropt_sweeper._orders import as_ordered
 from hydra_plugins.neuropt_sweeper._overrides import override
 from hydra_plugins.neuropt_sweeper._parts import Parts
 from hydra_plugins.neuropt_sweeper._reasons import Reasons
@@ -25,6 +25,7 @@ from neuropt_core.advice import Consultation, own_configuration
 from neuropt_core.advisors.replicates import owed, replicates
 from neuropt_core.budget import Used, spoken
 from neuropt_core.errors import ConfigError, StudyError
+from neuropt_core.faults import ends_at_once, faults, is_own, is_the_users, relaunched
 from neuropt_core.sinks.base import Scene, Sink
 from neuropt_core.ticket import VARIABLE
 from neuropt_core.tracking import RunNote
@@ -273,13 +274,7 @@ class Loop:
             warn(_log, "The parameters' importance is not known: %s: %s", type(error).__name__, error)
 
     def _relaunched(self) -> Mapping[int, int]:
-        """Returns how often trials were launched again since a machine, and not the end of a sweep, was at fault."""
-        counts = {}
-        for number, outcomes in self._study.retried.items():
-            waits = self._study.trials[number].outcome is None and not self._study.in_flight(number)
-            again = outcomes[:-1] if waits else outcomes
-            counts[number] = faults(number, again)
-        return {number: count for number, count in counts.items() if count}
+        return relaunched(self._study.retried, self._study.trials, self._study.in_flight)
 
     def _used(self) -> Used:
         now, study = time.monotonic(), self._study

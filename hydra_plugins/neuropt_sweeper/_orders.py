@@ -20,6 +20,7 @@ from pathlib import Path
 from hydra_plugins.neuropt_sweeper._backend import Backend, Job
 from hydra_plugins.neuropt_sweeper._beside import beside
 from neuropt_core.budget import spoken
+from neuropt_core.faults import STOPPED
 from neuropt_core.files import write_whole
 from neuropt_core.heartbeat import modified
 from neuropt_core.stop_file import StopRequest, asked, forget
@@ -27,8 +28,6 @@ from neuropt_core.ticket import Ticket
 from neuropt_core.trial import Failure, Outcome, TrialState
 
 _log = logging.getLogger(__name__)
-STOPPED = "the sweep was stopped"
-"""How the reason begins of a trial that had to stop with its sweep: it stays open and is launched again."""
 TIMED_OUT = "it ran longer than hydra.sweeper.trial_timeout"
 """How the reason begins of a trial that took too long."""
 _FORCED = ", did not stop, and was ended by force"
@@ -266,11 +265,6 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="replace").strip() or "the sweep asked it to stop"
     except FileNotFoundError:
         return ""
-
-
-def is_own(failure: Failure) -> bool:
-    """Tells whether a trial ended because its sweep was stopped: no attempt is used up by that."""
-    return failure.kind == "preempted" and failure.message.startswith(STOPPED)
 
 
 def waiting(begun: Mapping[int, float | None]) -> str:

@@ -37,7 +37,7 @@ LEVELS = {
     **dict.fromkeys(
         ("spec", "advice", "stopping", "pruning", "tying", "journal", "ticket", "spending", "transcript"), 2
     ),
-    **dict.fromkeys(("recommend", "budget", "stop_file", "expectations"), 2),
+    **dict.fromkeys(("recommend", "budget", "stop_file", "expectations", "faults"), 2),
     **dict.fromkeys(("llm", "nn", "sinks", "earlier", "changes", "logged"), 3),
     **dict.fromkeys(("advisors", "runtime", "replay"), 4),
     "study": 5,

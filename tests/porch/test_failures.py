@@ -5,17 +5,8 @@ from __future__ import annotations
 import pytest
 from histories import failed, pruned, scored, trial
 
-from hydra_plugins.neuropt_sweeper._failures import (
-    all_alike,
-    discreet,
-    ends_at_once,
-    faults,
-    how_all_died,
-    how_to_mend,
-    is_the_users,
-    settled,
-)
-from hydra_plugins.neuropt_sweeper._orders import STOPPED
+from hydra_plugins.neuropt_sweeper._failures import all_alike, discreet, how_all_died, how_to_mend, settled
+from neuropt_core.faults import STOPPED, ends_at_once, faults, is_the_users
 from neuropt_core.trial import Failure, Outcome, Trial, TrialState
 
 

@@ -15,8 +15,9 @@ import pytest
 from hydra_plugins.neuropt_sweeper._backend import Handle, Job, outcome_of
 from hydra_plugins.neuropt_sweeper._flight import Again
 from hydra_plugins.neuropt_sweeper._limits import Rules
-from hydra_plugins.neuropt_sweeper._orders import STOPPED, TIMED_OUT, Orders, as_ordered, is_own, waiting
+from hydra_plugins.neuropt_sweeper._orders import TIMED_OUT, Orders, as_ordered, waiting
 from neuropt_core.curve import Point
+from neuropt_core.faults import STOPPED, is_own
 from neuropt_core.stop_file import StopRequest, ask, trials_asked
 from neuropt_core.ticket import Ticket
 from neuropt_core.trial import Failure, Outcome, Proposal, Trial, TrialState
