@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from neuropt_core.advice import Request
 from neuropt_core.curve import Curve
 from neuropt_core.figures import alike_digits
-from neuropt_core.llm._record import surprise
+from neuropt_core.llm._record import outside
 from neuropt_core.llm._text import tidy
 from neuropt_core.llm.digest import read_curve
 from neuropt_core.trial import Trial
@@ -41,8 +41,8 @@ def _chosen(request: Request) -> dict[int, tuple[Trial, list[str]]]:
         wanted.append((trials.get(ranked[0].proposal.parent), f"parent of #{ranked[0].number}"))
     wanted.append((ended[-1] if ended else None, "newest"))
     # The earliest of equals, so that the choice is a function of the history alone.
-    far = max(ended, key=lambda t: (surprise(t), -t.number), default=None)
-    wanted.append((far if far is not None and surprise(far) > 0 else None, "farthest outside its p10..p90"))
+    far = max(ended, key=lambda t: (outside(t), -t.number), default=None)
+    wanted.append((far if far is not None and outside(far) > 0 else None, "farthest outside its p10..p90"))
     chosen: dict[int, tuple[Trial, list[str]]] = {}
     for trial, why in wanted:
         if trial is not None and read_curve(trial.curve, request.spec.direction) is not None:

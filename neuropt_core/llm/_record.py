@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from neuropt_core import expectations
 from neuropt_core.advice import Request
 from neuropt_core.llm._scores import Scores, quantile
 from neuropt_core.trial import INTENTS, SOURCES, Trial, TrialState
@@ -68,15 +69,13 @@ def _intents(own: Sequence[Trial], trials: dict[int, Trial], scores: Scores) -> 
 
 def calibration(own: Sequence[Trial], scores: Scores) -> str:
     """Says how the expectations of `own` held, over all that were stated and scored; "" if they are too few."""
-    pairs = [(t.value, t.proposal.predicted) for t in own if t.value is not None and t.proposal.predicted is not None]
-    if len(pairs) < _LEAST:
+    held = expectations.calibration(own, "minimize" if scores.sign > 0 else "maximize")
+    if held is None or held.stated < _LEAST:
         return ""
-    inside = sum(p.p10 <= value <= p.p90 for value, p in pairs)
-    words = f"your expectations: {inside} of {len(pairs)} scores lay within p10..p90, where 8 in 10 should"
+    words = f"your expectations: {held.inside} of {held.stated} scores lay within p10..p90, where 8 in 10 should"
     if not scores.spread:
         return words
-    misses = [scores.sign * (value - p.p50) / scores.spread for value, p in pairs]
-    bias, miss = quantile(misses, 0.5), quantile([abs(m) for m in misses], 0.5)
+    bias, miss = held.bias / scores.spread, held.miss / scores.spread
     side = "too optimistic" if bias > 0 else "too pessimistic"
     return (
         f"{words}; p50 {side} by {abs(bias):.2g}, and off by {miss:.2g} either way, in units of the scores' "
@@ -84,7 +83,7 @@ def calibration(own: Sequence[Trial], scores: Scores) -> str:
     )
 
 
-def surprise(trial: Trial) -> float:
+def outside(trial: Trial) -> float:
     """Returns how far a score lies outside its p10..p90; 0 within, or where none was expected."""
     expected = trial.proposal.predicted
     if trial.value is None or expected is None:

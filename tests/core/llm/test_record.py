@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from histories import failed, request_of, scored, trial
 
-from neuropt_core.llm._record import calibration, record, surprise
+from neuropt_core.llm._record import calibration, outside, record
 from neuropt_core.llm._scores import Scores
 from neuropt_core.objectives import Direction
 from neuropt_core.space import Float, SearchSpace
@@ -84,7 +84,7 @@ def test_no_proposal_no_record() -> None:
 def test_surprise_is_the_distance_from_the_interval() -> None:
     """Within it, without a score or without an expectation, it is 0."""
     expected = Predicted(1.0, 2.0, 3.0)
-    assert surprise(trial(0, P, scored(0.25), predicted=expected)) == 0.75
-    assert surprise(trial(0, P, scored(5.0), predicted=expected)) == 2.0
-    assert surprise(trial(0, P, scored(1.5), predicted=expected)) == 0.0
-    assert surprise(trial(0, P, scored(1.5))) == surprise(trial(0, P, failed(), predicted=expected)) == 0.0
+    assert outside(trial(0, P, scored(0.25), predicted=expected)) == 0.75
+    assert outside(trial(0, P, scored(5.0), predicted=expected)) == 2.0
+    assert outside(trial(0, P, scored(1.5), predicted=expected)) == 0.0
+    assert outside(trial(0, P, scored(1.5))) == outside(trial(0, P, failed(), predicted=expected)) == 0.0
