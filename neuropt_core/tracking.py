@@ -100,3 +100,8 @@ def files_of(path: Path) -> tuple[Path, ...]:
     if not path.exists():
         return ()
     return tuple(dict.fromkeys(Path(line["file"]) for line in read_lines(path)[0] if line.get("file")))
+
+
+def sweep_path(sweep_dir: Path) -> Path:
+    """Returns where the study keeps which native W&B sweep it has: ``id``, ``project`` and ``entity``."""
+    return sweep_dir / "wandb" / "sweep.json"

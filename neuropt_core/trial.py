@@ -5,12 +5,13 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 from neuropt_core.curve import Curve
 from neuropt_core.errors import ConfigError
+from neuropt_core.redact import redact
 from neuropt_core.space import Value
 from neuropt_core.taxonomy import KINDS, kind_of
 
@@ -146,6 +147,14 @@ class Failure:
     def says_nothing(self) -> bool:
         """Whether the machine is at fault, so that nothing is learnt of the configuration."""
         return self.kind in INFRASTRUCTURE
+
+    def redacted(self, secrets: Sequence[str]) -> Failure:
+        """Returns the failure without `secrets`, and without what looks like one: all it says is shown, kept and sent.
+
+        Libraries put keys, and addresses with passwords, into exceptions; so do launchers, schedulers and killed jobs.
+        """
+        texts = {name: redact(getattr(self, name), *secrets) for name in ("message", "traceback", "log")}
+        return replace(self, **texts)
 
     def to_json(self) -> dict[str, str]:
         """Returns plain data from which ``Failure(**data)`` makes an equal failure."""

@@ -16,10 +16,7 @@ _LINES = 8
 
 def discreet(outcome: Outcome, secrets: Sequence[str]) -> Outcome:
     """Returns an outcome without secrets: what a launcher, a scheduler or a killed job said is shown, kept and sent."""
-    failure = outcome.failure
-    if failure is not None:
-        texts = {name: redact(getattr(failure, name), *secrets) for name in ("message", "traceback", "log")}
-        failure = replace(failure, **texts)
+    failure = None if outcome.failure is None else outcome.failure.redacted(secrets)
     return replace(outcome, failure=failure, reason=redact(outcome.reason, *secrets))
 
 

@@ -26,7 +26,7 @@ from neuropt_core.runtime._wandb_arguments import Additions, Call, as_settings, 
 from neuropt_core.runtime.wandb_watch import guarded
 from neuropt_core.stop_file import StopRequest, ask
 from neuropt_core.ticket import Ticket
-from neuropt_core.tracking import RunRecord, record, recorded
+from neuropt_core.tracking import RunRecord, record, recorded, sweep_path
 from neuropt_core.trial import Outcome, numbered
 
 _log = logging.getLogger(__name__)
@@ -255,7 +255,7 @@ def _stopper(ticket: Ticket, sweep_dir: str) -> Any:
 
 def _sweep(sweep_dir: str) -> dict[str, str] | None:
     """Returns the W&B sweep to which the study's runs belong; None if there is none."""
-    path = Path(sweep_dir) / "wandb" / "sweep.json"
+    path = sweep_path(Path(sweep_dir))
     if not sweep_dir or not path.exists():
         return None
     data = json.loads(path.read_text(encoding="utf-8"))

@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 
 from neuropt_core.errors import NeuroptError, TrialPruned
 from neuropt_core.heartbeat import Heartbeat
-from neuropt_core.redact import redact, secrets_in, secrets_of
+from neuropt_core.redact import secrets_in, secrets_of
 from neuropt_core.runtime.failures import failure_of
 from neuropt_core.runtime.last_lines import last_lines
 from neuropt_core.runtime.ranks import global_rank
@@ -210,7 +210,7 @@ def _no_score(kind: str, message: str) -> Outcome:
 def _completed(outcome: Outcome, ticket: Ticket, seconds: float, cfg: Any) -> Outcome:
     failure = outcome.failure
     if failure is not None:
-        failure = _discreet(replace(failure, log=_said(ticket)), _secrets(cfg))
+        failure = replace(failure, log=_said(ticket)).redacted(_secrets(cfg))
     return replace(outcome, curve=ticket.curve(), failure=failure, seconds=round(seconds, 3))
 
 
@@ -231,9 +231,3 @@ def _secrets(cfg: Any) -> tuple[str, ...]:
         except Exception:  # noqa: BLE001 - a resolver of the user's own may raise anything.
             found = OmegaConf.to_container(cfg, resolve=False)
     return (*secrets_of(os.environ), *secrets_in(found))
-
-
-def _discreet(failure: Failure, secrets: Sequence[str]) -> Failure:
-    # What an exception says goes to files, the terminal and W&B; libraries put keys and URLs with passwords into it.
-    texts = {name: redact(getattr(failure, name), *secrets) for name in ("message", "traceback", "log")}
-    return replace(failure, **texts)

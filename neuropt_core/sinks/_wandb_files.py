@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from neuropt_core.files import read_lines, write_whole
 from neuropt_core.redact import redact_data
+from neuropt_core.tracking import sweep_path
 
 T = TypeVar("T")
 _SOON = 60.0
@@ -48,7 +49,7 @@ def transcript_lines(plan: Mapping[str, Any], secrets: tuple[str, ...]) -> list[
 def known_sweep(folder: Path, project: str, entity: str | None) -> dict[str, Any] | None:
     """Returns the W&B sweep that this study has had in a project: ``id``, ``project`` and ``entity``; None without."""
     try:
-        data: dict[str, Any] = json.loads(_sweep_path(folder).read_text(encoding="utf-8"))
+        data: dict[str, Any] = json.loads(sweep_path(folder).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return data if data.get("project") == project and entity in (None, data.get("entity")) else None
@@ -60,12 +61,12 @@ def keep_sweep(folder: Path, sweep: Mapping[str, Any]) -> None:
     Raises:
         OSError: The disk is full or the folder is not writable.
     """
-    write_whole(_sweep_path(folder), json.dumps(dict(sweep)))
+    write_whole(sweep_path(folder), json.dumps(dict(sweep)))
 
 
 def forget_sweep(folder: Path) -> None:
     """Takes the sweep away: no run is to be attached to it."""
-    _sweep_path(folder).unlink(missing_ok=True)
+    sweep_path(folder).unlink(missing_ok=True)
 
 
 def pass_over_empty(folders: Iterable[str], age: float = 60.0) -> None:
@@ -154,10 +155,6 @@ def within(seconds: float, work: Callable[[], T], name: str | None = None) -> T:
     if not results:
         raise TimeoutError(f"no answer after {seconds:g} s")
     return results[0]
-
-
-def _sweep_path(folder: Path) -> Path:
-    return folder / "wandb" / "sweep.json"
 
 
 def _line(entry: Mapping[str, Any]) -> str:
