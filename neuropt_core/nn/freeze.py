@@ -13,12 +13,10 @@ from torch.utils.hooks import RemovableHandle
 
 from neuropt_core.errors import ConfigError
 from neuropt_core.nn.depth import DepthGroup
+from neuropt_core.reading import STEPPED
 
 SEED_STRATEGIES = ("full", "head_only", "gradual_unfreeze", "last_blocks", "all_but_embeddings")
 """Names as in loevlie/neuropt, whose benchmark also names ``last_blocks``."""
-
-STEPPED = ("lp_ft", "schedule")
-"""Those that begin with the head alone and unfreeze more as training goes on."""
 
 _BY_NAME = (*SEED_STRATEGIES, "norm_and_bias", *STEPPED)
 STRATEGIES = (*_BY_NAME, "lora")

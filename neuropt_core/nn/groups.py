@@ -39,7 +39,7 @@ def parameter_groups(
     groups: Sequence[DepthGroup],
     *,
     lr: float,
-    weight_decay: float,
+    weight_decay: float | None,
     decay: float,
     head: Collection[str] = (),
     head_mult: float = 1.0,
@@ -58,7 +58,7 @@ def parameter_groups(
         model: The model.
         groups: Its depth groups, stem first, head last.
         lr: The last group's learning rate, from which `decay` counts down.
-        weight_decay: For weight matrices and kernels.
+        weight_decay: For weight matrices and kernels; None leaves the key out, so that the optimizer's argument holds.
         decay: The layer decay, in (0, 1].
         head: The head's parameters.
         head_mult: Their rate is so many times what it would be, above 0; it changes no other rate. A new layer starts
@@ -72,7 +72,7 @@ def parameter_groups(
     """
     parameters = dict(model.named_parameters())
     wanted = {n for n, p in parameters.items() if p.requires_grad} if names is None else set(names)
-    found: dict[tuple[float, float], dict[str, Any]] = {}
+    found: dict[tuple[float, float | None], dict[str, Any]] = {}
     for index, group in enumerate(groups):
         rate = layer_rate(lr, decay, index, len(groups) - 1, reference)
         for name in group.tensors:
@@ -80,7 +80,8 @@ def parameter_groups(
                 continue
             own = rate * head_mult if name in head else rate
             strength = weight_decay if decay_vectors or not _is_vector(model, name, parameters[name]) else 0.0
-            made = found.setdefault((own, strength), {"params": [], "lr": own, "weight_decay": strength})
+            stated = {} if strength is None else {"weight_decay": strength}
+            made = found.setdefault((own, strength), {"params": [], "lr": own, **stated})
             made["params"].append(parameters[name])
     if not found:
         raise ConfigError("neuropt.freeze_strategy", "must leave something to train", mend="Use full or name a head.")

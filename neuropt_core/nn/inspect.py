@@ -12,7 +12,7 @@ from torch import nn
 from neuropt_core.nn._offer import Offer, Preset
 from neuropt_core.nn._sound import refuse_cycles, why_not_tuned
 from neuropt_core.nn.arguments import Factory, offer_arguments
-from neuropt_core.nn.depth import depth_groups
+from neuropt_core.nn.depth import DepthGroup, depth_groups
 from neuropt_core.nn.facts import find_facts
 from neuropt_core.nn.flow import observe
 from neuropt_core.nn.graph import trace
@@ -23,7 +23,8 @@ from neuropt_core.nn.offer_tuning import offer_fine_tuning
 from neuropt_core.nn.pretrained import judge
 from neuropt_core.nn.settings import Settings
 from neuropt_core.nn.sites import count_kinds
-from neuropt_core.profile import Group, ModelProfile
+from neuropt_core.nn.touched import touched
+from neuropt_core.profile import Group, ModelProfile, Pretrained
 from neuropt_core.space import Value
 
 
@@ -35,6 +36,8 @@ def inspect_model(
     pretrained: bool | None = None,
     current: Mapping[str, Any] | None = None,
     factory: Factory | None = None,
+    live: bool = False,
+    closely: bool = False,
 ) -> ModelProfile:
     """Looks into a model before any training and says what it is and what may be tried on it.
 
@@ -47,6 +50,8 @@ def inspect_model(
         current: The user's present values under ``neuropt``, by short name, e.g. ``{"freeze_strategy": "head_only"}``;
             his ``head`` and the shape of his ``example`` are taken in place of what would be found and guessed.
         factory: What can build the model with other arguments; None offers no argument.
+        live: Whether `make` copies a model that is there already, see `judge`.
+        closely: Whether to say for each setting which layers it works on.
 
     Raises:
         IntrospectionError: The model cannot be built.
@@ -54,30 +59,23 @@ def inspect_model(
     """
     given = Settings.read(current or {})
     began = time.monotonic()
-    model, verdict = judge(make, target=target, pretrained=pretrained)
+    model, verdict = judge(make, target=target, pretrained=pretrained, live=live)
     seconds = time.monotonic() - began
     refuse_cycles(model, target)
     seen = trace(model, given.example)
     check_head(model, given.head)
     head = find_head(model, seen, verdict.fresh) if given.head is None else given.head
     groups = depth_groups(model, seen, head)
-    counts = _counted(model)
-    sizes = _sizes(model)
-    offer = Offer(model, seen, head, _scalars(current or {}))
+    counts, sizes = _counted(model), _sizes(model)
+    offer, flow = Offer(model, seen, head, _scalars(current or {})), observe(model, seen)
     taken = offer_arguments(offer, factory, space, verdict, seconds=seconds)
-    flow = observe(model, seen)
     offer_edits(offer, flow, destructive=not verdict.verdict or space == "seed", space=space, taken=taken)
-    trainable: dict[str, float] = {}
-    none = "no weights were loaded" if pretrained is None else "hydra.sweeper.pretrained says that none were loaded"
-    if reason := why_not_tuned(model) if verdict.verdict else none:
-        offer.left_out["fine-tuning"] = reason
-    else:
-        trainable = offer_fine_tuning(offer, groups, space, verdict.fresh)
+    trainable = _offer_tuning(offer, groups, space, verdict, said=pretrained is not None)
     offer_training(offer, space)
     return ModelProfile(
         target=target,
         parameters=sum(sizes.values()),
-        **{family: dict(counts.get(family, {})) for family in ("activations", "norms", "dropouts", "pools")},
+        **counts,
         head=head,
         groups=tuple(Group(g.name, len(g.tensors), sum(sizes[n] for n in g.tensors)) for g in groups),
         pretrained=verdict,
@@ -86,7 +84,19 @@ def inspect_model(
         left_out=offer.left_out,
         facts=find_facts(model, seen, len(groups), guessed=given.example is None),
         functional=flow.functional,
+        touched=touched(offer, flow, groups, verdict.fresh) if closely else (),
     )
+
+
+def _offer_tuning(
+    offer: Offer, groups: tuple[DepthGroup, ...], space: Preset, verdict: Pretrained, *, said: bool
+) -> dict[str, float]:
+    """Offers fine-tuning where weights were loaded; `said` is whether the user himself says whether they were."""
+    none = "hydra.sweeper.pretrained says that none were loaded" if said else "no weights were loaded"
+    if reason := why_not_tuned(offer.model) if verdict.verdict else none:
+        offer.left_out["fine-tuning"] = reason
+        return {}
+    return offer_fine_tuning(offer, groups, space, verdict.fresh)
 
 
 def _sizes(model: nn.Module) -> dict[str, int]:
@@ -97,8 +107,9 @@ def _scalars(current: Mapping[str, Any]) -> dict[str, Value]:
     return {name: value for name, value in current.items() if isinstance(value, (bool, int, float, str))}
 
 
-def _counted(model: nn.Module) -> dict[str, Counter[str]]:
+def _counted(model: nn.Module) -> dict[str, Any]:
+    """Returns the profile's fields that count layers."""
     counts: dict[str, Counter[str]] = {}
     for family, kind in count_kinds(model):
         counts.setdefault(family, Counter())[kind] += 1
-    return counts
+    return {family: dict(counts.get(family, {})) for family in ("activations", "norms", "dropouts", "pools")}

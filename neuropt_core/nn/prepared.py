@@ -9,12 +9,13 @@ from typing import Any
 from torch import nn
 
 from neuropt_core.errors import ConfigError
+from neuropt_core.estimators import is_estimator
 from neuropt_core.nn._sound import refuse_cycles, refuse_lazy
 from neuropt_core.nn.classes import adapted
 from neuropt_core.nn.depth import DepthGroup, depth_groups, ends_in_head, within
 from neuropt_core.nn.edits import EditPlan, apply
 from neuropt_core.nn.flow import observe
-from neuropt_core.nn.freeze import STEPPED, freeze, frozen_norms, keep_eval, recalibrate, tracked_norms, trained
+from neuropt_core.nn.freeze import freeze, frozen_norms, keep_eval, recalibrate, tracked_norms, trained
 from neuropt_core.nn.graph import Trace, trace
 from neuropt_core.nn.head import check_head, find_head
 from neuropt_core.nn.l2sp import Anchor
@@ -22,6 +23,7 @@ from neuropt_core.nn.lora import Adapters, find_targets
 from neuropt_core.nn.places import told, without_effect
 from neuropt_core.nn.schedule import Unfreezing
 from neuropt_core.nn.settings import Settings
+from neuropt_core.reading import STEPPED
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +48,8 @@ class Prepared:
 
     def __init__(self, model: nn.Module, settings: Settings) -> None:
         if not isinstance(model, nn.Module):
-            raise ConfigError("model", "must build a torch.nn.Module", got=type(model).__name__)
+            mend = "An estimator needs no help: hydra.utils.instantiate(cfg.model)." if is_estimator(model) else ""
+            raise ConfigError("model", "must build a torch.nn.Module", got=type(model).__name__, mend=mend)
         refuse_cycles(model, "model")
         if settings != Settings():
             refuse_lazy(model, "neuropt")

@@ -55,7 +55,12 @@ class Comparison:
 
 
 def judge(
-    make: Callable[[], nn.Module], *, target: str, pretrained: bool | None = None, slow: float = SLOW_SECONDS
+    make: Callable[[], nn.Module],
+    *,
+    target: str,
+    pretrained: bool | None = None,
+    slow: float = SLOW_SECONDS,
+    live: bool = False,
 ) -> tuple[nn.Module, Pretrained]:
     """Builds the model and says whether it carries trained weights, and which tensors are fresh.
 
@@ -68,6 +73,7 @@ def judge(
         target: What it is called in messages.
         pretrained: The user's own word, which settles the verdict.
         slow: Seconds of the first build from which there is no second one.
+        live: Whether `make` copies a model that is there already: every copy is the same, so its weights alone speak.
 
     Raises:
         IntrospectionError: The model cannot be built.
@@ -79,6 +85,8 @@ def judge(
         if pretrained is False:
             return model, Pretrained(False, ("hydra.sweeper.pretrained says so",))
         seconds = time.monotonic() - began
+        if live:
+            return model, _of_copies(model, pretrained)
         if seconds > slow:
             return model, _alone(model, loads, f"built once only, since that took {seconds:.0f} s", pretrained)
         with _shifted_seeds():
@@ -152,6 +160,13 @@ def _alone(model: nn.Module, loads: list[str], reason: str, said: bool | None) -
     seen = f"seen: {loads[0]}" if loads else "nothing was seen to load weights"
     certain = evidence.certain and evidence.trained == bool(loads)
     return Pretrained(evidence.trained, (reason, seen, *evidence.reasons), certain=certain)
+
+
+def _of_copies(model: nn.Module, said: bool | None) -> Pretrained:
+    if said:
+        return Pretrained(True, ("hydra.sweeper.pretrained says so",))
+    evidence = look_for_training(model)
+    return Pretrained(evidence.trained, evidence.reasons, certain=evidence.certain)
 
 
 def _modules(tensors: tuple[str, ...]) -> str:

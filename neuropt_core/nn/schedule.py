@@ -76,17 +76,7 @@ class Unfreezing:
         *,
         head_share: float | None = None,
     ) -> None:
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            # DDP sums the gradients of what required one when the model was wrapped, and of nothing unfrozen later:
-            # the replicas would drift apart without a word.
-            processes = torch.distributed.get_world_size()
-            if processes > 1:
-                raise ConfigError(
-                    "neuropt.freeze_strategy",
-                    f"must be one that works in several processes, of which there are {processes}",
-                    got="schedule" if head_share is None else "lp_ft",
-                    mend="Use gradual_unfreeze.",
-                )
+        _refuse_processes(head_share)
         self._model, self._stages, self._share = model, stages(model, groups), head_share
         self.names = frozenset().union(*self._stages)
         """All parameters that train sooner or later."""
@@ -99,8 +89,14 @@ class Unfreezing:
         self._held = dict(zip(norms, handles, strict=True))
 
     def advance(self, progress: float) -> list[_NormBase]:
-        """Unfreezes what `progress` allows, and returns the layers whose statistics move from now on."""
+        """Unfreezes what `progress` allows, and returns the layers whose statistics move from now on.
+
+        Raises:
+            ConfigError: Training has become distributed since this was made.
+        """
         count = len(self._stages)
+        if self._done < count:
+            _refuse_processes(self._share)  # Lightning makes its processes known only once the module is made.
         now = reached(count, progress) if self._share is None else probed(count, progress, self._share)
         if now <= self._done:
             return []
@@ -121,3 +117,18 @@ class Unfreezing:
             # A loop that calls model.train() only once, before the first epoch, does not do it again for this layer.
             norm.train(above.get(id(norm), self._model).training)
         return thawed
+
+
+def _refuse_processes(head_share: float | None) -> None:
+    if not torch.distributed.is_available() or not torch.distributed.is_initialized():
+        return
+    # DDP sums the gradients of what required one when the model was wrapped, and of nothing unfrozen later: the
+    # replicas would drift apart without a word.
+    processes = torch.distributed.get_world_size()
+    if processes > 1:
+        raise ConfigError(
+            "neuropt.freeze_strategy",
+            f"must be one that works in several processes, of which there are {processes}",
+            got="schedule" if head_share is None else "lp_ft",
+            mend="Use gradual_unfreeze.",
+        )

@@ -47,7 +47,7 @@ class Tuning:
         self._made = Prepared(model, self._settings)
         self._average = Average(model, self._settings.ema_decay) if self._settings.ema_decay else None
 
-    def param_groups(self, *, lr: float, weight_decay: float = 0.0) -> list[dict[str, Any]]:
+    def param_groups(self, *, lr: float, weight_decay: float | None = None) -> list[dict[str, Any]]:
         """Returns parameter groups for any torch optimizer, with absolute ``lr`` and ``weight_decay`` in each.
 
         The head learns at `lr` times ``neuropt.head_lr_mult``, each depth group before it at `lr`, or the earlier the
@@ -58,13 +58,15 @@ class Tuning:
 
         Args:
             lr: The learning rate, above 0; ``neuropt.lr``, where it is set, takes its place.
-            weight_decay: For weight matrices and kernels, 0 or more; ``neuropt.wd`` takes its place likewise.
+            weight_decay: For weight matrices and kernels, 0 or more; ``neuropt.wd`` takes its place likewise. None
+                leaves theirs to the optimizer's own argument, as in a partial that the config made.
         """
         self._used("param_groups")
         refuse_lazy(self._model, "param_groups")
         lr = lr if self._settings.lr is None else self._settings.lr
         weight_decay = weight_decay if self._settings.wd is None else self._settings.wd
-        for name, value, legal in (("lr", lr, lr > 0), ("weight_decay", weight_decay, weight_decay >= 0)):
+        stated = 0.0 if weight_decay is None else weight_decay
+        for name, value, legal in (("lr", lr, lr > 0), ("weight_decay", stated, stated >= 0)):
             if not math.isfinite(value) or not legal:
                 raise ConfigError(f"param_groups: {name}", "must be finite and positive", got=value)
         decay = self._settings.lr_layer_decay

@@ -109,9 +109,11 @@ def _judged(
 ) -> tuple[Any, Outcome]:
     """Returns what the task returned, and what came of it."""
     returned, outcome = _run(task, cfg, ticket, termination)
-    if outcome is None and (stopped := ticket.stopped()) is not None:
-        # The script caught TrialPruned and went on; the order to stop stands all the same.
-        outcome = Outcome(TrialState.PRUNED, reason=f"{stopped} (the script went on)")
+    if (outcome is None or outcome.failure is not None) and (stopped := ticket.stopped()) is not None:
+        # The script caught TrialPruned and went on, or its processes died of it; the order to stop stands all the same.
+        failure = None if outcome is None else outcome.failure
+        how = "the script went on" if failure is None else f"then the script ended with {failure.message}"
+        outcome = Outcome(TrialState.PRUNED, reason=f"{stopped} ({how})")
     return returned, outcome or _scored(returned, ticket.objectives)
 
 

@@ -18,11 +18,12 @@ from neuropt_core.errors import ConfigError
 from neuropt_core.nn._call import arguments
 from neuropt_core.nn.edits import EditPlan
 from neuropt_core.nn.facts import find_facts
-from neuropt_core.nn.freeze import STEPPED, STRATEGIES
+from neuropt_core.nn.freeze import STRATEGIES
 from neuropt_core.nn.graph import trace
 from neuropt_core.nn.inspect import inspect_model
 from neuropt_core.nn.tuning import Settings, Tuning
 from neuropt_core.profile import ModelProfile
+from neuropt_core.reading import STEPPED
 
 MODELS = {**RUN, **{name: make for name, (make, _) in STILL.items()}}
 SETTINGS = (

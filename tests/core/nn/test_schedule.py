@@ -230,3 +230,19 @@ def test_several_processes_are_refused(net: nn.Module, monkeypatch: pytest.Monke
             Tuning(copy.deepcopy(net), Settings(freeze_strategy=strategy))
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 1)
     assert Unfreezing(net, depth_groups(net, trace(net), ("fc",))).names
+
+
+def test_processes_that_join_later_are_refused_before_the_first_epoch(
+    net: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lightning starts its processes when the tuning is made: the first step is refused, and a finished one is not."""
+    for strategy in ("schedule", "lp_ft"):
+        tuning = Tuning(copy.deepcopy(net), Settings(freeze_strategy=strategy))
+        done = Tuning(copy.deepcopy(net), Settings(freeze_strategy=strategy))
+        done.step(0.9)
+        with monkeypatch.context() as within:
+            within.setattr(torch.distributed, "is_initialized", lambda: True)
+            within.setattr(torch.distributed, "get_world_size", lambda: 2)
+            with pytest.raises(ConfigError, match=f"of which there are 2, got '{strategy}'"):
+                tuning.step(0.0)
+            done.step(0.95)

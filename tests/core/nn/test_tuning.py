@@ -13,9 +13,10 @@ from torch import nn
 from neuropt_core.errors import ConfigError
 from neuropt_core.nn.edits import EditPlan
 from neuropt_core.nn.example import tensors_in
-from neuropt_core.nn.freeze import STEPPED, STRATEGIES, frozen_norms, tracked_norms
+from neuropt_core.nn.freeze import STRATEGIES, frozen_norms, tracked_norms
 from neuropt_core.nn.graph import trace
 from neuropt_core.nn.tuning import Settings, Tuning
+from neuropt_core.reading import STEPPED
 
 
 def test_helpers_work_without_a_config(net: nn.Module) -> None:
@@ -49,6 +50,15 @@ def test_decay_may_count_groups_and_fall_on_norms(net: nn.Module) -> None:
         Settings.read({"lr_layer_decay_groups": 0})
     with pytest.raises(ConfigError, match="wd_norms_and_biases: must be true or false"):
         Settings.read({"wd_norms_and_biases": 1})
+
+
+def test_the_optimizers_own_weight_decay_holds_unless_another_is_given(net: nn.Module) -> None:
+    """A partial's weight decay reaches the weights, not the norms and biases; ``neuropt.wd`` takes its place."""
+    for settings, strength in ((Settings(), 0.3), (Settings(wd=0.2), 0.2)):
+        optimizer = torch.optim.AdamW(Tuning(net, settings).param_groups(lr=0.1), weight_decay=0.3)
+        for group in optimizer.param_groups:
+            assert {p.ndim >= 2 for p in group["params"]} == {group["weight_decay"] == strength}
+        assert {group["weight_decay"] for group in optimizer.param_groups} == {0.0, strength}
 
 
 def test_a_multiplier_without_a_head_is_told() -> None:

@@ -71,6 +71,26 @@ def test_plain_dicts_will_do() -> None:
     assert isinstance(model, nn.Sequential)
 
 
+def test_a_model_under_another_key_is_found() -> None:
+    """The node that hydra.sweeper.model names is built; one that is not there is told with what there is."""
+    cfg = OmegaConf.create({"model": {"net": _layer("Linear", 2, 2)}, "seed": 0})
+    model, _ = build(cfg, model="model.net")
+    assert isinstance(model, nn.Linear)
+    with pytest.raises(ConfigError, match=r"model\.nett: must be in the config.* Its keys: model, seed\."):
+        build(cfg, model="model.nett")
+
+
+def test_a_model_that_is_built_is_tuned_in_place() -> None:
+    """`tune` takes a node or plain settings, and edits the model that it is given."""
+    for settings in ({"activation": "gelu"}, OmegaConf.create({"activation": "gelu"})):
+        model = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 2))
+        tuning = neuropt_core.tune(model, settings)
+        assert isinstance(model[1], nn.GELU)
+        assert tuning.head == ("2",)
+    with pytest.raises(ConfigError, match="neuropt: must be a mapping of settings, got 3"):
+        neuropt_core.tune(nn.Linear(2, 2), 3)  # type: ignore[arg-type]
+
+
 def test_edits_are_applied() -> None:
     """Activation, dropout and pool come out as the settings say."""
     model, _ = build(_cfg({"activation": "gelu", "pool_type": "max", "dropout": 0.2, "head": ["8"]}))

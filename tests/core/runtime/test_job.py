@@ -213,6 +213,22 @@ def test_an_order_to_stop_that_the_script_catches_still_stands(ticket: Ticket) -
     assert outcome.reason == "val_loss is nan at step 0 (the script went on)"
 
 
+def test_an_order_to_stop_explains_an_error_that_follows(ticket: Ticket) -> None:
+    """A launcher of several processes that dies of their end was stopped and has not failed; its error is told."""
+
+    def task(cfg: Any) -> float:
+        with contextlib.suppress(Exception):
+            neuropt_core.report(0, val_loss=float("nan"))
+        raise RuntimeError("process 0 terminated with the following error")
+
+    outcome = _run(task, ticket)
+    assert (outcome.state, outcome.failure) == (TrialState.PRUNED, None)
+    assert outcome.reason == (
+        "val_loss is nan at step 0 "
+        "(then the script ended with RuntimeError: process 0 terminated with the following error)"
+    )
+
+
 def test_a_failed_job_frees_its_model(ticket: Ticket) -> None:
     """The exception that Hydra keeps holds no frame of the training code, so its memory is returned."""
 
