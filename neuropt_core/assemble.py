@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuropt_core.advice import Advisor, Request
 from neuropt_core.errors import ConfigError, MissingExtraError
 from neuropt_core.spec import StudySpec
-from neuropt_core.spending import PRICES_OF, Budget, Price, Spent
+from neuropt_core.spending import PRICES_OF, Budget, Price, Spent, own_budget, own_price
 from neuropt_core.trial import Proposal, Trial
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def make_advisor(
     if kind == "prior":
         return engine.gate(None)
     settings = llm_settings(llm, environ)
+    mode, budget, price = _mode(llm), own_budget(llm), own_price(llm)  # What is wrong is told though nobody be asked.
     if settings is None:
         if kind == "llm":
             raise ConfigError(
@@ -84,7 +85,7 @@ def make_advisor(
     from neuropt_core.llm.client import make_client
     from neuropt_core.llm.scripted import ScriptedClient
 
-    terms = _terms(llm, settings)
+    terms = _terms(llm, settings, mode, budget, price)
     if terms.replay:  # Nobody is asked, so neither a key nor an SDK is needed.
         return engine.gate(LLMAdvisor(ScriptedClient((), name=settings.name), terms))
     try:
@@ -143,7 +144,9 @@ class Rehearsal:
         most = {name: 2 * (card + calls) * count for name, count in worst.items()}
         tokens = f"{self.model}: the first prompt has about {self.card_tokens or self.input_tokens:,} tokens"
         if self.price is None:
-            return f"{tokens}; its price is not known (hydra.sweeper.llm.price sets it)"
+            sent, back = most["input_tokens"], most["output_tokens"]
+            limit = f"{card + calls} calls send at most {sent:,} tokens and get at most {back:,}"
+            return f"{tokens}; {limit}; its price is not known (hydra.sweeper.llm.price sets it)"
         about, ceiling = self.price.of(usual) or 0.0, self.price.of(most) or 0.0
         first = "the space card and " if card else ""
         words = f"{first}{calls} calls of that size cost about ${about:.2g} (prices of {PRICES_OF})"
@@ -176,37 +179,22 @@ def rehearse(advisor: Advisor, request: Request) -> Rehearsal:
     )
 
 
-def own_price(llm: Mapping[str, object]) -> Price | None:
-    """Returns the price that the user gives under ``hydra.sweeper.llm.price``, or None for the list's.
-
-    Raises:
-        ConfigError: It is no price.
-    """
-    return None if llm.get("price") is None else Price(**_fields(Price, f"{_HERE}.price", llm["price"]))
-
-
-def own_budget(llm: Mapping[str, object]) -> Budget:
-    """Returns the caps under ``hydra.sweeper.llm.budget``.
-
-    Raises:
-        ConfigError: They are no caps.
-    """
-    return Budget(**_fields(Budget, f"{_HERE}.budget", llm.get("budget") or {}))
-
-
-def _terms(llm: Mapping[str, object], settings: LLMSettings) -> Terms:
-    from neuropt_core.advisors.llm import Terms
-    from neuropt_core.spending import price_of
-    from neuropt_core.transcript import Replies
-
+def _mode(llm: Mapping[str, object]) -> str:
     mode, path = llm.get("mode", "live"), llm.get("transcript")
     if mode not in MODES:
         raise ConfigError(f"{_HERE}.mode", f"must be one of {', '.join(MODES)}", got=mode)
     if (mode == "live") != (path is None):
         rule = "is for mode=record and mode=replay" if mode == "live" else f"must be given for mode={mode}"
         raise ConfigError(f"{_HERE}.transcript", rule, mend="Name the folder of the sweep that left it.")
-    budget = own_budget(llm)
-    price = own_price(llm)
+    return str(mode)
+
+
+def _terms(llm: Mapping[str, object], settings: LLMSettings, mode: str, budget: Budget, price: Price | None) -> Terms:
+    from neuropt_core.advisors.llm import Terms
+    from neuropt_core.spending import price_of
+    from neuropt_core.transcript import Replies
+
+    path = llm.get("transcript")
     if budget.usd is not None and price is None and price_of(settings.asked_model) is None:
         rule = f"cannot be kept, since the price of {settings.asked_model} is not known"
         raise ConfigError(f"{_HERE}.budget.usd", rule, mend=f"Give {_HERE}.price, or cap the tokens instead.")
@@ -220,17 +208,6 @@ def _terms(llm: Mapping[str, object], settings: LLMSettings) -> Terms:
     )
 
 
-def _fields(kind: type[Budget] | type[Price], where: str, given: object) -> dict[str, Any]:
-    names = [field.name for field in fields(kind)]
-    given = vars(given) if is_dataclass(given) else given
-    if not isinstance(given, Mapping) or not set(given) <= set(names):
-        raise ConfigError(where, f"must be a mapping with some of {names}", got=given)
-    missing = [f.name for f in fields(kind) if f.default is MISSING and given.get(f.name) is None]
-    if missing:
-        raise ConfigError(where, f"must also say {' and '.join(missing)}", got=dict(given))
-    return dict(given)
-
-
 def llm_settings(llm: Mapping[str, object], environ: Mapping[str, str]) -> LLMSettings | None:
     """Returns whom to ask as the settings under ``hydra.sweeper.llm`` say; None where ``auto`` finds no key.
 
@@ -240,8 +217,9 @@ def llm_settings(llm: Mapping[str, object], environ: Mapping[str, str]) -> LLMSe
     Raises:
         ConfigError: A setting is wrong.
     """
-    from neuropt_core.llm.settings import LLMSettings, pick_provider
+    from neuropt_core.llm.settings import LLMSettings, check_unasked, pick_provider
 
+    asked: dict[str, Any] = {field.name: llm[field.name] for field in fields(LLMSettings) if field.name in llm}
     provider = llm.get("provider", "auto")
     if provider == "auto":
         if llm.get("script"):
@@ -260,9 +238,9 @@ def llm_settings(llm: Mapping[str, object], environ: Mapping[str, str]) -> LLMSe
         else:
             provider = pick_provider(environ)
         if provider is None:
+            check_unasked(asked)
             return None
-    asked = {field.name: llm[field.name] for field in fields(LLMSettings) if field.name in llm}
-    return LLMSettings(**{**asked, "provider": provider})  # type: ignore[arg-type]
+    return LLMSettings(**{**asked, "provider": provider})
 
 
 def make_wandb_sink(settings: Mapping[str, object], environ: Mapping[str, str]) -> WandbSink | None:
@@ -271,10 +249,14 @@ def make_wandb_sink(settings: Mapping[str, object], environ: Mapping[str, str]) 
     Raises:
         ConfigError: A setting is wrong, or wandb or its key is asked for and missing.
     """
+    from neuropt_core.sinks._wandb_mode import is_installed
     from neuropt_core.sinks.wandb import WandbSettings, WandbSink, resolve_mode
 
     checked = WandbSettings(**settings)  # type: ignore[arg-type]
     mode = resolve_mode(checked, environ)
+    if checked.mode == "auto" and environ.get("WANDB_API_KEY") and not is_installed():
+        # As with an LLM's key: it may be there for other tools, so this ends nothing.
+        _log.warning("WANDB_API_KEY is set, but nothing goes to W&B: pip install 'hydra-neuropt-sweeper[wandb]'")
     return None if mode == "disabled" else WandbSink(checked, mode, environ=environ)
 
 

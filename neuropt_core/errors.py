@@ -5,6 +5,7 @@ NeuroptError
 │   └── MissingExtraError  an optional dependency is not installed
 ├── IntrospectionError     the configured model could not be built or looked into
 ├── StudyError             the study on disk cannot be used as asked (damaged, other space, in use)
+│   └── NoScoreError       the study ran, and no trial got a score
 ├── LLMError               one consultation failed
 │   ├── LLMFatal           it will fail again (no key, unknown model, no quota)
 │   ├── LLMTransient       it may succeed later (rate limit, overload, network, deadline)
@@ -66,6 +67,10 @@ class IntrospectionError(NeuroptError):
 
 class StudyError(NeuroptError):
     """The study on disk cannot be used as asked."""
+
+
+class NoScoreError(StudyError):
+    """The study ran, and no trial got a score; the text says why the first one got none."""
 
 
 class LLMError(NeuroptError):

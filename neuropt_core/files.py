@@ -26,6 +26,18 @@ def write_whole(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def json_line(data: Any) -> str:
+    """Returns data as one line of JSON, its newline with it, that can be written as UTF-8.
+
+    Lone surrogates stay, as JSON's escapes: a file's name that is no UTF-8 has them, and so may what an LLM replies.
+
+    Raises:
+        ValueError: `data` holds a number that is not finite, which JSON has no word for.
+    """
+    line = json.dumps(data, allow_nan=False, ensure_ascii=False)
+    return line.encode("utf-8", "backslashreplace").decode("utf-8") + "\n"
+
+
 def append_line(path: Path, data: Any, *, sync: bool = False) -> None:
     """Appends one JSON line and flushes it; `sync` also waits for the disk.
 
@@ -33,9 +45,9 @@ def append_line(path: Path, data: Any, *, sync: bool = False) -> None:
         ValueError: `data` holds a number that is not finite, which JSON has no word for.
         OSError: The disk is full or the file is not writable.
     """
-    line = json.dumps(data, allow_nan=False, ensure_ascii=False)
+    line = json_line(data)
     with path.open("a", encoding="utf-8") as file:
-        file.write(line + "\n")
+        file.write(line)
         file.flush()
         if sync:
             os.fsync(file.fileno())

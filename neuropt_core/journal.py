@@ -14,6 +14,30 @@ from neuropt_core.errors import StudyError
 from neuropt_core.files import append_line, read_lines
 from neuropt_core.lock import Lock
 
+PLACE = Path("neuropt") / "journal.jsonl"
+"""Where a sweep's journal lies in its folder."""
+
+
+def read_study(sweep_dir: Path) -> list[dict[str, Any]]:
+    """Returns the records of the study in a sweep's folder, be it that a sweeper works on it or not.
+
+    Nothing is locked or written; a line that is on its way, or was torn by a crash, is left out.
+
+    Raises:
+        StudyError: There is no such folder or no journal in it, or it cannot be read; the text says which line.
+    """
+    mend = "Name the folder that the sweep printed as its own (hydra.sweep.dir)."
+    path = sweep_dir / PLACE
+    try:
+        return read_lines(path)[0]
+    except (FileNotFoundError, NotADirectoryError):
+        why = "holds no neuropt study" if sweep_dir.is_dir() else "is no folder" if sweep_dir.exists() else ""
+        raise StudyError(str(sweep_dir), why or "does not exist", mend=mend) from None
+    except OSError as error:
+        raise StudyError(str(path), f"cannot be read ({error.strerror or error})") from None
+    except ValueError as error:
+        raise StudyError(str(error), mend="Mend the journal, or put its backup back.") from None
+
 
 @contextmanager
 def many_objects() -> Iterator[None]:

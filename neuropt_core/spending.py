@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from typing import Any
 
 from neuropt_core.advice import Consultation
 from neuropt_core.errors import ConfigError
@@ -173,3 +174,32 @@ class Budget:
         if so_far.usd + cost > self.usd:
             return f"{which} call could pass the cap of ${self.usd:g} (${so_far.usd:.4f} spent)"
         return ""
+
+
+def own_price(llm: Mapping[str, object]) -> Price | None:
+    """Returns the price that the user gives under ``hydra.sweeper.llm.price``, or None for the list's.
+
+    Raises:
+        ConfigError: It is no price.
+    """
+    return None if llm.get("price") is None else Price(**_fields(Price, "hydra.sweeper.llm.price", llm["price"]))
+
+
+def own_budget(llm: Mapping[str, object]) -> Budget:
+    """Returns the caps under ``hydra.sweeper.llm.budget``.
+
+    Raises:
+        ConfigError: They are no caps.
+    """
+    return Budget(**_fields(Budget, "hydra.sweeper.llm.budget", llm.get("budget") or {}))
+
+
+def _fields(kind: type[Budget] | type[Price], where: str, given: object) -> dict[str, Any]:
+    names = [field.name for field in fields(kind)]
+    given = vars(given) if is_dataclass(given) else given
+    if not isinstance(given, Mapping) or not set(given) <= set(names):
+        raise ConfigError(where, f"must be a mapping with some of {names}", got=given)
+    missing = [f.name for f in fields(kind) if f.default is MISSING and given.get(f.name) is None]
+    if missing:
+        raise ConfigError(where, f"must also say {' and '.join(missing)}", got=dict(given))
+    return dict(given)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from neuropt_core.errors import ConfigError
@@ -156,6 +156,22 @@ class LLMSettings:
 def pick_provider(environ: Mapping[str, str] = os.environ) -> Provider | None:
     """Returns the first provider whose usual key variable is set and not empty, or None."""
     return next((p for p, name in _KEY_NAMES.items() if environ.get(name, "").strip()), None)
+
+
+def check_unasked(given: Mapping[str, Any]) -> None:
+    """Checks settings of an LLM that nobody asks yet, for want of a key: they must do for one of the vendors.
+
+    Raises:
+        ConfigError: A setting is wrong whoever is asked.
+    """
+    for provider in _KEY_NAMES:
+        try:
+            LLMSettings(**{**given, "provider": provider})
+        except ConfigError as error:
+            wrong = error
+        else:
+            return
+    raise wrong  # Of the vendor that knows the most settings, which is the last.
 
 
 def is_loopback(url: str) -> bool:

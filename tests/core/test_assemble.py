@@ -8,7 +8,7 @@ import pytest
 
 from neuropt_core.advisors.chance import RandomAdvisor
 from neuropt_core.advisors.gate import Gate
-from neuropt_core.assemble import make_advisor, make_trackers, make_wandb_sink, own_price
+from neuropt_core.assemble import make_advisor, make_trackers, make_wandb_sink
 from neuropt_core.errors import ConfigError, MissingExtraError
 
 KEY = {"ANTHROPIC_API_KEY": "test-key"}
@@ -87,6 +87,16 @@ def test_wandb_may_be_off() -> None:
         make_wandb_sink({"mode": "sideways"}, {})
 
 
+def test_a_key_without_its_library_is_said(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Where a key for W&B is set and wandb is not installed, auto goes on without it and says so."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert make_wandb_sink({"mode": "auto"}, {"WANDB_API_KEY": "k"}) is None
+    assert "nothing goes to W&B: pip install" in caplog.text
+    caplog.clear()
+    assert make_wandb_sink({"mode": "auto"}, {}) is None
+    assert caplog.text == ""
+
+
 def test_trackers_are_made_as_asked() -> None:
     """Off by default; each by its own setting, and a wrong one is refused."""
     off = {"experiment": None, "tracking_uri": None}
@@ -100,10 +110,17 @@ def test_trackers_are_made_as_asked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("price", "words"),
-    [({"input": 1.0}, "must also say output"), ({}, "must also say input and output"), (3, "must be a mapping")],
+    ("llm", "words"),
+    [
+        ({"max_tokens": 3}, r"llm\.max_tokens: must be a whole number"),
+        ({"effort": "lots"}, r"llm\.effort: must be null or one of"),
+        ({"budget": {"calls": -1}}, r"llm\.budget\.calls: must be a number of 0 or more"),
+        ({"price": {"input": 1.0}}, r"llm\.price: must also say output"),
+        ({"transcript": "folder"}, r"llm\.transcript: is for mode=record and mode=replay"),
+    ],
 )
-def test_a_price_is_given_whole(price: object, words: str) -> None:
-    """Half a price is refused with what it lacks, and is no bare TypeError."""
+def test_wrong_settings_are_told_though_nobody_is_asked(llm: dict[str, object], words: str) -> None:
+    """Without a key the prior advises, but a setting that no vendor's model could have is refused all the same."""
     with pytest.raises(ConfigError, match=words):
-        own_price({"price": price})
+        make_advisor("auto", llm, {})
+    assert make_advisor("auto", {"effort": "minimal"}, {}).name == make_advisor("prior", {}, {}).name

@@ -185,7 +185,9 @@ def _narrowed(draw: st.DrawFn, space: SearchSpace) -> SearchSpace:
     return SearchSpace(tuple(p for p in kept if all(c.name in names for c in p.when)))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(data=st.data())
 def test_no_advisor_sees_an_illegal_trial(tmp_path: Path, data: st.DataObject) -> None:
     """Over random chains of forced changes a request's trials are legal, numbers go on, a replay is the same."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def test_a_condition_decides_what_is_kept() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (None, "must be the folder of an earlier sweep"),
+        (None, "must be the folder of an earlier study"),
         ("", "it does not begin with a study"),
         ('{"op": "ask"}\n', "it does not begin with a study"),
         ("[1]\n", "names a journal that cannot be read"),
@@ -123,7 +124,7 @@ def test_the_best_is_tried_again_unless_it_is_the_users_own() -> None:
     ]
     best, again = best_of(Earlier("old", tuple(trials)), OLD)
     assert best is trials[1]
-    assert again == Proposal(trials[1].params, "The best of the earlier sweep old: its trial 1 scored 0.2.", "user")
+    assert again == Proposal(trials[1].params, "The best of the earlier study old: its trial 1 scored 0.2.", "user")
     assert best_of(Earlier("old", (trials[0],)), OLD) == (trials[0], None)
     limited = StudySpec("new", OLD.space, constraints=(Constraint.parse("ms <= 1"),))
     assert best_of(Earlier("old", tuple(trials)), limited)[1] is None
@@ -148,3 +149,35 @@ def test_a_study_goes_on_with_what_it_began_with(tmp_path: Path) -> None:
     assert Study(OLD, journal, trials).request(count=1, n_trials=5).earlier == trials
     assert Study(OLD, journal).earlier == trials
     journal.close()
+
+
+def test_a_log_of_the_original_is_evidence(tmp_path: Path) -> None:
+    """Its names may be roles of the new space; what is illegal there is left out, and half a last line is."""
+    rate = Float(name="optimizer.lr", low=1e-4, high=0.1, log=True, default=1e-3, has_default=True, role="lr")
+    lines = [
+        {"id": n, "config": {"lr": lr, "act": act, "old": [1]}, "score": score, "curves": {}, "status": "ok"}
+        for n, (lr, act, score) in enumerate([(1e-3, "relu", 0.5), (1e-2, "gelu", 0.25), (1.0, "gelu", 0.1)], start=1)
+    ]
+    log = tmp_path / "search.jsonl"
+    log.write_text("\n".join(map(json.dumps, lines)) + '\n{"id": 4, "conf')
+    spec = StudySpec("new", _space(rate, ACT))
+    found = read_earlier(log, spec.space, ONE)
+    assert [(t.number, t.value, t.params["optimizer.lr"]) for t in found.trials] == [(1, 0.5, 1e-3), (2, 0.25, 1e-2)]
+    assert (found.name, found.left_out, found.dropped) == ("search", 1, ("old",))
+    best, again = best_of(found, spec)
+    assert best is not None
+    assert again is not None
+    assert dict(again.params) == {"optimizer.lr": 1e-2, "act": "gelu"}
+    with pytest.raises(ConfigError, match="objectives of this one, minimize, maximize, got 'one score'"):
+        read_earlier(log, spec.space, ("minimize", "maximize"))
+    log.write_text('{"id": 1, "config": {}}\n[]\n')
+    with pytest.raises(ConfigError, match=r"names a log that cannot be read .line 2: has no config"):
+        read_earlier(log, spec.space, ONE)
+
+
+def test_a_log_leads_to_the_journal_beside_it(tmp_path: Path) -> None:
+    """Of a search by ArchSearch its log names the study, which knows more."""
+    _play(tmp_path / "search.neuropt").close()
+    log = tmp_path / "search.jsonl"
+    log.write_text('{"id": 1, "config": {"lr": 0.1}, "score": 1.0}\n')
+    assert read_earlier(log, OLD.space, ONE).name == "old"

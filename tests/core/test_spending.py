@@ -8,7 +8,7 @@ import pytest
 
 from neuropt_core.advice import Consultation
 from neuropt_core.errors import ConfigError
-from neuropt_core.spending import Budget, Price, Spent, price_of, spent
+from neuropt_core.spending import Budget, Price, Spent, own_price, price_of, spent
 
 USAGE = {"input_tokens": 1_000_000, "output_tokens": 100_000}
 
@@ -111,3 +111,13 @@ def test_retries_are_counted_and_lost_requests_are_charged() -> None:
     """A call of three requests counts as three, and what was lost on the way is added to what was counted."""
     found = spent([_call(requests=3, lost=2, worst_input=200, worst_output=100, input_tokens=10, output_tokens=5)])
     assert (found.calls, found.tokens, found.guessed) == (3, 315, 1)
+
+
+@pytest.mark.parametrize(
+    ("price", "words"),
+    [({"input": 1.0}, "must also say output"), ({}, "must also say input and output"), (3, "must be a mapping")],
+)
+def test_a_price_is_given_whole(price: object, words: str) -> None:
+    """Half a price is refused with what it lacks, and is no bare TypeError."""
+    with pytest.raises(ConfigError, match=words):
+        own_price({"price": price})
