@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from neuropt_core.space import Parameter, SearchSpace, parameter_from_json
+from neuropt_core.space import Parameter, SearchSpace, Value, parameter_from_json
+
+_LAST = (
+    "freeze_strategy", "lp_ft_share", "lora_rank", "lr_layer_decay", "head_lr_mult", "l2sp_regularization",
+    "l2sp_strength", "bn_mode", "label_smoothing", "warmup_share", "ema_decay",
+)  # fmt: skip
+"""Roles of what fine-tuning and training can vary."""
+
+
+def in_order(offered: Sequence[Parameter], roles: Sequence[Parameter]) -> list[Parameter]:
+    """Returns what a model offers and the rates, in the order in which loevlie/neuropt names them.
+
+    The model's own parameters come first, then the optimizer's, then those of fine-tuning and training.
+    """
+    last = [p for p in offered if p.role in _LAST]
+    return [p for p in offered if p not in last] + [*roles, *last]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +108,7 @@ class Facts:
             "flops": (self.flops, "FLOPs forward"),
             "activation_bytes": (self.activation_bytes, "B of activations to train"),
         }
-        costs = [f"{_scaled(amount)}{unit}" for amount, unit in amounts.values() if amount is not None]
+        costs = [f"{scaled(amount)}{unit}" for amount, unit in amounts.values() if amount is not None]
         unknown: dict[str, list[str]] = {}
         for name, words in (("flops", "FLOPs"), ("activation_bytes", "activations")):
             if amounts[name][0] is None:
@@ -104,22 +119,62 @@ class Facts:
         if self.input_kind:
             size = "x".join(map(str, self.input_shape)) + (", guessed" if self.guessed else "")
             first = f"on one sample ({self.input_kind} {size}; a multiply-add is two FLOPs): {first}"
-        weights = ", ".join(f"{_scaled(count)}B {dtype}" for dtype, count in self.weight_bytes.items()) or "none"
+        weights = ", ".join(f"{scaled(count)}B {dtype}" for dtype, count in self.weight_bytes.items()) or "none"
         made = ", ".join(f"{name} {100 * share:.3g} %" for name, share in self.families.items()) or "none"
         depth = f"{self.depth} layers deep, " if self.depth else ""
         second = (
             f"{f'mainly {self.mainly}; ' if self.mainly else ''}parameters: {made}; {depth}{self.depth_groups} depth "
-            f"groups; weights: {weights}; Adam adds {_scaled(self.adam_bytes)}B"
+            f"groups; weights: {weights}; Adam adds {scaled(self.adam_bytes)}B"
         )
         return first, second
 
 
-def _scaled(number: int) -> str:
+def scaled(number: int) -> str:
     """Returns three digits and a decimal prefix, e.g. ``3.63 G``."""
     for power, prefix in ((12, "T"), (9, "G"), (6, "M"), (3, "k")):
         if number >= 10**power:
             return f"{number / 10**power:.3g} {prefix}"
     return f"{number} "
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """What a setting works on.
+
+    Attributes:
+        name: The parameter's name, e.g. ``neuropt.activation``.
+        value: The choice that is told of, e.g. ``gelu``; None where it is the same for every value.
+        what: What happens there, in words, e.g. ``ReLU -> GELU``.
+        paths: Module paths of the layers, in the model's order; empty where no layer is meant.
+        parameters: How many numbers are trained, or pulled, there; None where that is not what the setting is about.
+    """
+
+    name: str
+    value: Value
+    what: str
+    paths: tuple[str, ...] = ()
+    parameters: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EstimatorFacts:
+    """What an estimator in the style of scikit-learn is.
+
+    Attributes:
+        name: Its class, e.g. ``RandomForestClassifier``.
+        library: Where that comes from, e.g. ``scikit-learn``.
+        arguments: Argument -> present value as text, those of its parts included; of what is no scalar the class,
+            and of a text too where the library is not known.
+    """
+
+    name: str
+    library: str
+    arguments: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """In words, e.g. ``scikit-learn estimator RandomForestClassifier (20 arguments)``."""
+        return f"{self.library} estimator {self.name} ({len(self.arguments)} arguments)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +196,8 @@ class ModelProfile:
         left_out: Name -> reason, for what is not offered.
         facts: What it costs and what it is made of; None where it was not looked into.
         functional: Function -> calls in the model's code, which no edit of layers reaches, e.g. ``{"relu": 17}``.
+        touched: What each offered setting works on; empty unless it was asked for, as people ask and no study does.
+        estimator: What it is where it is no torch model but an estimator; what speaks of layers is then empty.
     """
 
     target: str
@@ -157,12 +214,15 @@ class ModelProfile:
     left_out: Mapping[str, str] = field(default_factory=dict)
     facts: Facts | None = None
     functional: Mapping[str, int] = field(default_factory=dict)
+    touched: tuple[Touched, ...] = ()
+    estimator: EstimatorFacts | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain data from which `from_json` makes an equal profile."""
-        data = asdict(replace(self, offered=()))
+        data = asdict(replace(self, offered=(), touched=()))
         data["offered"] = SearchSpace(self.offered).to_json()
-        return data
+        data["touched"] = [asdict(item) for item in self.touched]
+        return data if self.touched else {key: value for key, value in data.items() if key != "touched"}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ModelProfile:
@@ -175,8 +235,11 @@ class ModelProfile:
         fields["head"] = tuple(fields["head"])
         fields["groups"] = tuple(Group(**group) for group in fields["groups"])
         fields["offered"] = tuple(parameter_from_json(item) for item in fields["offered"])
+        fields["touched"] = tuple(Touched(**{**t, "paths": tuple(t["paths"])}) for t in fields.get("touched", ()))
         facts = fields.get("facts")  # Studies from before there were any have none.
         fields["facts"] = None if facts is None else Facts.from_json(facts)
+        estimator = fields.get("estimator")
+        fields["estimator"] = None if estimator is None else EstimatorFacts(**estimator)
         return cls(**fields)
 
     def summary(self, names: tuple[str, ...] = ()) -> str:
@@ -184,6 +247,8 @@ class ModelProfile:
 
         The form is that of loevlie/neuropt's documentation, so that its users find what they know.
         """
+        if self.estimator is not None:
+            return "\n".join(_estimator_lines(self.estimator, self.left_out, names))
         lines = [f"Introspected PyTorch model ({self.parameters:,} params):"]
         lines.append(f"  Activations: {_layers(self.activations)}")
         lines += [f"  {kind}: {count} layers" for kind, count in self.norms.items()]
@@ -216,3 +281,14 @@ class ModelProfile:
 
 def _layers(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{kind} ({count} layers)" for kind, count in counts.items()) or "none"
+
+
+def _estimator_lines(estimator: EstimatorFacts, left_out: Mapping[str, str], names: tuple[str, ...]) -> list[str]:
+    """Returns the summary of an estimator; arguments that are left out for one reason share a line."""
+    lines = [f"Introspected {estimator.title}:"]
+    if names:
+        lines.append(f"  Search space: {list(names)}")
+    alike: dict[str, list[str]] = {}
+    for name, reason in left_out.items():
+        alike.setdefault(reason, []).append(name)
+    return lines + [f"  Left out: {', '.join(group)} ({reason})" for reason, group in alike.items()]

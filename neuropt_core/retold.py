@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from neuropt_core.budget import Limits
 from neuropt_core.curve import Curve
 from neuropt_core.errors import StudyError
 from neuropt_core.faults import relaunched
-from neuropt_core.files import read_lines
 from neuropt_core.heartbeat import SILENCE_SECONDS, is_alive, modified
+from neuropt_core.journal import PLACE, read_study
 from neuropt_core.lock import holder
 from neuropt_core.replay import Replay, replayed
 from neuropt_core.sinks.base import Scene
@@ -38,7 +39,7 @@ def scene_of(sweep_dir: Path) -> Scene:
         StudyError: There is no such folder, no study in it, or its journal is damaged; the text says which line.
     """
     folder = sweep_dir.absolute()
-    state = replayed(_records(folder), str(_journal(folder)))
+    state = replayed(records_of(folder), str(folder / PLACE))
     scene = _scene(folder, state)
     works = bool(at_work(folder))
     running = _running(state, scene.folders, works)
@@ -59,15 +60,36 @@ def scenes_of(sweep_dir: Path) -> Iterator[tuple[Scene, Trial]]:
     Raises:
         StudyError: As of `scene_of`.
     """
-    folder = sweep_dir.absolute()
-    records = _records(folder)
-    about = replayed(records, str(_journal(folder))).about  # Damage must show before anything is told.
-    state = Replay(records[0])
-    for record in records[1:]:
-        state.take(record)
+    for record, state, scene in moments(sweep_dir):
         if record["op"] == "tell":
-            state.about = {**about, **state.about}
-            yield _scene(folder, state), state.trials[record["number"]]
+            yield scene(), state.trials[record["number"]]
+
+
+def moments(
+    sweep_dir: Path, further: Iterable[dict[str, Any]] = ()
+) -> Iterator[tuple[Mapping[str, Any], Replay, Callable[[], Scene]]]:
+    """Yields each record of a study, the state as it was then, and what makes the scene of it.
+
+    Args:
+        sweep_dir: ``hydra.sweep.dir``.
+        further: Records that come after those that are there now.
+
+    Raises:
+        StudyError: As of `scene_of`.
+    """
+    folder = sweep_dir.absolute()
+    records = records_of(folder)
+    about = replayed(records, str(folder / PLACE)).about  # Damage must show before anything is told.
+    state = Replay(records[0])
+
+    def scene() -> Scene:
+        state.about = {**about, **state.about}
+        return _scene(folder, state)
+
+    yield records[0], state, scene
+    for record in chain(records[1:], further):
+        state.take(record)
+        yield record, state, scene
 
 
 def wandb_settings(sweep_dir: Path) -> dict[str, Any]:
@@ -77,7 +99,7 @@ def wandb_settings(sweep_dir: Path) -> dict[str, Any]:
         StudyError: As of `scene_of`.
     """
     folder = sweep_dir.absolute()
-    return dict(replayed(_records(folder), str(_journal(folder))).about.get("wandb") or {})
+    return dict(replayed(records_of(folder), str(folder / PLACE)).about.get("wandb") or {})
 
 
 def _scene(folder: Path, state: Replay) -> Scene:
@@ -113,24 +135,15 @@ def at_work(sweep_dir: Path) -> str:
     return f"process {found['pid']} on {found['host']}" if {"pid", "host"} <= found.keys() else "a process"
 
 
-def _journal(folder: Path) -> Path:
-    return folder / "neuropt" / "journal.jsonl"
+def records_of(folder: Path) -> list[dict[str, Any]]:
+    """Returns the journal's records.
 
-
-def _records(folder: Path) -> list[dict[str, Any]]:
-    mend = "Name the folder that the sweep printed as its own (hydra.sweep.dir)."
-    if not folder.is_dir():
-        raise StudyError(str(folder), "is no folder" if folder.exists() else "does not exist", mend=mend)
-    path = _journal(folder)
-    try:
-        records = read_lines(path)[0]  # A line on its way, or torn by a crash, is left out.
-    except (FileNotFoundError, NotADirectoryError):
-        raise StudyError(str(folder), "holds no neuropt study", mend=mend) from None
-    except OSError as error:
-        raise StudyError(str(path), f"cannot be read ({error.strerror or error})") from None
-    except ValueError as error:
-        raise StudyError(str(error), mend="Mend the journal, or put its backup back.") from None
+    Raises:
+        StudyError: As of `scene_of`.
+    """
+    records = read_study(folder)
     if not records:
+        mend = "Look again when the sweep has begun its study."
         raise StudyError(str(folder), "holds no neuropt study yet: its journal is empty", mend=mend)
     return records
 

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
-from neuropt_core.assemble import DRY_RUN_TO, Rehearsal, llm_settings, own_budget, own_price
-from neuropt_core.errors import ConfigError, LLMError, NeuroptError
-from neuropt_core.spending import Price, Spent, price_of
+from neuropt_core.assemble import Rehearsal, llm_settings
+from neuropt_core.cli._rehearsal import rehearsal
+from neuropt_core.errors import ConfigError, LLMError
+from neuropt_core.spending import Price, Spent, own_budget, own_price, price_of
 
 _USUAL = {"input_tokens": 6_000, "output_tokens": 8_192}
 # A prompt of a fine-tuning study after some ten trials (benchmarks/results/llm_cost.md), and the longest reply.
 _USUAL_CARD = 3_500
 """Tokens of the prompt that asks for a space card, before any trial."""
-_LAST = 12
-"""Lines of a failed run that are passed on."""
-
 _PROBE_SCHEMA = {
     "type": "object",
     "properties": {"answer": {"type": "string", "enum": ["yes", "no"]}},
@@ -72,20 +65,7 @@ def rehearsed(script: str, overrides: Sequence[str]) -> Asked:
     Raises:
         NeuroptError: The dry run fails; the text is its own.
     """
-    with tempfile.TemporaryDirectory(prefix="neuropt-") as folder:
-        target = Path(folder) / "rehearsal.json"
-        command = [sys.executable, script, "--multirun", "hydra/sweeper=neuropt", *overrides]
-        done = subprocess.run(
-            [*command, "hydra.sweeper.dry_run=true"],
-            env={**os.environ, DRY_RUN_TO: str(target)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode or not target.exists():
-            told = _said(done.stderr) or f"it ended with code {done.returncode}"
-            raise NeuroptError(script, f"its dry run failed: {told}")
-        data = json.loads(target.read_text(encoding="utf-8"))
+    data = rehearsal([script], overrides, script)
     return Asked(
         llm=data["llm"],
         n_trials=data["n_trials"],
@@ -95,16 +75,6 @@ def rehearsed(script: str, overrides: Sequence[str]) -> Asked:
         card_tokens=data["card_tokens"] if data["input_tokens"] else None,
         worst=data["worst"],
     )
-
-
-def _said(stderr: str) -> str:
-    """Returns why a run failed, in one line: of a traceback its end, and else all but Hydra's word on tracebacks.
-
-    Hydra says what is wrong first, e.g. that a key cannot be overridden, and adds what it knows of the node.
-    """
-    lines = [line for line in stderr.splitlines() if line.strip() and "HYDRA_FULL_ERROR" not in line]
-    traced = any(line.startswith("Traceback ") for line in lines)
-    return " ".join(" ".join(lines[-3:] if traced else lines[-_LAST:]).split())
 
 
 def check_lines(asked: Asked, environ: Mapping[str, str], *, call: bool = False) -> tuple[list[str], bool]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from neuropt_core.errors import StudyError
-from neuropt_core.files import read_lines
+from neuropt_core.journal import read_study
 from neuropt_core.lock import holder
 from neuropt_core.stop_file import StopRequest, ask
 
@@ -23,7 +23,7 @@ def stop_line(sweep_dir: Path, *, now: bool, trial: int | None, reason: str) -> 
     Raises:
         StudyError: The folder holds no study, or its journal cannot be read.
     """
-    records = _records(sweep_dir)
+    records = read_study(sweep_dir)
     running = _running(records)
     live = holder(sweep_dir / "neuropt" / "journal.lock")
     if live is None:
@@ -44,15 +44,13 @@ def stop_line(sweep_dir: Path, *, now: bool, trial: int | None, reason: str) -> 
     return f"The sweep ({who}) begins no more trials, and waits for {_few(running)}.", True
 
 
-def _records(sweep_dir: Path) -> list[dict[str, Any]]:
-    path = sweep_dir / "neuropt" / "journal.jsonl"
-    try:
-        return read_lines(path)[0]  # Without its lock, which the sweeper holds; a line on its way is left out.
-    except FileNotFoundError:
-        mend = "Name the folder that the sweep printed as its own (hydra.sweep.dir)."
-        raise StudyError(str(sweep_dir), "holds no neuropt study", mend=mend) from None
-    except (OSError, ValueError) as error:
-        raise StudyError(str(path), f"cannot be read ({error})") from None
+def running_in(sweep_dir: Path) -> list[int]:
+    """Returns the numbers of the trials that run.
+
+    Raises:
+        StudyError: The folder holds no study, or its journal cannot be read.
+    """
+    return _running(read_study(sweep_dir))
 
 
 def _running(records: list[dict[str, Any]]) -> list[int]:

@@ -83,7 +83,15 @@ def test_the_browser_opens_it_or_its_address_is_told(
     assert ("Opened in your browser." if there else "No browser could be opened here; it is file:///") in done.output
 
 
-@pytest.mark.parametrize("wrong", ["absent", "sweep/neuropt"])
+@pytest.mark.parametrize("named", ["neuropt", "neuropt/journal.jsonl"])
+def test_what_lies_in_a_study_names_it(folder: Path, named: str) -> None:
+    """As for the other commands, the journal and its folder stand for the sweep that they belong to."""
+    done = report(folder / named)
+    assert done.exit_code == 0, done.output
+    assert f"Written: {folder / 'report.html'}" in done.output
+
+
+@pytest.mark.parametrize("wrong", ["absent", "."])
 def test_a_folder_without_a_study_is_refused(folder: Path, wrong: str) -> None:
     """A wrong folder ends with exit code 2 and a sentence, and nothing is made there."""
     done = report(folder.parent / wrong)
