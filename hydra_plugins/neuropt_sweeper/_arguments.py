@@ -10,14 +10,11 @@ from typing import Any
 from hydra.utils import get_object, instantiate
 from omegaconf import OmegaConf
 
-from hydra_plugins.neuropt_sweeper._roles import source_of
+from hydra_plugins.neuropt_sweeper._nodes import Path, leaves_of, located, mappings
 from neuropt_core.nn.arguments import Argument, is_rate
 from neuropt_core.nn.settings import Settings
 
-Path = tuple[str, ...]
-"""Where something stands below a node: the keys on the way down, list indices among them."""
-
-_ABSENT, _BY_POSITION = object(), object()
+_BY_POSITION = object()
 
 
 class NodeFactory:
@@ -62,7 +59,7 @@ class NodeFactory:
                 rate = None if value is None else float(value)
                 found[name] = Argument(name, path[-1], rate, written, len(path) - 1)
                 self._paths[name] = [path]
-        for path, _ in _leaves(self._node):  # One key may be read in several places, and moves them all.
+        for path, _ in leaves_of(self._node):  # One key may be read in several places, and moves them all.
             places = self._paths.get(self._key(path) or "")
             if places is not None and path not in places:
                 places.append(path)
@@ -88,7 +85,7 @@ class NodeFactory:
 
     def _candidates(self, model: object) -> Iterator[tuple[Path, Any, bool]]:
         """Yields path, value and whether it is written, outer nodes first."""
-        for path, node in sorted(_mappings(self._node), key=lambda item: len(item[0])):
+        for path, node in sorted(mappings(self._node), key=lambda item: len(item[0])):
             for key, value in node.items():
                 if is_rate(str(key)) and not isinstance(value, (dict, list)):
                     yield (*path, str(key)), value, True
@@ -99,71 +96,12 @@ class NodeFactory:
 
     def _key(self, path: Path) -> str | None:
         """Returns the key of the config that sets what stands at `path`; None if no key does."""
-        located = _located(self._raw, (*self._where.split("."), *path), self._own)
-        return None if located is None else ".".join(located)
+        key = located(self._raw, (*self._where.split("."), *path), self._own)
+        return None if key is None else ".".join(key)
 
 
 def _is_rate(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1
-
-
-def _located(
-    raw: Mapping[str, object], path: Path, own: Collection[str], seen: frozenset[Path] = frozenset()
-) -> Path | None:
-    """Follows plain interpolations, ``${a.b}``, on the way down; returns where the end of `path` really stands.
-
-    As with the roles, what reads another key is set there, so that all that reads it moves along; another kind of
-    interpolation at the very end is replaced by an override, on the way it is a dead end.
-    """
-    place: Any = raw
-    key: Path = ()
-    for i, step in enumerate(path):
-        place, key = _child(place, step), (*key, step)
-        if not isinstance(place, str) or "${" not in place or ".".join(key) in own:
-            continue
-        source = tuple(source_of(place).split("."))
-        if key not in seen and _at(raw, source) is not _ABSENT:
-            return _located(raw, (*source, *path[i + 1 :]), own, seen | {key})
-        if i + 1 < len(path):
-            return None
-    return key
-
-
-def _at(raw: Mapping[str, object], path: Path) -> Any:
-    place: Any = raw
-    for step in path:
-        place = _child(place, step)
-    return place
-
-
-def _child(place: Any, step: str) -> Any:
-    if isinstance(place, Mapping):
-        return place.get(step, _ABSENT)
-    if isinstance(place, list) and step.isdigit() and int(step) < len(place):
-        return place[int(step)]
-    return _ABSENT
-
-
-def _mappings(node: Any, path: Path = ()) -> Iterator[tuple[Path, dict[Any, Any]]]:
-    if isinstance(node, dict):
-        yield path, node
-    for step, child in _items(node):
-        yield from _mappings(child, (*path, step))
-
-
-def _leaves(node: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    for step, child in _items(node):
-        if isinstance(child, (dict, list)):
-            yield from _leaves(child, (*path, step))
-        else:
-            yield (*path, step), child
-
-
-def _items(node: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(node, dict):
-        yield from ((str(key), child) for key, child in node.items())
-    elif isinstance(node, list):
-        yield from ((str(i), child) for i, child in enumerate(node))
 
 
 def _defaults(node: Mapping[str, Any], built: object) -> dict[str, Any]:

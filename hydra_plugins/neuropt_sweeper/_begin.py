@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from hydra_plugins.neuropt_sweeper._compose import Composer
 from hydra_plugins.neuropt_sweeper._knowledge import ENQUEUE, read_enqueue
 from hydra_plugins.neuropt_sweeper._space import Plan
 from hydra_plugins.neuropt_sweeper.config import NeuroptSweeperConf
 from neuropt_core.changes import Setup, leaves_of
-from neuropt_core.earlier import JOURNAL, WHERE, Earlier, best_of, from_journal, read_earlier
+from neuropt_core.earlier import best_of, in_words, warm_start
 from neuropt_core.errors import ConfigError
 from neuropt_core.journal import Journal
 from neuropt_core.redact import redact_data
@@ -77,56 +75,18 @@ def gather(
         raise ConfigError(ENQUEUE, rule, got=len(enqueue), mend="Raise hydra.sweeper.n_trials, or enqueue fewer.")
     for proposal in enqueue:
         composer.job(overrides(proposal), number=1)
-    warm, kept = _warm(conf, spec, composer, journal)
+    warm = warm_start(conf.warm_start, spec, composer.sweep_dir, journal)
     if warm is None:
         return Knowledge(enqueue)
     best, again = best_of(warm, spec)
-    said = [f"Warm start: {_taken(warm, best)}" if kept is None else kept]
+    said = [in_words(warm, best)]
     if again is not None and not any(spec.space.alike(again.params, p.params) for p in enqueue):
         try:
             composer.job(overrides(again), number=1)
             enqueue = (again, *enqueue)
         except ConfigError as error:
             said.append(f"  Its best is not tried again: {error}")
-    return Knowledge(enqueue, warm.trials if kept is None else (), tuple(said))
-
-
-def _warm(
-    conf: NeuroptSweeperConf, spec: StudySpec, composer: Composer, journal: Journal | None
-) -> tuple[Earlier | None, str | None]:
-    """Returns what the study starts warm from, and a line if it has begun already and has it in its own journal."""
-    begun = None if journal is None else _begun_with(journal)
-    if begun:
-        return Earlier("", begun), f"Warm start: {len(begun)} trials, as when the study began"
-    if conf.warm_start is None:
-        return None, None
-    if begun is not None:
-        rule = "counts only when a study begins, and this one began without"
-        raise ConfigError(WHERE, rule, got=conf.warm_start, mend="Leave it out, or choose another hydra.sweep.dir.")
-    place = Path(conf.warm_start).expanduser()
-    if place.resolve() in (composer.sweep_dir.resolve(), (composer.sweep_dir / JOURNAL).resolve()):
-        mend = "The same command goes on with a sweep by itself."
-        raise ConfigError(WHERE, "is this sweep's own folder", got=str(place), mend=mend)
-    return read_earlier(place, spec.space, spec.directions), None
-
-
-def _begun_with(journal: Journal) -> tuple[Trial, ...] | None:
-    """Returns the trials from which a study that goes on began warm; None if it has not begun."""
-    with journal.path.open(encoding="utf-8") as file:
-        first = file.readline()  # All of it is read, and checked, by the study.
-    return from_journal(json.loads(first).get("earlier", ())) if first else None
-
-
-def _taken(warm: Earlier, best: Trial | None) -> str:
-    scores = "none with a score"
-    if best is not None:
-        scores = f"best {' / '.join(f'{value:.5g}' for value in best.values)} (trial {best.number})"
-    text = f"{len(warm.trials)} trials of {warm.name}, {scores}"
-    if warm.left_out:
-        text += f"; {warm.left_out} left out, since they do not fit the search space"
-    if warm.dropped:
-        text += f"; without {', '.join(warm.dropped)}, searched then and not now"
-    return text
+    return Knowledge(enqueue, () if warm.kept else warm.trials, tuple(said))
 
 
 def check_reported(spec: StudySpec, trials: Sequence[Trial]) -> None:

@@ -24,6 +24,7 @@ from hydra.core.singleton import Singleton
 from omegaconf.basecontainer import BaseContainer
 
 from hydra_plugins.neuropt_sweeper._backend import hide_ticket, said_by
+from hydra_plugins.neuropt_sweeper._compose import job_arguments
 from neuropt_core.runtime.job import RecordedTask
 
 IMPORTING = "NEUROPT_IMPORTING"
@@ -133,6 +134,8 @@ class _Process(multiprocessing.Process):
             # A sweeper that died before it had noted this process would start another one for the same trial.
             if not os.read(go, 1):
                 os._exit(0)
+            # Who starts the script again for the other processes of a training (Lightning's DDP) must start no sweep.
+            sys.argv = job_arguments(order.overrides, sys.argv)
             launcher.launch([order.overrides], initial_job_idx=order.number)
         except (Exception, SystemExit) as raised:  # noqa: BLE001 - told to the sweeper, which knows what it means
             traceback.print_exc()

@@ -121,8 +121,12 @@ def _hydra_config(cfg: DictConfig) -> Iterator[None]:
 
 
 def script_command(original: Sequence[str] = tuple(sys.orig_argv), argv: Sequence[str] = tuple(sys.argv)) -> str:
-    """Returns how the user's script is started, without overrides: ``python train.py --config-name big``."""
-    return _shell(_start(original, argv) + _options(argv))
+    """Returns how the user's script is started, without overrides: ``python train.py --config-name big``.
+
+    A sweep that no flag asked for was asked for by ``hydra.mode`` in the config, which would make one of every start.
+    """
+    asked = any(token in ("-m", "--multirun") for token in argv[1:])
+    return _shell(_start(original, argv) + _options(argv) + ([] if asked else ["hydra.mode=RUN"]))
 
 
 def resume_command(
@@ -135,6 +139,11 @@ def resume_command(
     same = [token for token in argv[1:] if not token.startswith("hydra.sweep.dir=")]
     shown = [redact_override(token, secrets_of(os.environ)) for token in same]
     return _shell([*_start(original, argv), *shown, f"hydra.sweep.dir={sweep_dir}"])
+
+
+def job_arguments(overrides: Sequence[str], argv: Sequence[str]) -> list[str]:
+    """Returns the arguments with which the script in `argv` runs one job of the sweep, and no sweep."""
+    return [argv[0], *_options(argv), "hydra.mode=RUN", *overrides]
 
 
 def _shell(tokens: Sequence[str]) -> str:

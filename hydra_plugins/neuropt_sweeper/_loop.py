@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from hydra_plugins.neuropt_sweeper._backend import Job, outcome_of
 from hydra_plugins.neuropt_sweeper._begin import check_reported
-from hydra_plugins.neuropt_sweeper._failures import discreet, how_to_mend, settled
 from hydra_plugins.neuropt_sweeper._flight import Flight
 from hydra_plugins.neuropt_sweeper._knowledge import queued
 from hydra_plugins.neuropt_sweeper._logs import Logs
@@ -23,7 +22,9 @@ from hydra_plugins.neuropt_sweeper._tickets import kept_as, last_ticket, new_tic
 from hydra_plugins.neuropt_sweeper._warn import warn
 from neuropt_core.advice import Consultation, own_configuration
 from neuropt_core.advisors.replicates import owed, replicates
+from neuropt_core.asking import advised
 from neuropt_core.budget import Used, spoken
+from neuropt_core.endings import discreet, how_to_mend, settled
 from neuropt_core.errors import ConfigError, StudyError
 from neuropt_core.faults import ends_at_once, faults, is_own, is_the_users, relaunched
 from neuropt_core.sinks.base import Scene, Sink
@@ -90,7 +91,7 @@ class Loop:
         self._tell_sinks(lambda sink, scene: sink.study_finished(scene, reason), skip=(Exception, KeyboardInterrupt))
 
     def _overrides(self, trial: Trial) -> tuple[str, ...]:
-        return (*self._parts.fixed, *self._parts.plan.of(trial.proposal))
+        return self._parts.plan.line(self._parts.fixed, trial.proposal)
 
     def _adopt(self) -> None:
         """Takes over trials that were asked before this process began, and have no outcome yet."""
@@ -151,12 +152,7 @@ class Loop:
         if (free := self._free()) > 0:
             # Each proposal is to be run `seeds` times, and the runs behind it are filled in below.
             count = -(-free // parts.rules.seeds)
-            advice = parts.advisor.propose(study.request(count=count, n_trials=parts.n_trials))
-            for consultation in advice.consultations:
-                # The transcript comes first: what the journal has and it lacks could never be replayed.
-                self._show(consultation)
-                study.consult(consultation)
-            study.note(advice)
+            advice = advised(study, parts.advisor, count=count, n_trials=parts.n_trials, show=self._show)
             if parts.stop_requested():  # Resumed, the study asks anew; what was said and paid for is kept.
                 return
             self._ask(list(advice.proposals))
@@ -196,11 +192,8 @@ class Loop:
             ticket = replace(ticket, rule=self._parts.watch.rule_for(trial))
         ticket = replace(ticket, note=self._note(trial))
         ticket.write()
-        shown = (
-            *self._study.spec.fixed,
-            *self._parts.plan.of(trial.proposal),
-        )  # Without the secrets of the command line.
-        self._study.launch(trial.number, kept_as(composer.sweep_dir, ticket.folder), shown)
+        kept = kept_as(composer.sweep_dir, ticket.folder)
+        self._study.launch(trial.number, kept, self._parts.shown(trial.proposal))
         path = override(f"hydra.job.env_set.{VARIABLE}", str(ticket.path), "++")
         job = Job(trial, ticket, (*overrides, path))
         handle = self._parts.backend.submit(job)

@@ -51,3 +51,7 @@ class Parts:
     """Returns what a trial's own runs in W&B are to be told; see `tracking`."""
     enqueue: tuple[Proposal, ...] = ()
     importances: Importances = field(default=lambda spec, trials: {})
+
+    def shown(self, proposal: Proposal) -> tuple[str, ...]:
+        """Returns the overrides that make a proposal's configuration, without the secrets of the command line."""
+        return self.plan.line(self.study.spec.fixed, proposal)

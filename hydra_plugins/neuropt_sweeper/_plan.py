@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from hydra.types import TaskFunction
 
@@ -20,6 +20,9 @@ from neuropt_core.profile import ModelProfile
 from neuropt_core.space import Categorical, Parameter, Value
 
 _CORE = "neuropt_core"
+FAILED = "Introspection failed, and only lr, wd, optimizer and your own parameters are searched."
+_NO_READERS = tuple(f"{_CORE}.{name}" for name in ("integrations", "runtime.report", "runtime.checkpoints", "errors"))
+"""Where those of our names come from that a script may import without ever reading ``cfg.neuropt``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +33,13 @@ class Found:
         plan: The space, and how a point of it becomes overrides.
         profile: What introspection found; None where there was nothing to look into.
         said: Lines for people.
+        bound: Role -> the key of the config that has it.
     """
 
     plan: Plan
     profile: ModelProfile | None
     said: tuple[str, ...]
+    bound: Mapping[str, str] = field(default_factory=dict)
 
 
 def make_plan(
@@ -56,16 +61,30 @@ def make_plan(
         if w.parameter.name.startswith("neuropt.")
     }
     profile, said = _profile(conf, composer.resolved(base, conf.model), config, raw, own, tried, task_function)
+    estimated = profile is not None and profile.estimator is not None
     wished = vars(conf.bind)
+    if estimated:
+        # The roles are those of gradient descent: the rate of boosting is something else, and has a range of its own.
+        wished = {role: None if key == "auto" else key for role, key in wished.items()}
     bound = bind(config, wished, raw=raw, own=own)
-    helped = profile is not None and _reads_neuropt(config, task_function)
+    helped = profile is not None and not estimated and _reads_neuropt(config, task_function)
     roles = role_parameters(
         config,
         bound,
         pretrained=profile is not None and profile.pretrained.verdict,
         unbound=[role for role in ("lr", "wd") if helped and wished[role] == "auto"],
     )
-    plan = write_space(config=config, choices=choices, profile=profile, roles=roles, arguments=line, params=params)
+    plan = write_space(
+        config=config,
+        choices=choices,
+        profile=profile,
+        roles=roles,
+        arguments=line,
+        params=params,
+        model=conf.model,
+        raw=raw,
+        unseen=said[0].removeprefix(FAILED).strip() if said else "",
+    )
     seed, seed_said = find_seed(config, raw, conf.seed_key, plan.space.names)
     plan = replace(plan, seed=seed)
     said.append(profile.summary(plan.shown) if profile is not None else f"  Search space: {list(plan.shown)}")
@@ -75,16 +94,26 @@ def make_plan(
         said.append(f"  {seed_said}")
     if "optimizer" in bound and all(p.role != "optimizer" for p in roles):
         said.append(f"  Left out: optimizer (the other arguments beside {bound['optimizer']} fit one class only)")
+    said += _oddities(plan, line, params)
+    return Found(plan, profile, tuple(said), bound)
+
+
+def _oddities(plan: Plan, line: Arguments, params: Arguments) -> list[str]:
+    """Returns what a user might not expect of his own parameters, in lines."""
     fixed = line.fixed_names | params.fixed_names
-    for name in dict.fromkeys(w.parameter.name for w in (*params.searched, *line.searched)):
-        if name not in plan.space and name not in fixed:
-            said.append(f"  Left out: {name} (its condition does not hold in the config, and is not searched)")
-    said += [
-        f"  {p.name}: its present value {p.default} is not among those searched; trial 0 runs with it all the same"
-        for p in plan.space.parameters
-        if p.has_default and p.check(p.default) is not None
+    asked = dict.fromkeys(w.parameter.name for w in (*params.searched, *line.searched))
+    return [
+        *(
+            f"  Left out: {name} (its condition does not hold in the config, and is not searched)"
+            for name in asked
+            if name not in plan.space and name not in fixed
+        ),
+        *(
+            f"  {p.name}: its present value {p.default} is not among those searched; trial 0 runs with it all the same"
+            for p in plan.space.parameters
+            if p.has_default and p.check(p.default) is not None
+        ),
     ]
-    return Found(plan, profile, tuple(said))
 
 
 def _ends(parameter: Parameter) -> Sequence[Value]:
@@ -122,11 +151,11 @@ def _profile(
             # What only a job can resolve is left to the job.
             current={name: value for name, value in current.items() if "${" not in str(value)},
             tried=tried,
+            closely=conf.dry_run,
         )
     except IntrospectionError as error:
-        why = "Introspection failed, and only lr, wd, optimizer and your own parameters are searched."
-        return None, [f"{why} {error}"]
-    if _reads_neuropt(config, task_function):
+        return None, [f"{FAILED} {error}"]
+    if profile.estimator is not None or _reads_neuropt(config, task_function):
         return profile, []
     reason = "no call of neuropt_core.build was seen in the script; if there is one, put `neuropt: {}` into the config"
     # What the model's own factory takes needs nobody but Hydra to read it.
@@ -143,5 +172,6 @@ def _reads_neuropt(config: Mapping[str, object], task_function: TaskFunction) ->
         return True
     values = getattr(task_function, "__globals__", {}).values()
     code = getattr(task_function, "__code__", None)
-    imported = any(str(getattr(v, "__module__", None) or getattr(v, "__name__", "")).startswith(_CORE) for v in values)
+    homes = (str(getattr(v, "__module__", None) or getattr(v, "__name__", "")) for v in values)
+    imported = any(home.startswith(_CORE) and not home.startswith(_NO_READERS) for home in homes)
     return imported or (code is not None and _CORE in code.co_names)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hydra_plugins.neuropt_sweeper._failures import all_alike
 from hydra_plugins.neuropt_sweeper._parts import Parts
 from neuropt_core.budget import Used, has_stalled
+from neuropt_core.endings import all_alike
 from neuropt_core.trial import Trial, TrialState
 
 

@@ -30,7 +30,7 @@ def scene_of(
         n_trials=parts.n_trials,
         folder=composer.sweep_dir,
         command=parts.command,
-        overrides={t.number: (*study.spec.fixed, *parts.plan.of(t.proposal)) for t in study.trials},
+        overrides={t.number: parts.shown(t.proposal) for t in study.trials},
         advisor=parts.advisor.name,
         spent=spent(study.consulted, parts.price),
         importance=importance,

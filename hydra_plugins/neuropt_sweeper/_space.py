@@ -2,47 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from hydra_plugins.neuropt_sweeper._conditions import conditioned
 from hydra_plugins.neuropt_sweeper._overrides import Arguments, Written, override
 from hydra_plugins.neuropt_sweeper._roles import leaves, near
 from hydra_plugins.neuropt_sweeper._seed import SeedKey
 from neuropt_core.errors import ConfigError
-from neuropt_core.profile import ModelProfile
-from neuropt_core.space import Parameter, SearchSpace, Value, When
+from neuropt_core.profile import ModelProfile, in_order
+from neuropt_core.reading import read_by_helpers, unread
+from neuropt_core.space import Parameter, SearchSpace, Value
 from neuropt_core.trial import Proposal, Trial
-
-_READERS = {
-    "lr": ("param_groups",),
-    "wd": ("param_groups",),
-    "lr_layer_decay": ("param_groups",),
-    "head_lr_mult": ("param_groups",),
-    "l2sp_regularization": ("penalty",),
-    "l2sp_strength": ("penalty",),
-    "bn_mode": ("step",),
-    "lp_ft_share": ("step",),
-    "label_smoothing": ("cross_entropy",),
-    "warmup_share": ("scheduler",),
-    "ema_decay": ("update", "averaged"),
-}
-"""Role -> the helpers of `neuropt_core.Tuning` that a job must all use to read it; the others are read by `build`."""
-_INSTEAD = {"bn_mode": "update_bn"}
-"""Role -> another helper that reads it as well."""
-_STEPPED = ("lp_ft", "schedule")
-"""Strategies that only `step` unfreezes."""
-_STRATEGY = "neuropt.freeze_strategy"
-_FINE_TUNING = (
-    "freeze_strategy",
-    "lp_ft_share",
-    "lora_rank",
-    "lr_layer_decay",
-    "head_lr_mult",
-    "l2sp_regularization",
-    "l2sp_strength",
-    "bn_mode",
-)
-_TRAINING = ("label_smoothing", "warmup_share", "ema_decay")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +52,10 @@ class Plan:
             return (*self.baseline, *seed)
         return (*self.overrides(proposal.params), *self.constants, *seed)
 
+    def line(self, fixed: Sequence[str], proposal: Proposal) -> tuple[str, ...]:
+        """Returns all overrides of a proposal's configuration: those of the command line, and `of`."""
+        return (*fixed, *self.of(proposal))
+
     def seeded(self, proposal: Proposal, trials: Sequence[Trial]) -> Proposal:
         """Returns a replicate with the seed that its place among the runs of its configuration gives it."""
         if proposal.source != "replicate" or self.seed is None:
@@ -89,18 +65,12 @@ class Plan:
 
     def unread(self, called: Collection[str]) -> dict[str, tuple[str, ...]]:
         """Returns helper -> parameters that nothing reads, since the job did not call that helper."""
+        ours = [p for p in self.space.parameters if p.name.startswith("neuropt.")]
         missing: dict[str, tuple[str, ...]] = {}
-        for parameter in self.space.parameters:
-            read_otherwise = _INSTEAD.get(parameter.role) in called
-            for helper in _READERS.get(parameter.role, ("build",)):
-                if parameter.name.startswith("neuropt.") and helper not in called and not read_otherwise:
-                    missing[helper] = (*missing.get(helper, ()), parameter.name)
-            # `build` freezes for a schedule, and only `step` unfreezes: without it the head alone would train.
-            if parameter.name == _STRATEGY and "step" not in called:
-                stuck = [f"{parameter.name}={name}" for name in _STEPPED if parameter.check(name) is None]
-                if stuck:
-                    missing["step"] = (*missing.get("step", ()), *stuck)
-        return missing
+        for helpers, names in unread(ours, called).items():
+            missing[helpers[0]] = (*missing.get(helpers[0], ()), *names)
+        built = tuple(p.name for p in ours if not read_by_helpers(p.role))
+        return {"build": built, **missing} if built and "build" not in called else missing
 
     def unread_warnings(self, called: Collection[str]) -> list[str]:
         """Returns what to say if trial 0 did not read what is searched: varying what nothing reads teaches nothing.
@@ -119,8 +89,8 @@ class Plan:
 
     @property
     def shown(self) -> tuple[str, ...]:
-        """The parameters as people know them: by role where they have one, else by name."""
-        return tuple(p.role or p.name for p in self.space.parameters)
+        """The parameters as people know them: by role where they have one, else by name; estimators' by name."""
+        return tuple(p.name if "." in p.role else p.role or p.name for p in self.space.parameters)
 
 
 def write_space(
@@ -131,6 +101,9 @@ def write_space(
     roles: list[Parameter],
     arguments: Arguments,
     params: Arguments,
+    model: str = "model",
+    raw: Mapping[str, object] | None = None,
+    unseen: str = "",
 ) -> Plan:
     """Joins the sources; the command line beats `hydra.sweeper.params`, and both beat what the tool found.
 
@@ -141,6 +114,9 @@ def write_space(
         roles: The parameters of lr, wd and optimizer.
         arguments: The command line.
         params: ``hydra.sweeper.params``.
+        model: The key of the model's node.
+        raw: The config with its interpolations as they are written.
+        unseen: Why no model was introspected, in words; "" if one was, or if nobody asked for it.
 
     Raises:
         ConfigError: A parameter's key is unknown, or nothing is left to search.
@@ -148,28 +124,27 @@ def write_space(
     offered = list(profile.offered) if profile is not None else []
     own = {w.parameter.name: w for w in (*params.searched, *arguments.searched)}
     fixed = arguments.fixed_names | (params.fixed_names - {w.parameter.name for w in arguments.searched})
-    found = {p.name: Written(p, _prefix(p, config)) for p in _in_order(offered, roles)}
-    joined: dict[str, Written] = {}
-    for name in [*found, *own]:
-        if name in fixed or name in joined:
-            continue
-        joined[name] = _own(own[name], config, choices, found.get(name)) if name in own else found[name]
-    # The command line narrows a range; the condition stays, since no grammar of the line could repeat it.
-    conditions = {w.parameter.name: w.parameter.when for w in params.searched if w.parameter.when}
-    for name, when in conditions.items():
-        if name in joined:
-            checked = tuple(_condition(name, c, joined, dict(leaves(config))) for c in when)
-            joined[name] = replace(joined[name], parameter=replace(joined[name].parameter, when=checked))
-    space = SearchSpace(_reachable(tuple(w.parameter for w in joined.values()), dict(leaves(config))))
+    found = {p.name: Written(p, _prefix(p, config)) for p in in_order(offered, roles)}
+    joined = {
+        name: _own(own[name], config, choices, found.get(name)) if name in own else found[name]
+        for name in {**found, **own}
+        if name not in fixed
+    }
+    keys = dict(leaves(config))
+    joined |= conditioned(joined, params, keys)
+    space = SearchSpace(_reachable(tuple(w.parameter for w in joined.values()), keys))
     if not len(space):
         raise ConfigError(
             "search space",
-            "is empty: no model was introspected, no lr, weight decay or optimizer found, and no parameter given",
+            f"is empty: no model was introspected{f' ({unseen})' if unseen else ''}, no lr, weight decay or optimizer "
+            "found, and no parameter given",
             mend="Give one, e.g. 'lr=tag(log, interval(1e-5, 1e-1))', or name a key in hydra.sweeper.bind.",
         )
     searched = any(p.name in space for p in offered if p.name.startswith("neuropt."))
-    own_settings = any(key.startswith("neuropt.") for key, _ in leaves(config))
-    constants = _constants(profile, config, arguments) if searched or own_settings else ()
+    own_settings = any(key.startswith("neuropt.") for key in keys)
+    # Paths that introspection found are those of trial 0's layers: no pin where another trial's may differ.
+    pinned = not _rebuilds(own, model, raw or config) and (searched or own_settings)
+    constants = _constants(profile, config, arguments) if pinned else ()
     params_fixed = tuple(text for text in params.fixed if text.split("=", 1)[0].lstrip("+") in fixed)
     return Plan(
         space,
@@ -177,36 +152,6 @@ def write_space(
         constants=(*params_fixed, *constants),
         baseline=(*params_fixed, *(constants if own_settings else ())),
     )
-
-
-def _in_order(offered: list[Parameter], roles: list[Parameter]) -> list[Parameter]:
-    # The order in which the original tool names them: the model's, the optimizer's, fine-tuning's.
-    tuning = [p for p in offered if p.role in (*_FINE_TUNING, *_TRAINING)]
-    return [p for p in offered if p not in tuning] + roles + tuning
-
-
-def _condition(name: str, condition: When, joined: Mapping[str, Written], keys: Mapping[str, object]) -> When:
-    """Returns a condition that the user wrote, its role replaced by the parameter's name.
-
-    Raises:
-        ConfigError: It names nothing known, the parameter itself, or a value that the other parameter cannot have.
-    """
-    where = f"hydra.sweeper.params.{name}.when"
-    roles = {w.parameter.role: other for other, w in joined.items() if w.parameter.role}
-    other = condition.name
-    if other not in joined and other not in keys:
-        if other not in roles:
-            mend = near(other, {**keys, **dict.fromkeys((*joined, *roles))})
-            raise ConfigError(where, "must name another parameter or a key of the config", got=other, mend=mend)
-        other = roles[other]
-    if other == name:
-        raise ConfigError(where, "must name another parameter", got=condition.name)
-    for value in condition.values if other in joined else ():
-        if rule := joined[other].parameter.check(value):
-            mend = near(value, {str(v): None for v in getattr(joined[other].parameter, "choices", ())})
-            mend = mend if mend.startswith("Did you mean") else ""
-            raise ConfigError(f"{where}.{condition.name}", rule, got=value, mend=mend)
-    return When(other, condition.values)
 
 
 def _own(
@@ -266,6 +211,28 @@ def _reachable(parameters: tuple[Parameter, ...], keys: Mapping[str, object]) ->
         ordered.append(ready[0])
         left.remove(ready[0])
     return tuple(ordered)
+
+
+def _rebuilds(names: Collection[str], model: str, raw: Mapping[str, object]) -> bool:
+    """Whether one of these parameters is the model's own, or is read by it, so that its layers may have other paths."""
+    texts = {key: str(value) for key, value in leaves(raw)}
+    own: set[str] = set()
+    new = {model}
+    while new:
+        own |= new
+        new = {k for key, text in texts.items() if _meets(key, new) for k in _read(key, text)} - own
+    return any(_meets(name.replace("/", "."), own) for name in names)
+
+
+def _meets(key: str, others: Collection[str]) -> bool:
+    """Whether a key is one of the others, below or above it."""
+    return any(f"{key}.".startswith(f"{o}.") or f"{o}.".startswith(f"{key}.") for o in others)
+
+
+def _read(key: str, text: str) -> Iterator[str]:
+    """Yields the keys that the interpolations at a key name; each leading dot goes up by one."""
+    for dots, name in re.findall(r"\$\{(?:oc\.select:)?(\.*)([\w.]+)", text):
+        yield ".".join((*key.split(".")[: -len(dots)], name)) if dots else name
 
 
 def _constants(profile: ModelProfile | None, config: Mapping[str, object], arguments: Arguments) -> tuple[str, ...]:

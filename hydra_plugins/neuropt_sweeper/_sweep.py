@@ -19,7 +19,6 @@ from hydra_plugins.neuropt_sweeper._begin import gather, setup_of
 from hydra_plugins.neuropt_sweeper._choose import describe, make_backend
 from hydra_plugins.neuropt_sweeper._compose import Composer, resume_command, script_command
 from hydra_plugins.neuropt_sweeper._dry import DryRun
-from hydra_plugins.neuropt_sweeper._failures import how_all_died
 from hydra_plugins.neuropt_sweeper._interrupt import Interrupt
 from hydra_plugins.neuropt_sweeper._isolation import refuse_within_a_trial
 from hydra_plugins.neuropt_sweeper._knowledge import read_priors
@@ -34,10 +33,11 @@ from hydra_plugins.neuropt_sweeper._space import Plan
 from hydra_plugins.neuropt_sweeper._watch import Watch
 from hydra_plugins.neuropt_sweeper.config import NeuroptSweeperConf
 from neuropt_core.advice import Advisor
-from neuropt_core.assemble import importances, make_advisor, make_trackers, make_wandb_sink, own_price
+from neuropt_core.assemble import importances, make_advisor, make_trackers, make_wandb_sink
 from neuropt_core.changes import in_words
+from neuropt_core.endings import how_all_died
 from neuropt_core.errors import NeuroptError
-from neuropt_core.journal import Journal
+from neuropt_core.journal import PLACE, Journal
 from neuropt_core.pruning import Pruning
 from neuropt_core.redact import redact, redact_override, secrets_of
 from neuropt_core.runtime.job import RecordedTask
@@ -48,6 +48,7 @@ from neuropt_core.sinks.results import ResultsSink
 from neuropt_core.sinks.transcript import TranscriptSink
 from neuropt_core.sinks.wandb import WandbSink
 from neuropt_core.spec import StudySpec
+from neuropt_core.spending import own_price
 from neuropt_core.stop_file import forget_all
 from neuropt_core.study import Study
 from neuropt_core.tracking import RunNote
@@ -109,12 +110,12 @@ def _run(
         return _rehearse(conf, composer, task_function, arguments, advisor, describe(conf, launcher))
     wandb, line = make_wandb_sink(vars(conf.wandb), environ), parse_arguments(arguments)
     trackers = make_trackers(conf.tensorboard, vars(conf.mlflow), environ)
-    journal = Journal(composer.sweep_dir / "neuropt" / "journal.jsonl")  # Held first: a refused sweep writes nothing.
+    journal = Journal(composer.sweep_dir / PLACE)  # Held first: a refused sweep writes nothing.
     try:
         forget_all(composer.sweep_dir)  # What was asked of an earlier sweeper concerns this one no more.
         plan = (found := make_plan(conf, composer, task_function, line, parse_params(conf.params.items()))).plan
         spec = _spec(conf, composer, plan, line, found)
-        knowledge = gather(conf, spec, composer, lambda p: (*line.fixed, *plan.of(p)), journal)
+        knowledge = gather(conf, spec, composer, lambda p: plan.line(line.fixed, p), journal)
         setup = setup_of(conf, composer, plan, line.fixed, environ)
         study = Study(spec, journal, knowledge.earlier, setup=setup, **_session(conf, advisor, rules))
         composer.save()
@@ -187,13 +188,12 @@ def _note(wandb: WandbSink | None) -> Callable[[Scene, Trial], RunNote | None]:
 
 def _session(conf: NeuroptSweeperConf, advisor: Advisor, rules: Rules) -> dict[str, Any]:
     """Returns what a study is told of this session: whether changes are taken, and what is kept for people alone."""
-    price = own_price(vars(conf.llm))
     about = {
         "n_trials": conf.n_trials,
         "advisor": advisor.name,
         "command": script_command(),
         "limits": asdict(rules.limits),
-        "price": None if price is None else asdict(price),
+        "price": None if (price := own_price(vars(conf.llm))) is None else asdict(price),
         "wandb": vars(conf.wandb),
     }
     return {"force": conf.resume == "force", "about": about}
@@ -230,9 +230,9 @@ def _rehearse(
     line, params = parse_arguments(arguments), parse_params(conf.params.items())
     found = make_plan(conf, composer, task_function, line, params)
     spec = _spec(conf, composer, found.plan, line, found)
-    knowledge = gather(conf, spec, composer, lambda p: (*line.fixed, *found.plan.of(p)))
-    dry = DryRun(composer, found.plan, spec, advisor, conf.n_trials, line.fixed, vars(conf.llm), knowledge, where)
-    ConsoleSink().say("\n".join([*found.said, *knowledge.said, *dry.lines()]))
+    knowledge = gather(conf, spec, composer, lambda p: found.plan.line(line.fixed, p))
+    dry = DryRun(composer, found, spec, advisor, conf.n_trials, line.fixed, vars(conf.llm), knowledge, where)
+    dry.show()
     return ()
 
 

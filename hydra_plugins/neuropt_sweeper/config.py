@@ -81,7 +81,7 @@ class WandbConf:
     mode: str = "auto"
     """auto, online, offline or disabled; auto is online with a key, offline with wandb installed, else off."""
     project: str = "neuropt"
-    """The project's name."""
+    """The name of the project in W&B, where the study's run is."""
     entity: str | None = None
     """The user or team; null takes the account's default."""
     log_prompts: str = "summary"
@@ -97,7 +97,7 @@ class MlflowConf:
     """A second home for the study: one run for it, and one nested below it for each trial."""
 
     experiment: str | None = None
-    """The experiment's name; null leaves MLflow alone."""
+    """The name of the experiment in MLflow; null leaves MLflow alone."""
     tracking_uri: str | None = None
     """Where it is kept; null takes MLFLOW_TRACKING_URI, else mlflow.db in the sweep's folder."""
 
@@ -142,7 +142,7 @@ class GateConf:
     least_share: float = 0.1
     """The LLM's least share of the trials after the warm-up, whatever it has earned."""
     most_share: float = 0.5
-    """Its greatest."""
+    """The LLM's greatest share of them."""
     slate: int = 3
     """How many candidates are asked for a free place."""
     distance: float = 0.02
@@ -192,7 +192,8 @@ class NeuroptSweeperConf:
     retries: int = 2
     """How often a trial is launched again whose machine failed (preempted, node lost, refused, import error)."""
     retry_pause: Any = 30
-    """The pause before the second of these launches, four times as long before each later one; the first is at once."""
+    """The pause before the second of these launches, four times as long before each later one (the first is at once):
+    seconds, or text such as 5m."""
     seeds: int = 1
     """How many trials each configuration gets, each with a seed of its own; n_trials counts them all."""
     replicates: float = 0.1
@@ -230,7 +231,7 @@ class NeuroptSweeperConf:
     enqueue: list[Any] = field(default_factory=list)
     """Configurations to try right after trial 0, e.g. [{optimizer.lr: 3e-4}]; what one leaves out is your own value."""
     warm_start: str | None = None
-    """The folder of an earlier sweep whose trials are evidence for this one."""
+    """The folder of an earlier sweep, or the log of a Python search, whose trials are evidence for this one."""
     surrogate: str = "auto"
     """auto, tpe or gp: Optuna's sampler; auto takes the Gaussian process for few numeric parameters, where torch and
     scipy are there."""

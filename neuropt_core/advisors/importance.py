@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import warnings
 from collections.abc import Iterable
 
@@ -16,6 +17,10 @@ from neuropt_core.trial import Trial
 
 _LEAST = 8
 _LEAST_GOOD = 3
+_FEW = 50
+"""Below so many configurations a share is told only if it stands out from chance."""
+_SHUFFLES = 40
+_CHANCE = 0.1
 
 
 def importances(spec: StudySpec, trials: Iterable[Trial]) -> dict[str, float] | None:
@@ -25,6 +30,11 @@ def importances(spec: StudySpec, trials: Iterable[Trial]) -> dict[str, float] | 
     (arXiv:2304.10255), for parameters with conditions its conditional form (Baba et al. 2026, arXiv:2601.20800, theorem
     4.2), both as Optuna 5 has them. Of several objectives the first counts. Trials without a score, and those outside
     the space, say nothing.
+
+    A search varies some parameters more than others, and what it left alone looks decisive where the few good
+    configurations happen to agree in it. So with few of them the scores are shuffled among them, and a parameter keeps
+    its share only if at most a tenth of the shuffles give it as much (a permutation test: Altmann et al. 2010,
+    doi:10.1093/bioinformatics/btq134); otherwise it is 0.
 
     Args:
         spec: The study.
@@ -40,12 +50,24 @@ def importances(spec: StudySpec, trials: Iterable[Trial]) -> dict[str, float] | 
     if len(scored) < _LEAST or len({entry.values[0] for entry in scored}) == 1:
         return None
     known = distributions(spec.space)
-    told = [frozen(e.number, e.params, known, OptunaState.COMPLETE, e.values[:1]) for e in scored]
     evaluator = PedAnovaImportanceEvaluator(target_quantile=max(0.1, _LEAST_GOOD / len(scored)))
-    with warnings.catch_warnings():
-        # "Target and region quantiles select the same set": many equal scores. All shares are 0 then, and None says it.
-        warnings.simplefilter("ignore", UserWarning)
-        found = evaluator.evaluate(study_on(History((spec.direction,), told), tpe(seed=0, startup=1)))
+
+    def weighed(values: list[float]) -> dict[str, float]:
+        pairs = zip(scored, values, strict=True)
+        told = [frozen(e.number, e.params, known, OptunaState.COMPLETE, (value,)) for e, value in pairs]
+        with warnings.catch_warnings():
+            # "Target and region quantiles select the same set": many equal scores. All shares are 0, and None says it.
+            warnings.simplefilter("ignore", UserWarning)
+            return evaluator.evaluate(study_on(History((spec.direction,), told), tpe(seed=0, startup=1)))
+
+    values = [entry.values[0] for entry in scored]
+    found = weighed(values)
+    if len(scored) < _FEW:
+        by_chance = [weighed(random.Random(seed).sample(values, len(values))) for seed in range(_SHUFFLES)]
+        found = {
+            name: value if sum(other[name] >= value for other in by_chance) <= _CHANCE * _SHUFFLES else 0.0
+            for name, value in found.items()
+        }
     total = sum(found.values())
     if not math.isfinite(total) or total <= 0.0:
         return None

@@ -193,6 +193,36 @@ MOVES: tuple[Move, ...] = (
         put(label_smoothing=0.1),
         "Szegedy et al. 2016, arXiv:1512.00567, section 7",
     ),
+    Move(
+        "A third of your rate of boosting with three times the rounds: smaller steps generalise better.",
+        together(scaled("boosting.learning_rate", 1 / 3, own=True), multiplied("boosting.n_estimators", 3)),
+        "Friedman 2001, Annals of Statistics 29(5), section 5",
+    ),
+    Move(
+        "Four fifths of the rows and of the columns for each tree, so that trees are less alike.",
+        together(put(**{"boosting.subsample": 0.8}), put(**{"boosting.colsample_bytree": 0.8})),
+        "Friedman 2002, Computational Statistics and Data Analysis 38(4)",
+    ),
+    Move(
+        "Trees of three levels: boosting sums up what shallow trees see.",
+        put(**{"boosting.max_depth": 3}),
+        "Hastie, Tibshirani and Friedman 2009, The Elements of Statistical Learning, section 10.11",
+    ),
+    Move(
+        "Each tree sees a new draw of the rows, four fifths of them (LightGBM draws none by default).",
+        put(**{"boosting.subsample_freq": 1, "boosting.subsample": 0.8}),
+        "LightGBM documentation, Parameters Tuning",
+    ),
+    Move(
+        "Fewer features at each split, so that the forest's trees are less alike.",
+        put(**{"forest.max_features": 0.2}),
+        "Probst, Wright and Boulesteix 2019, arXiv:1804.03515, section 2",
+    ),
+    Move(
+        "Larger leaves, against noise.",
+        put(**{"forest.min_samples_leaf": 4}),
+        "Probst, Wright and Boulesteix 2019, arXiv:1804.03515, section 2",
+    ),
     Move("Some dropout, against overfitting.", put(dropout=0.2), "Srivastava et al. 2014, JMLR 15"),
     Move("GELU in place of the present activation.", put(activation="gelu"), "Hendrycks and Gimpel 2016"),
 )

@@ -1,7 +1,8 @@
 """The rules of thumb as a space card: for each parameter with a known role an interval, a mode, a risk and a reason.
 
 The keyless mode, the stand-in for an LLM, and the control of every claim about one: it writes the same object. The
-rules themselves are data (`rules_rates`, `rules_model`, `rules_tuning`), and docs/prior.md shows them as a table.
+rules themselves are data (`rules_rates`, `rules_model`, `rules_tuning`, `rules_trees`), and docs/prior.md shows them
+as a table.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from neuropt_core.advisors.beliefs import at, place_of
 from neuropt_core.advisors.rules_base import Rule, Situation, role_of, with_role, word
 from neuropt_core.advisors.rules_model import MODEL
 from neuropt_core.advisors.rules_rates import RATES
+from neuropt_core.advisors.rules_trees import TREES
 from neuropt_core.advisors.rules_tuning import TUNING
 from neuropt_core.card import Belief, SpaceCard
 from neuropt_core.errors import ConfigError
 from neuropt_core.space import Categorical, Parameter, Value
 from neuropt_core.spec import StudySpec
 
-RULES: tuple[Rule, ...] = (*RATES, *MODEL, *TUNING)
+RULES: tuple[Rule, ...] = (*RATES, *MODEL, *TUNING, *TREES)
 _LONGEST = 10
 """Moves in a portfolio: more than the first tenth of a usual budget would hardly be tried."""
 

@@ -20,6 +20,8 @@ from neuropt_core.trial import Trial
 
 _WORD = 48
 _HYPOTHESIS = 160
+_MEASURED, _NAME = 4, 32
+"""So many values that were measured once are shown, under names of so many characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class Rows:
             parts.append(f"failed: {failure_words(outcome.failure)}")
         else:
             parts.append(f"stopped early: {_json(outcome.reason, 120)}{self._pace(trial)}")
-        parts += _expected(trial)
+        parts += [*_expected(trial), *_measured(trial, self.request.spec.direction)]
         if trial.number in self.hypotheses and trial.proposal.hypothesis:
             parts.append(f"hypothesis {_json(trial.proposal.hypothesis, _HYPOTHESIS)}")
         words = self._digest(trial)
@@ -161,6 +163,18 @@ def _expected(trial: Trial) -> list[str]:
         return [words]
     side = "below p10" if trial.value < p.p10 else "above p90" if trial.value > p.p90 else "within"
     return [f"{words}, came {side}"]
+
+
+def _measured(trial: Trial, direction: str) -> list[str]:
+    """Returns what was measured once, as at the end of training, beside the curve: an accuracy, a size, a time."""
+    series = {name: trial.curve.series(name) for name in trial.curve.metrics}
+    if all(len(points) > 1 for points in series.values()):
+        return []
+    reading = read_curve(trial.curve, direction)
+    told = () if reading is None else (reading.metric, reading.twin)
+    once = [name for name, points in series.items() if len(points) == 1 and name not in told]
+    words = [f"{_json(name, _NAME)}={series[name][0][1]:.4g}" for name in once[:_MEASURED]]
+    return [f"measured {', '.join(words)}"] if words else []
 
 
 def _shown(slot: Slot, value: Value) -> str:

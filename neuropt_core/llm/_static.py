@@ -15,7 +15,7 @@ from neuropt_core.llm._beliefs import hint_words
 from neuropt_core.llm._goal import goal_lines
 from neuropt_core.llm._text import cut, discreet, redact, tidy
 from neuropt_core.llm.schema import Slot, slots
-from neuropt_core.profile import ModelProfile
+from neuropt_core.profile import EstimatorFacts, ModelProfile
 from neuropt_core.space import Categorical, SearchSpace, Value
 from neuropt_core.spec import StudySpec
 
@@ -102,11 +102,25 @@ _TRAINING = {
 }
 """Role -> what is known of it, said only where it is searched."""
 
+_TREES = {
+    "boosting.learning_rate": "the rate of boosting trades against its rounds: a half of the one wants about twice the "
+    "other. Small rates with many rounds generalise better and cost time.",
+    "boosting.max_depth": "depth and leaves set the order of interactions; shallow trees (2 to 6 levels) with many "
+    "rounds are a good start.",
+    "boosting.subsample": "rows and columns drawn for each tree (0.5 to 0.9) decorrelate trees; larger leaves and "
+    "penalties are the other remedies for overfitting.",
+    "forest.max_features": "a forest's first lever is the share of features at a split, then the draw of samples and "
+    "the size of leaves; it hardly overfits by more trees.",
+    "svm.C": "C and gamma go together: a smaller gamma wants a larger C.",
+}
+"""Role -> what is known of it, said only where it is searched; sources: `neuropt_core.estimators`."""
+
 _TASK = 3000
 _NOTE = 200
 _NAME = 80
 _FACT = 500
 _KINDS = 8
+_ARGUMENTS = 50
 
 _SPACE = 6_500
 _SHORTER = ((60, 80, _NOTE), (20, 40, 100), (8, 24, 40), (4, 16, 20), (2, 12, 0))
@@ -116,11 +130,16 @@ _SHORTER = ((60, 80, _NOTE), (20, 40, 100), (8, 24, 40), (4, 16, 20), (2, 12, 0)
 def system_text(request: Request) -> str:
     """Returns the part of the prompt that is the same throughout a study, whatever is asked."""
     spec = request.spec
-    parts = [_ROLE, _DIGESTS, "\n".join(goal_lines(spec)), _space(spec)]
+    estimated = spec.profile is not None and spec.profile.estimator is not None
+    role = _ROLE.replace("a neural network", "a machine-learning estimator", 1) if estimated else _ROLE
+    parts = [role, _DIGESTS, "\n".join(goal_lines(spec)), _space(spec)]
     if spec.profile is not None:
         parts.append(_model(spec.profile))
     if spec.space.by_role("freeze_strategy") or (spec.profile is not None and spec.profile.pretrained.verdict):
         parts.append("\n".join(["Fine-tuning pretrained weights, what is known:", *_fine_tuning(spec.space)]))
+    any_trees = [f"- {text}" for role, text in _TREES.items() if spec.space.by_role(role)]
+    if any_trees:
+        parts.append("\n".join(["Boosting and forests, what is known:", *any_trees]))
     any_training = [f"- {text}" for role, text in _TRAINING.items() if spec.space.by_role(role)]
     if any_training:
         parts.append("\n".join(["Any training, what is known:", *any_training]))
@@ -186,6 +205,8 @@ def _line(slot: Slot, fields: Mapping[str, Slot], choices: int, letters: int, no
 
 
 def _model(profile: ModelProfile) -> str:
+    if profile.estimator is not None:
+        return _estimator(profile.target, profile.estimator)
     p = profile.pretrained
     lines = [
         f"The model: {tidy(profile.target, _NOTE)}, {profile.parameters:,} parameters",
@@ -202,6 +223,19 @@ def _model(profile: ModelProfile) -> str:
         lines.append(f"share of parameters that each freeze strategy trains: {shares}")
     if profile.facts is not None:
         lines += [tidy(line, _FACT) for line in profile.facts.lines(reasons=False)]
+    return "\n".join(lines)
+
+
+def _estimator(target: str, estimator: EstimatorFacts) -> str:
+    """Returns what an estimator is; its present values may hold whatever the user's objects say of themselves."""
+    given = {name: value for name, value in estimator.arguments.items() if value != "None"}
+    held = [f"{tidy(name, _NAME)}={tidy(value, _NAME)}" for name, value in given.items()]
+    more = f", and {len(held) - _ARGUMENTS} more" if len(held) > _ARGUMENTS else ""
+    more += "; the others are None" if len(given) < len(estimator.arguments) else ""
+    lines = [
+        f"The model: {tidy(target, _NOTE)}, a {tidy(estimator.title, _NOTE)}; it is no neural network",
+        f"its present arguments: {', '.join(held[:_ARGUMENTS])}{more}",
+    ]
     return "\n".join(lines)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hydra_plugins.neuropt_sweeper._compose import resume_command, script_command
+from hydra_plugins.neuropt_sweeper._compose import job_arguments, resume_command, script_command
 
 CASES = [
     (["python", "train.py", "-m", "a=1"], ["train.py", "-m", "a=1"], "python train.py"),
@@ -16,10 +16,12 @@ CASES = [
         "python -m pkg.train -cn big",
     ),
     (
-        ["python", "-W", "error", "my train.py", "--config-name=big"],
-        ["my train.py", "--config-name=big"],
+        ["python", "-W", "error", "my train.py", "--multirun", "--config-name=big"],
+        ["my train.py", "--multirun", "--config-name=big"],
         "python -W error 'my train.py' --config-name=big",
     ),
+    # The config makes a sweep of every start, unless the line says that it is to be none.
+    (["python", "train.py", "search=big"], ["train.py", "search=big"], "python train.py hydra.mode=RUN"),
 ]
 
 
@@ -44,3 +46,12 @@ def test_the_command_that_goes_on_holds_no_secret() -> None:
         "python train.py -m 'hub.token=[redacted]' 'hydra.job.env_set.MY_KEY=[redacted]' pad_token=x monitor_key=loss "
         "hydra.sweep.dir=/s"
     )
+
+
+def test_a_job_has_arguments_that_run_it_alone() -> None:
+    """Who starts the script again as this process was started gets the job, not the sweep."""
+    argv = ["train.py", "-m", "-cn", "big", "hydra/sweeper=neuropt", "lr=interval(0, 1)", "search=big"]
+    assert job_arguments(["search=big", "lr=0.5"], argv) == [
+        *("train.py", "-cn", "big"),
+        *("hydra.mode=RUN", "search=big", "lr=0.5"),
+    ]

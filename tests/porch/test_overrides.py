@@ -34,7 +34,7 @@ def _decoded(text: str) -> object:
     return OmegaConf.to_container(cfg, resolve=True)["key"]  # type: ignore[call-overload, index]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(scalars)
 @example("${oc.env:HOME}")
 @example("\\${oc.env:HOME}")
@@ -64,7 +64,7 @@ def test_an_interpolation_stays_text(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _decoded(override("key", "${oc.env:NEUROPT_CANARY}")) == "${oc.env:NEUROPT_CANARY}"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.text(alphabet="ab._${}'\\,[]:0 ", max_size=8), max_size=4))
 @example(["${oc.env:HOME}", "${", "\\${x}"])
 def test_a_list_of_strings_comes_back_as_itself(values: list[str]) -> None:

@@ -12,7 +12,7 @@ from hydra_plugins.neuropt_sweeper._roles import bind, role_parameters
 from hydra_plugins.neuropt_sweeper._space import Plan, write_space
 from neuropt_core.errors import ConfigError
 from neuropt_core.profile import ModelProfile, Pretrained
-from neuropt_core.space import Categorical, Float, When
+from neuropt_core.space import Categorical, Float, SearchSpace, When
 
 STRATEGY = Categorical(
     name="neuropt.freeze_strategy",
@@ -65,6 +65,45 @@ def test_what_the_job_needs_of_introspection_is_an_override_too() -> None:
     """The head and the fresh tensors travel with every trial, unless the user has set them himself."""
     assert _plan().constants == ("++neuropt.head=['fc']", "++neuropt.fresh=['fc.weight']")
     assert _plan(neuropt={"head": ["other"]}).constants == ("++neuropt.fresh=['fc.weight']",)
+
+
+@pytest.mark.parametrize(
+    ("searched", "pinned"),
+    [
+        ("net.small.depth=choice(1,2)", False),
+        ("net=choice(a,b)", False),
+        ("net/small=choice(a,b)", False),
+        ("width=choice(32,64)", False),
+        ("base=choice(32,64)", False),
+        ("data.classes=choice(2,3)", False),
+        ("data=choice(mnist,svhn)", False),
+        ("rates.dropout=interval(0,1)", False),
+        ("lr=interval(0.1,0.2)", True),
+        ("+net2=interval(0,1)", True),
+    ],
+)
+def test_where_the_model_itself_is_searched_no_layer_of_trial_0_is_pinned(searched: str, pinned: bool) -> None:
+    """Another depth moves the layers of a Sequential, whichever key or chain of interpolations sets it."""
+    small = {"_target_": "m.Net", "depth": 1, "width": "${width}", "classes": "${oc.select:data.classes,9}"}
+    raw = {
+        **CONFIG,
+        "net": {"small": {**small, "rates": "${...rates}"}},
+        "width": "${base}",
+        "base": 64,
+        "data": {"classes": 9},
+        "rates": {"dropout": 0.1},
+    }
+    plan = write_space(
+        config={**raw, "width": 64},
+        choices={"net": "a", "net/small": "a", "data": "mnist"},
+        profile=PROFILE,
+        roles=[],
+        arguments=parse_arguments((searched,)),
+        params=parse_params(()),
+        model="net.small",
+        raw=raw,
+    )
+    assert plan.constants == (("++neuropt.head=['fc']", "++neuropt.fresh=['fc.weight']") if pinned else ())
 
 
 def test_the_command_line_beats_the_config_and_both_beat_what_was_found() -> None:
@@ -152,6 +191,9 @@ def test_one_of_two_helpers_is_enough() -> None:
         config=CONFIG, choices={}, profile=profile, roles=[], arguments=parse_arguments([]), params=parse_params([])
     )
     assert plan.unread({"build"}) == {"step": ("neuropt.bn_mode",)}
+    share = Float(name="neuropt.lp_ft_share", low=0.1, high=0.5, role="lp_ft_share")
+    both = replace(plan, space=SearchSpace((share, mode)))
+    assert both.unread({"build"}) == {"step": ("neuropt.lp_ft_share", "neuropt.bn_mode")}
     assert plan.unread({"build", "step"}) == plan.unread({"build", "update_bn"}) == {}
 
 

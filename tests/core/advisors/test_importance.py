@@ -53,6 +53,20 @@ def test_it_is_a_function_of_the_trials() -> None:
     assert importances(spec, trials) == importances(spec, trials)
 
 
+def test_what_a_search_hardly_varied_gets_no_share() -> None:
+    """A parameter that the three best happen to share with half of the others has not decided anything."""
+    space = SearchSpace(
+        (Float(name="lr", low=1e-5, high=0.1, log=True), Float(name="wd", low=1e-5, high=0.3, log=True))
+    )
+    tried = [(1e-4, 0.01, 1.67), (3e-4, 0.01, 0.81), (3e-4, 0.0023, 0.84), (9e-4, 0.01, 0.32), (2.8e-3, 0.01, 0.18)]
+    tried += [(2.8e-3, 0.1, 0.19), (8.5e-3, 0.01, 0.158), (0.0256, 0.01, 0.16), (0.0256, 0.042, 0.185)]
+    trials = tuple(
+        Trial(i, Proposal({"lr": lr, "wd": wd}, "Why not?", "prior"), Outcome(TrialState.COMPLETE, score))
+        for i, (lr, wd, score) in enumerate(tried)
+    )
+    assert not (importances(StudySpec("s", space), trials) or {}).get("wd")
+
+
 def test_of_several_objectives_the_first_counts() -> None:
     """A second objective changes nothing."""
     both = StudySpec("s", SPACE, further=("maximize",))
