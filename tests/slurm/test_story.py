@@ -66,7 +66,7 @@ def _tell(watched: Watched) -> Story:
     release(dying)
 
     watched.until(lambda: len(watched.noted("start")) >= 8, "eight trials have begun")
-    watched.kill()
+    watched.kill_between_submissions()
     told = len(watched.journal("tell"))
     in_flight = watched.journal("submit").keys() - watched.journal("tell").keys()
     # Some end while nobody watches.

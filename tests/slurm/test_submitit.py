@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ def test_arrays_and_jobs_that_wait_outlive_the_sweeper(watched: Begin) -> None:
     Of an array no handle is in the journal, so that submitit's own files must tell which task is whose.
     """
     sweep = watched(
-        "hydra.sweeper.n_trials=6", "hydra.sweeper.max_parallel=6", "hydra.sweeper.arrays=true", "seconds=[5]"
+        "hydra.sweeper.n_trials=6", "hydra.sweeper.max_parallel=6", "hydra.sweeper.arrays=true", "seconds=[10]"
     )
     sweep.until(lambda: len(sweep.noted("start")) == 4, "four nodes work")
     assert ask("squeue", "-h", "-r", "-t", "PD", "-o", "%i").count("_") == 2
@@ -67,21 +68,22 @@ def test_a_time_out_goes_on_under_its_number(watched: Begin) -> None:
 def test_a_sweeper_that_dies_in_its_submission_launches_anew(watched: Begin, tmp_path: Path) -> None:
     """Killed when sbatch has taken the job, and before submitit gave it its arguments: the trial runs, and only once.
 
-    The sbatch on the path is the genuine one, and then kills who called it, once.
+    The sbatch on the path is the genuine one, and then kills who called it, once. Such a job may be gone from the
+    queue at once: its node finds no folder for its output, which submitit makes after sbatch has answered.
     """
     path = tmp_path / "bin"
     path.mkdir()
     (path / "armed").touch()
     genuine = ask("which", "sbatch")
     deadly = f'[ -e "{path}/armed" ] && rm "{path}/armed" && kill -9 $PPID'
-    shim = f'#!/bin/sh\n"{genuine}" "$@"; code=$?\n{deadly}\nexit $code\n'
+    shim = f'#!/bin/sh\n"{genuine}" "$@" >"{path}/said"; code=$?\ncat "{path}/said"\n{deadly}\nexit $code\n'
     (path / "sbatch").write_text(shim)
     (path / "sbatch").chmod(0o755)
     sweep = watched("hydra.sweeper.n_trials=2", "hydra.sweeper.max_parallel=2", path=str(path))
     assert sweep.process.wait(60) == -9
     assert 0 in sweep.journal("launch")
     assert 0 not in sweep.journal("submit")
-    assert len(ask("squeue", "-h").splitlines()) == 1
+    assert re.fullmatch(r"Submitted batch job \d+\n", (path / "said").read_text())
     sweep.start()
     done = sweep.end()
     assert done.code == 0, done.stderr
@@ -107,17 +109,18 @@ def test_a_handle_that_was_not_journaled_is_found(watched: Begin) -> None:
 
 def test_a_second_ctrl_c_leaves_no_job(watched: Begin) -> None:
     """Pressed twice, it ends the jobs on the cluster at once, and the same command launches their trials again."""
-    sweep = watched("hydra.sweeper.n_trials=2", "hydra.sweeper.max_parallel=2", "seconds=[4]")
+    sweep = watched("hydra.sweeper.n_trials=2", "hydra.sweeper.max_parallel=2", "seconds=[12]")
     sweep.until(lambda: len(sweep.noted("start")) == 2, "two trials run")
     for _ in range(2):
         sweep.process.send_signal(2)
         until(lambda: "Press Ctrl-C again" in sweep.output, "the first one is noticed")
     assert sweep.process.wait(60) == 130
-    until(lambda: not ask("squeue", "-h"), "no job is left", 8)
+    until(lambda: not ask("squeue", "-h"), "no job is left")
     sweep.start()
     done = sweep.end()
     assert sorted(done.told()) == [0, 1]
     assert {outcome["state"] for outcome in done.told().values()} == {"COMPLETE"}
+    assert {n: len(noted) for n, noted in sweep.noted("start").items()} == {0: 2, 1: 2}
     assert {n: len(noted) for n, noted in sweep.noted("end").items()} == {0: 1, 1: 1}
 
 
