@@ -71,7 +71,7 @@ def failure_of(error: BaseException, secrets: Sequence[str] = ()) -> Failure:
     lines = traceback.format_exception(error)
     text = "".join(lines).strip().splitlines()[-_TRACEBACK_LINES:]
     # Some exceptions print whole tensors. Secrets go before the short cut, which could halve a key.
-    first = " ".join(redact(str(error)[:10_000], *secrets_of(os.environ), *secrets).split())[:300]
+    first = " ".join(redact(_said(error), *secrets_of(os.environ), *secrets).split())[:300]
     return Failure(
         kind=kinds[-1] if kinds else "exception",
         message=f"{type(error).__name__}: {first}" if first else type(error).__name__,
@@ -96,7 +96,7 @@ def _kind(error: BaseException) -> str:
     if "AskedToEnd" in names:
         return "preempted"
     if "UncompletedJobError" in names:  # Raised by submitit's handler of the signal that SLURM sends.
-        return "timeout" if "timed-out" in str(error) else "preempted"
+        return "timeout" if "timed-out" in _said(error) else "preempted"
     if "OutOfMemoryError" in names:
         return "host_out_of_memory" if type(error).__module__.startswith("ray.") else "out_of_memory"
     for kinds, name in _CLASSES:
@@ -108,11 +108,18 @@ def _kind(error: BaseException) -> str:
 
 
 def _by_words(error: RuntimeError | ValueError) -> str:
-    text = str(error)[:10_000]
+    text = _said(error)
     for words, name in _WORDS if isinstance(error, RuntimeError) else _WORDS[-1:]:
         if any(one in text for one in words):
             return name
     return ""
+
+
+def _said(error: BaseException) -> str:
+    try:
+        return str(error)[:10_000]
+    except Exception as fault:  # noqa: BLE001 - the class is the user's own, and what it is about must not be lost
+        return f"its text cannot be had: its __str__ raises {type(fault).__name__}"
 
 
 def _place(error: BaseException) -> str:

@@ -9,6 +9,9 @@ from neuropt_core.sinks.base import Scene
 from neuropt_core.spec import StudySpec
 from neuropt_core.trial import Trial
 
+_TOLD = 0.005
+"""A share below it would read 0 %."""
+
 
 def score(trial: Trial, digits: int = 5) -> str:
     """Returns all scores of a trial for a reader, e.g. ``0.21 / 93.4``; "-" for a trial without one."""
@@ -112,5 +115,6 @@ def importance_line(scene: Scene, top: int = 3) -> str:
     """Returns the sentence that names what mattered most to a good score; "" where that is not known."""
     if not scene.importance:
         return ""
-    ranked = sorted(scene.importance.items(), key=lambda item: (-item[1], item[0]))[:top]
+    told = [item for item in scene.importance.items() if item[1] >= _TOLD]
+    ranked = sorted(told, key=lambda item: (-item[1], item[0]))[:top]
     return f"What mattered most: {', '.join(f'{name} {100 * share:.0f} %' for name, share in ranked)}."

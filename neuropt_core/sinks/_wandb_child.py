@@ -8,10 +8,8 @@ line, the sweeper has died, and the study's run is closed as failed.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
-import sys
 import traceback
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -34,12 +32,12 @@ from neuropt_core.sinks._wandb_files import (
 )
 from neuropt_core.sinks._wandb_mode import run_settings
 from neuropt_core.sinks._wandb_reports import Reports
+from neuropt_core.sinks._worker import Reply, serve
 
 _UNREACHABLE = (wandb.errors.Error, OSError)
 """What wandb raises when the server cannot be reached, refuses, or takes too long; a TimeoutError is an OSError."""
 _SOON = 3.0
 """Seconds that a run may take to end where W&B has just failed to answer."""
-Reply = Callable[[Mapping[str, Any]], None]
 
 
 class Desk:
@@ -59,7 +57,7 @@ class Desk:
         self._reply, self._reports = reply, Reports(self._folder, reply, lambda: self._mode == "online")
         self._timeouts = (float(hello["init_timeout"]), float(hello["finish_timeout"]))
         self._study: Any = None
-        self._refused = False
+        self._refused = self._finished = False
         self._live: dict[str, tuple[Any, int]] = {}  # Run id -> our open run of a trial, and its number of rows.
         self._sweep = self._open_sweep(hello.get("sweep"))
         try:
@@ -83,12 +81,20 @@ class Desk:
             "report": lambda told: self._report(told["plan"]),
             "finish": self._finish_study,
         }
-        known[message["op"]](message)
+        self._finished = message["op"] == "finish"
+        try:
+            known[message["op"]](message)
+        except Exception as error:
+            traceback.print_exc()
+            if service_is_lost(error):
+                os._exit(70)  # Another process is sent this message again. A proper exit would wait for the service.
+            raise
 
-    def abandon(self) -> None:
-        """Closes the study's run as failed, and those of its trials: nobody will say more about them."""
-        self._close_live()
-        self._finish(self._study, exit_code=1)
+    def close(self) -> None:
+        """Closes the study's run as failed, and those of its trials, if nobody has said how the study ended."""
+        if not self._finished:
+            self._close_live()
+            self._finish(self._study, exit_code=1)
 
     def _add(self, message: Mapping[str, Any]) -> None:
         """Adds to the run of a running trial; what has a gap before it is left to the trial's end, which brings all."""
@@ -263,38 +269,11 @@ class Desk:
         self._reply({"event": "offline", "reason": str(error) or repr(error), "include_online": online})
 
 
-def main() -> None:
-    """Serves one study: the lines of stdin, until its end."""
-    # wandb and its friends may write to stdout, which is ours to reply on.
-    replies = os.dup(1)
-    os.dup2(2, 1)
-
-    def reply(data: Mapping[str, Any]) -> None:
-        # At once and whole, since several threads and a signal's handler do so.
-        with contextlib.suppress(BrokenPipeError):  # The sweeper has died; what it said is still to be logged.
-            os.write(replies, json.dumps(data).encode() + b"\n")
-
+def _desk(hello: Mapping[str, Any], reply: Reply) -> Desk:
     # What an SDK without `stop_fn` makes of a run that is stopped on its page; a terminal's Ctrl-C does not come here.
     signal.signal(signal.SIGINT, lambda *_: reply({"event": "stopped"}))
-    lines = iter(sys.stdin)
-    first = next(lines, None)
-    if first is None:
-        return
-    desk, finished = Desk(json.loads(first), reply), False
-    for line in lines:
-        message = json.loads(line)
-        finished = message["op"] == "finish"
-        try:
-            desk.take(message)
-        except Exception as error:  # noqa: BLE001 - wandb raises many kinds; the next message may fare better.
-            traceback.print_exc()
-            if service_is_lost(error):
-                os._exit(70)  # Another process is sent this message again. A proper exit would wait for the service.
-            reply({"event": "trouble", "reason": f"{message['op']}: {type(error).__name__}: {error}"})
-        reply({"event": "done"})
-    if not finished:
-        desk.abandon()
+    return Desk(hello, reply)
 
 
 if __name__ == "__main__":
-    main()
+    serve(_desk)

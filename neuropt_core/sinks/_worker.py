@@ -55,23 +55,29 @@ def start_worker(module: str, log: Path, folder: Path, environ: Mapping[str, str
 
 
 def serve(make: Callable[[Mapping[str, Any], Reply], Clerk]) -> None:
-    """Serves one study in the child: the lines of stdin, until its end; each is acknowledged on stdout."""
+    """Serves one study in the child: the lines of stdin, until its end; each is acknowledged on stdout.
+
+    Args:
+        make: Makes the clerk of the first line and of what replies to the sweeper, from any thread or signal's handler.
+    """
     # Libraries may write to stdout, which is ours to reply on.
-    replies = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    replies = os.dup(1)
     os.dup2(2, 1)
 
     def reply(data: Mapping[str, Any]) -> None:
         with contextlib.suppress(BrokenPipeError):  # The sweeper has died; what it said is still to be written.
-            replies.write(json.dumps(data) + "\n")
+            os.write(replies, json.dumps(data).encode() + b"\n")  # At once and whole: several may do so.
 
     lines = iter(sys.stdin)
     if (first := next(lines, None)) is None:
         return
     clerk = make(json.loads(first), reply)
     for line in lines:
+        message = json.loads(line)
         try:
-            clerk.take(json.loads(line))
+            clerk.take(message)
         except Exception as error:  # noqa: BLE001 - libraries raise many kinds; the next message may fare better.
-            reply({"event": "trouble", "reason": f"{type(error).__name__}: {error}"})
+            doing = f"{message['op']}: " if "op" in message else ""
+            reply({"event": "trouble", "reason": f"{doing}{type(error).__name__}: {error}"})
         reply({"event": "done"})
     clerk.close()

@@ -18,6 +18,9 @@ from neuropt_core.spending import Spent
 from neuropt_core.tracking import RunRecord, recorded
 from neuropt_core.trial import Trial
 
+PYTHON_COMMAND = "train_fn"
+"""The command of a study that `ArchSearch` runs: no shell starts it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scene:
@@ -101,8 +104,15 @@ class Scene:
         """Returns the runs that the trial's own script has made in W&B, over all attempts; reads the disk."""
         return tuple(run for attempt in self.attempts(trial) for run in attempt)
 
+    @property
+    def in_python(self) -> bool:
+        """Whether the study is an `ArchSearch`, which has no command and no Hydra config."""
+        return self.command == PYTHON_COMMAND
+
     def reproduce(self, trial: Trial) -> str:
-        """Returns the shell command that runs a trial's configuration once, outside a sweep."""
+        """Returns what runs a trial's configuration once, outside a sweep: a shell command, or a line of Python."""
+        if self.in_python:
+            return f"{self.command}(search.config({trial.number}))"
         return " ".join([self.command, *map(quoted, self.overrides.get(trial.number, ()))])
 
 

@@ -25,7 +25,7 @@ from neuropt_core.sinks._last_row import LastRow, takes
 from neuropt_core.sinks._lines import Part, outcome_lines, running_words, table_rows, trial_parts, where_lines
 from neuropt_core.sinks._objectives import score
 from neuropt_core.sinks.base import Scene
-from neuropt_core.sinks.text import duration, one_line, plain
+from neuropt_core.sinks.text import duration, one_line, plain, writable
 from neuropt_core.trial import Trial
 
 _STYLES = {"head": "bold", "best": "bold green", "score": "bold", "bad": "red", "warn": "yellow", "dim": "dim", "": ""}
@@ -131,9 +131,8 @@ class ConsoleSink:
         self._write("".join(f"{line}\n" for line in lines), lines)
 
     def _write(self, text: str, lines: Sequence[str]) -> None:
-        encoding = self._stream.encoding or "utf-8"
         try:
-            self._push(text.encode(encoding, "replace").decode(encoding))
+            self._push(writable(text, self._stream))
         finally:
             # Also when the stream is gone: the log is what is left then.
             if self._log_path is not None:

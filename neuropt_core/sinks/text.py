@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from typing import TextIO
 
 from neuropt_core.recommend import Standing, configurations, standings
 from neuropt_core.sinks._objectives import against_baseline
@@ -170,3 +171,9 @@ def _standing(scene: Scene, trial: Trial) -> Standing:
 def _same(one: Value, other: Value) -> bool:
     # 1, 1.0 and True are different choices.
     return type(one) is type(other) and one == other
+
+
+def writable(text: str, stream: TextIO) -> str:
+    """Returns text with a question mark for each sign that the stream's encoding does not have."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "replace").decode(encoding)

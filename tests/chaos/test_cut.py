@@ -116,7 +116,7 @@ def _is_record(line: bytes) -> bool:
     return isinstance(record, dict) and "op" in record
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     place=st.floats(0, 1, exclude_max=True),
     start=st.floats(0, 1, exclude_max=True),

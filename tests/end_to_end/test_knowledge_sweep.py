@@ -69,7 +69,7 @@ def test_a_warm_start_begins_with_the_best_and_outlives_its_folder(tmp_path: Pat
     first = proposals(new)[1]
     assert first["source"] == "user"
     assert first["params"] == {"optimizer.lr": 1e-3, "optimizer._target_": "torch.optim.AdamW", "width": 64}
-    assert first["rationale"] == "The best of the earlier sweep old: its trial 1 scored 0.125."
+    assert first["rationale"] == "The best of the earlier study old: its trial 1 scored 0.125."
     shutil.rmtree(old.folder)
     again = _trade(new.folder, 4, warm, "width=choice(32,64)")
     assert again.code == 0, again.stderr
@@ -95,7 +95,7 @@ def test_a_warm_start_begins_with_the_best_and_outlives_its_folder(tmp_path: Pat
         (["hydra.sweeper.priors={lr: 7.0}"], "hydra.sweeper.priors.lr: must satisfy 1e-05 <= value <= 0.1, got 7.0"),
         (["hydra.sweeper.enqueue=[{lr: 7.0}]"], "hydra.sweeper.enqueue[0].lr: must satisfy 1e-05 <= value <= 0.1"),
         (["hydra.sweeper.enqueue=[{momentum: 0.5}]"], "counts only where optimizer._target_ is torch.optim.SGD"),
-        (["hydra.sweeper.warm_start=nowhere"], "hydra.sweeper.warm_start: must be the folder of an earlier sweep"),
+        (["hydra.sweeper.warm_start=nowhere"], "hydra.sweeper.warm_start: must be the folder of an earlier study"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_sentence(tmp_path: Path, arguments: list[str], says: str) -> None:

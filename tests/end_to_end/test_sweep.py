@@ -358,6 +358,9 @@ def test_a_dry_run_launches_nothing(tmp_path: Path) -> None:
     assert done.code == 0, done.stderr
     assert "nothing is launched and nobody is asked" in done.stdout
     assert "Search space: ['lr', 'wd']" in done.stdout
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert next(row for row in rows if row[:2] == ["optimizer.lr", "float,"])[2:7] == ["log", "1e-05", "..", "1", "0.1"]
+    assert "Cost of advice: none, since no LLM would be asked." in done.stdout
     assert "optimizer.lr=0.0333" in done.stdout
     assert list(done.folder.iterdir()) == []  # The test makes the folder itself.
 
@@ -372,7 +375,8 @@ def test_a_dry_run_says_what_the_llm_would_cost(tmp_path: Path) -> None:
 
 
 def test_a_dry_run_quotes_readably(tmp_path: Path) -> None:
-    """Overrides with single quotes stand in double ones, as at the end of a sweep."""
-    done = sweep(tmp_path / "s", "hydra.sweeper.dry_run=true", "hydra.sweeper.n_trials=1", "+note=['a']")
+    """Overrides with single quotes stand in double ones; what the stream has no sign for is a question mark."""
+    words = ("hydra.sweeper.dry_run=true", "hydra.sweeper.n_trials=1", "+note=['é']")
+    done = sweep(tmp_path / "s", *words, env={"PYTHONIOENCODING": "ascii"})
     assert done.code == 0, done.stderr
-    assert "\"+note=['a']\"" in done.stdout
+    assert "\"+note=['?']\"" in done.stdout

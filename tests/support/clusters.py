@@ -71,6 +71,19 @@ class Watched:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
+    def kill_between_submissions(self) -> None:
+        """Kills it when each launch has its job: a trial whose submission is cut off is rightly launched anew."""
+
+        def calm() -> bool:
+            self.process.send_signal(signal.SIGSTOP)
+            if self.journal("launch").keys() == self.journal("submit").keys():
+                return True
+            self.process.send_signal(signal.SIGCONT)
+            return False
+
+        self.until(calm, "each launch has its job")
+        self.kill()
+
     def until(self, holds: Callable[[], Any], what: str) -> Any:
         """Waits until something holds, and returns it; fails at once if the sweep ends before."""
         ended, end = False, time.monotonic() + PATIENCE

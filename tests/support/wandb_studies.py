@@ -10,14 +10,17 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sink_scenes import Story
+from wandb_server import WandbServer, serve
 
 from neuropt_core.attempt_files import AttemptFiles
+from neuropt_core.sinks.wandb import WandbSettings, WandbSink
 from neuropt_core.tracking import RunRecord, record
 
 SCRIPT = """
@@ -52,6 +55,18 @@ def place(story: Story, number: int) -> AttemptFiles:
     files.path.write_text("{}")
     story.about = {**story.about, "folders": {**story.about.get("folders", {}), number: files.folder}}
     return files
+
+
+@contextmanager
+def begun(folder: Path) -> Iterator[tuple[Story, WandbSink, WandbServer]]:
+    """A study online whose trial 0 has begun."""
+    story = Story(folder / "sweep")
+    with serve() as server:
+        sink = WandbSink(WandbSettings(), "online", environ=environment(folder, server.url))
+        sink.study_started(story.scene)
+        place(story, 0)
+        story.ask(sink)
+        yield story, sink, server
 
 
 def make_runs(files: AttemptFiles, env: dict[str, str], mode: str, *plans: dict[str, Any]) -> list[RunRecord]:

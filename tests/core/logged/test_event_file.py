@@ -63,7 +63,9 @@ def test_what_lightning_logs_is_read(tmp_path: Path, models: ModuleType) -> None
     assert [(row.step, dict(row.values)) for row in rows] == [(9, {"val_loss": 0.5}), (9, {"epoch": 0.0})]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=10)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None, max_examples=10
+)
 @given(st.lists(st.tuples(st.dictionaries(st.text(min_size=1, max_size=5), F32), st.integers(-9, 2**40)), max_size=5))
 def test_a_file_that_grows_byte_by_byte(tmp_path: Path, rows: list[tuple[dict[str, float], int]]) -> None:
     """However the writing and the reading fall together, each event is yielded once, and never half of one."""
@@ -79,7 +81,7 @@ def test_a_file_that_grows_byte_by_byte(tmp_path: Path, rows: list[tuple[dict[st
     assert log.began == 4.0
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data())
 def test_damage_is_no_exception(tmp_path: Path, data: st.DataObject) -> None:
     """A byte that has turned harms its own event, or ends the reading with a word if it is in a length."""

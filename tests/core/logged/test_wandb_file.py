@@ -81,7 +81,9 @@ def test_a_run_that_was_killed_keeps_its_rows(tmp_path: Path) -> None:
     assert losses
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=10)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None, max_examples=10
+)
 @given(ROWS)
 def test_a_file_that_grows_byte_by_byte(tmp_path: Path, rows: list[tuple[dict[str, object], int]]) -> None:
     """However the writing and the reading fall together, each row is yielded once, and never half of one."""
@@ -98,7 +100,9 @@ def test_a_file_that_grows_byte_by_byte(tmp_path: Path, rows: list[tuple[dict[st
     assert [row.step for row in read] == [step for _, step in rows]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=8)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None, max_examples=8
+)
 @given(st.lists(st.integers(0, 40_000), min_size=1, max_size=8), st.integers(1, 100_000))
 def test_records_that_span_blocks(tmp_path: Path, sizes: list[int], piece: int) -> None:
     """Records of any length, which end at or across the borders of blocks, are read whole in whatever pieces."""
@@ -113,7 +117,7 @@ def test_records_that_span_blocks(tmp_path: Path, sizes: list[int], piece: int) 
     assert log.problem == ""
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data())
 def test_damage_ends_the_reading_with_a_word(tmp_path: Path, data: st.DataObject) -> None:
     """A byte that has turned is noticed: what lies before it counts, nothing that lies behind it is believed."""

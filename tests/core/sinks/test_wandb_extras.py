@@ -16,7 +16,7 @@ import pytest
 from sink_scenes import Story, ended, falling
 from wandb_file import read_folder
 from wandb_server import WandbServer, serve
-from wandb_studies import environment, place, wait_until
+from wandb_studies import begun, environment, wait_until
 
 from neuropt_core.advice import Consultation, Lesson
 from neuropt_core.sinks.base import Scene
@@ -95,12 +95,7 @@ def test_a_transcript_that_cannot_be_read_costs_only_itself(tmp_path: Path, capl
 @pytest.mark.slow
 def test_the_stop_button_of_a_run_is_a_request_to_the_sweeper(tmp_path: Path) -> None:
     """Stopping the run that we make of a trial asks for that trial, stopping the study's for the sweep."""
-    story = Story(tmp_path / "sweep")
-    with serve() as server:
-        sink = WandbSink(WandbSettings(), "online", environ=environment(tmp_path, server.url))
-        sink.study_started(story.scene)
-        place(story, 0)
-        story.ask(sink)
+    with begun(tmp_path) as (story, sink, server):
         server.stopped = {"trial-000", "story"}
         sink.reported(story.trials[0], falling(1.0))
         wait_until(lambda: asked(story.folder, 0) and asked(story.folder), seconds=60)

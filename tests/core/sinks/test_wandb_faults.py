@@ -42,6 +42,7 @@ def test_a_dead_service_makes_the_study_offline(tmp_path: Path, caplog: pytest.L
     sink.study_started(story.scene)
     story.run(0.5, sink, curve=falling(0.7, 0.5))
     wait_until(lambda: any((story.folder / "wandb").glob("*run-*-000/*.wandb")))
+    read_folder(story.folder / "wandb", 1)  # Until trial 0's run is whole: wandb says that it has ended before it is.
     for process in processes_of(story.folder, b"wandb-core"):
         os.kill(process, signal.SIGKILL)
     for score in (0.4, 0.3):

@@ -11,7 +11,7 @@ import pytest
 from sink_scenes import Story, ended, falling
 from wandb_file import read_folder, read_run
 from wandb_server import WandbServer, serve
-from wandb_studies import environment, kill_child, make_runs, place, upload, wait_until
+from wandb_studies import begun, environment, kill_child, make_runs, place, upload, wait_until
 
 from neuropt_core.attempt_files import AttemptFiles
 from neuropt_core.sinks.wandb import WandbSettings, WandbSink
@@ -112,12 +112,7 @@ def shown(server: WandbServer, name: str) -> list[tuple[int, float]]:
 @pytest.fixture
 def live(tmp_path: Path) -> Iterator[tuple[Story, WandbSink, WandbServer]]:
     """A study online whose trial 0 has begun."""
-    story = Story(tmp_path / "sweep")
-    with serve() as server:
-        sink = WandbSink(WandbSettings(), "online", environ=environment(tmp_path, server.url))
-        sink.study_started(story.scene)
-        place(story, 0)
-        story.ask(sink)
+    with begun(tmp_path) as (story, sink, server):
         yield story, sink, server
 
 
