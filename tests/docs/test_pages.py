@@ -26,14 +26,6 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
-def test_the_readmes_commands_exist() -> None:
-    """The make targets that the README names are in the Makefile."""
-    named = re.findall(r"^    make (\S+)", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
-    makefile = (ROOT / "Makefile").read_text()
-    assert named
-    assert [target for target in named if not re.search(rf"^{target}:", makefile, flags=re.MULTILINE)] == []
-
-
 def test_the_example_is_short_enough_to_copy() -> None:
     """The script that people copy stays under 120 lines."""
     assert len((ROOT / "examples" / "finetune" / "train.py").read_text().splitlines()) < 120
