@@ -15,7 +15,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 SLURM := /var/tmp/neuropt-slurm
 
-.PHONY: demo test test-next test-slurm lint format clean
+.PHONY: demo test test-next test-slurm docs dist lint format clean
 
 demo: $(VENV)/.demo  ## fine-tune a real network on real images: the main job, in a few minutes on two cores
 	$(BIN)/python examples/finetune/train.py --multirun hydra/sweeper=neuropt hydra.sweeper.n_trials=$(TRIALS)
@@ -37,17 +37,27 @@ test-slurm: $(VENV)/.dev  ## sweeps on a real SLURM of virtual nodes on this mac
 	@trap 'tests/slurm/down.sh' EXIT; trap 'exit 130' INT TERM; \
 	tests/slurm/up.sh && NEUROPT_SLURM=$${NEUROPT_SLURM:-$(SLURM)} $(BIN)/python -m pytest -q -m slurm tests/slurm
 
+# Not --quiet, which keeps warnings from being counted. What is switched off is a word on the future of mkdocs itself.
+docs: $(VENV)/.dev  ## the documentation as a site in site/; a broken link, anchor or navigation is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --clean
+	@echo "site/index.html"
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check $(FOLDERS)
 	$(BIN)/ruff check $(FOLDERS)
 	$(BIN)/mypy
+
+dist: $(VENV)/.dev  ## the release's archives in dist/, and the proof that they install and sweep in an empty environment
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python tests/release/check.py dist
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format $(FOLDERS)
 	$(BIN)/ruff check --fix $(FOLDERS)
 
 clean:
-	rm -rf $(VENV) $(VENV)-next
+	rm -rf $(VENV) $(VENV)-next site
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
