@@ -19,6 +19,8 @@ from neuropt_core.processes import born
 
 _log = logging.getLogger(__name__)
 _HELD = (errno.EWOULDBLOCK, errno.EACCES)
+_PATIENCE = 1.0
+"""Seconds for which a lock that is held is tried again: who only asks for its holder has it for a moment, too."""
 _UNABLE = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 """What `flock` says on file systems that have none, e.g. some mounts of NFS and Lustre."""
 
@@ -63,7 +65,7 @@ class Lock:
 
     def _take(self, descriptor: int) -> None:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor)
         except OSError as error:
             holder = _read(descriptor)
             if error.errno in _HELD:
@@ -115,6 +117,17 @@ def holder(path: Path) -> Mapping[str, Any] | None:
     finally:
         os.close(descriptor)  # Which gives the lock back.
     return None
+
+
+def _lock(descriptor: int) -> None:
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in _HELD or time.monotonic() > end:
+                raise
+            time.sleep(0.02)
 
 
 def _forget(lock: Lock | None) -> None:

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
+expect.set_options(timeout=60_000)
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = (
     "--headless",
@@ -42,7 +43,7 @@ def browser() -> Iterator[Browser]:
         missing = "there is no Chromium on this machine: tests/browser/up.sh installs one, as root on Debian"
         (pytest.fail if os.environ.get("NEUROPT_BROWSER") == "required" else pytest.skip)(missing)
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path, args=list(_FLAGS))
+        opened = playwright.chromium.launch(executable_path=path, args=list(_FLAGS), timeout=180_000)
         yield opened
         opened.close()
 

@@ -66,7 +66,7 @@ def test_a_disk_that_fails_under_trials_in_processes_of_their_own(
 ) -> None:
     """Full or gone while two trials run, the disk costs these two at most: a sentence, and the same command goes on."""
     folder, record = small_disk / "s", tmp_path / "ran"
-    words = ("hydra.sweeper.advisor=random", "hydra.sweeper.n_trials=3", "hydra.sweeper.max_parallel=2", "seconds=1.5")
+    words = ("hydra.sweeper.advisor=random", "hydra.sweeper.n_trials=3", "hydra.sweeper.max_parallel=2", "seconds=4")
     start = command(folder, *words, f"record={record}")
     with subprocess.Popen(start, env=environment(), cwd=tmp_path, stderr=subprocess.PIPE, text=True) as sweeper:
         end = time.monotonic() + 120

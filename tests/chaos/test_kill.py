@@ -15,7 +15,7 @@ WORDS = (*COMMON, "hydra.sweeper.isolate=false")
 APART = (
     *COMMON,
     "hydra.sweeper.max_parallel=2",
-    "+durations=[0.3,1.2,0.3,1.2,0.3,1.2,0.3,1.2,0.3,1.2]",
+    "+durations=[0.3,1.2,0.3,1.2,0.3,1.2,0.3,1.2,0.3,1.2,0.3,1.2]",
     "seconds='${oc.select:durations.${hydra:job.num}}'",
 )
 
@@ -31,8 +31,9 @@ class _Chain:
 
     def kill(self, place: int, when: str, only: str) -> bool:
         """Goes on until the moment; tells whether the sweeper came to it."""
-        before, runs, done = (
-            (told(self.folder), ran(self.folder), ended(self.folder)) if self.kills else ({}, Counter(), set())
+        # Who has ended is read before who ran: between the two looks a trial may begin and end.
+        before, done, runs = (
+            (told(self.folder), ended(self.folder), ran(self.folder)) if self.kills else ({}, set(), Counter())
         )
         code = self._sweepers.run(self.folder, *self._words, place=place, when=when, only=only)
         assert code in (KILLED, 0), (self.folder / "said").read_text()[-2000:]
@@ -44,7 +45,7 @@ class _Chain:
 
     def finish(self) -> None:
         """Goes on to the end."""
-        before, runs, done = told(self.folder), ran(self.folder), ended(self.folder)
+        before, done, runs = told(self.folder), ended(self.folder), ran(self.folder)
         assert self._sweepers.run(self.folder, *self._words) == 0, (self.folder / "said").read_text()[-2000:]
         self._check(before, runs, done)
 
@@ -114,7 +115,7 @@ def test_deaths_in_a_retry_forget_no_attempt(sweepers: Sweepers, tmp_path: Path)
 @pytest.mark.slow
 def test_trials_in_processes_of_their_own_outlive_sweeper_after_sweeper(sweepers: Sweepers, tmp_path: Path) -> None:
     """Killed around each record of two trials at a time, sweepers adopt what lives, and every trial runs once."""
-    chain = _Chain(sweepers, tmp_path / "s", n_trials := 10, APART)
+    chain = _Chain(sweepers, tmp_path / "s", n_trials := 12, APART)
     # A new sweeper writes session, and launch and submit for each of the trials that do not live; then come tells.
     places = zip((5, 7, 2, 9, 3, 7, 2, 3, 6, 4, 7, 8), cycle(("before", "after")), strict=False)
     for count, (place, when) in enumerate(places):

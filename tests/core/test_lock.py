@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,17 @@ def test_whoever_is_refused_learns_who_holds_it(tmp_path: Path) -> None:
     )
     first.close()
     Lock(tmp_path / "x.lock", of="the journal").close()
+
+
+def test_who_only_asks_for_the_holder_refuses_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that looks at a sweep has its lock for a moment, for which a sweeper that begins then waits."""
+    monkeypatch.setattr("neuropt_core.lock._PATIENCE", 60.0)
+    path = tmp_path / "x.lock"
+    path.touch()
+    asking = os.open(path, os.O_RDONLY)
+    fcntl.flock(asking, fcntl.LOCK_SH)
+    threading.Timer(0.2, os.close, [asking]).start()
+    Lock(path, of="x").close()
 
 
 def test_a_child_that_outlives_its_parent_does_not_keep_the_lock(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def kill_at_2(step, **metrics):
         os.kill(os.getpid(), signal.SIGKILL)
 
 neuropt_core.report = kill_at_2
-RecordedTask(train)({"lr": 0.1, "epochs": 5})
+RecordedTask(train)({"lr": 0.01, "epochs": 5})
 """
 
 

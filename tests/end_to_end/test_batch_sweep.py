@@ -17,9 +17,10 @@ def test_the_innocent_of_a_lost_batch_gets_its_score(tmp_path: Path) -> None:
     done = sweep(
         folder,
         "hydra/launcher=joblib",
+        "hydra.launcher.n_jobs=2",
         "hydra.sweeper.max_parallel=2",
         "hydra.sweeper.n_trials=5",
-        "ways=[ok,ok,killed,slow,ok]",
+        "ways=[ok,ok,beside,slow,ok]",
         f"record={folder / 'ran'}",
         script=APP,
     )

@@ -95,17 +95,20 @@ def test_parallel_trials_that_die_in_one_place_end_the_sweep(tmp_path: Path) -> 
 def test_no_trial_begins_after_the_wall_clock(tmp_path: Path) -> None:
     """The sweep ends with the setting's name, a pause costs nothing, and a larger limit goes on with the study."""
     folder = tmp_path / "s"
-    words = ("hydra.sweeper.n_trials=50", "seconds=0.5")
-    done = _noisy(folder, *words, "hydra.sweeper.budget.wall_clock=2s")
+    words = ("hydra.sweeper.n_trials=50", "seconds=2")
+    done = _noisy(folder, *words, "hydra.sweeper.budget.wall_clock=6s")
     assert done.code == 0, done.stderr
     count = len(done.ran())
     assert 1 <= count <= 4
-    assert "ended: the budget of 2 s is spent (hydra.sweeper.budget.wall_clock)" in done.stdout
-    assert done.results["study"]["budget"]["wall_clock"]["of"] == 2.0
-    assert _noisy(folder, *words, "hydra.sweeper.budget.wall_clock=2s").ran() == done.ran()
-    time.sleep(2)
+    assert "ended: the budget of 6 s is spent (hydra.sweeper.budget.wall_clock)" in done.stdout
+    assert done.results["study"]["budget"]["wall_clock"]["of"] == 6.0
+    assert _noisy(folder, *words, "hydra.sweeper.budget.wall_clock=6s").ran() == done.ran()
+    # A pause of an hour: all that was written is so much older.
+    older = [r | ({"time": r["time"] - 3600} if "time" in r else {}) for r in done.journal]
+    (folder / "neuropt" / "journal.jsonl").write_text("".join(json.dumps(r) + "\n" for r in older))
     used = done.results["study"]["budget"]["wall_clock"]["seconds"]
-    more = _noisy(folder, *words, f"hydra.sweeper.budget.wall_clock={used + 1.5:.1f}")
+    words = (f"hydra.sweeper.n_trials={count + 1}", "seconds=2")
+    more = _noisy(folder, *words, f"hydra.sweeper.budget.wall_clock={used + 600:.1f}")
     assert more.code == 0, more.stderr
     assert len(more.ran()) > count
 
@@ -115,7 +118,9 @@ def test_gpu_hours_are_counted(tmp_path: Path) -> None:
     words = ("hydra.sweeper.budget.gpu_hours=0.001", "hydra.sweeper.budget.gpus_per_trial=4", "seconds=0.5")
     done = _noisy(tmp_path / "s", "hydra.sweeper.n_trials=9", *words, CUDA_VISIBLE_DEVICES="0,1,2,3")
     assert done.code == 0, done.stderr
-    assert done.ran() == [0, 1]
+    seconds = [outcome["seconds"] for _, outcome in sorted(done.told().items())]
+    assert sum(seconds[:-1]) * 4 / 3600 < 0.001 <= sum(seconds) * 4 / 3600
+    assert done.ran() == list(range(len(seconds)))
     assert "the budget of 0.001 GPU-hours is spent (hydra.sweeper.budget.gpu_hours)" in done.stdout
 
 
@@ -165,11 +170,13 @@ def test_a_sweeper_killed_in_a_retry_goes_on(tmp_path: Path, isolate: str) -> No
         f"record={folder / 'ran'}",
         "hydra.sweeper.advisor=random",
         "hydra.sweeper.n_trials=4",
-        "seconds=1.0",
+        f"+gate='{tmp_path}/go-${{hydra:job.num}}'",
         "bad.numbers=[1]",
         "bad.attempts=1",
         f"hydra.sweeper.isolate={isolate}",
     )
+    for number in (0, 2, 3):
+        (tmp_path / f"go-{number}").touch()
     with subprocess.Popen(
         command(folder, *words, script=NOISY),
         env=environment(),
@@ -182,6 +189,7 @@ def test_a_sweeper_killed_in_a_retry_goes_on(tmp_path: Path, isolate: str) -> No
             assert time.monotonic() < end, "waited too long"
             time.sleep(0.02)
         first.send_signal(signal.SIGKILL)
+    (tmp_path / "go-1").touch()
     assert [r["number"] for r in _ran(folder)] == [0, 1, 1]
     done = sweep(folder, *words, script=NOISY)
     assert done.code == 0, done.stderr

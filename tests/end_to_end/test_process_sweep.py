@@ -31,7 +31,7 @@ def _run(folder: Path, *arguments: str, **options: Any) -> Sweep:
     return sweep(folder, f"record={folder / 'ran'}", *arguments, script=CHILD, **options)
 
 
-def _wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+def _wait_for(condition: Callable[[], object], seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited too long"
@@ -107,12 +107,12 @@ def test_hydra_is_honoured_in_the_child(tmp_path: Path, chdir: str) -> None:
 )
 def test_what_a_trial_dies_of_costs_that_trial_alone(tmp_path: Path, how: str, kind: str, said: str) -> None:
     """Each way to fail is told as what it is, the next trial runs, and nothing that the dead one started lives on."""
-    seconds = 0.5 if how == "kill" else 0.0
+    seconds = 2.5 if how == "kill" else 0.0
     done = _run(tmp_path / "s", "hydra.sweeper.n_trials=3", "bad.numbers=[1]", f"bad.how={how}", f"seconds={seconds}")
     assert done.code == 0, done.stderr
     told = done.told()
     assert [told[n]["state"] for n in range(3)] == ["COMPLETE", "FAIL", "COMPLETE"]
-    assert told[1]["seconds"] >= 0.7 * seconds  # Also where it was killed before its second heartbeat.
+    assert told[1]["seconds"] >= 0.4 * seconds  # Also where it was killed before its second heartbeat.
     assert told[1]["failure"]["kind"] == kind
     assert said in told[1]["failure"]["message"]
     assert not any(_alive(job["sleeper"]) for job in _seen(done.folder) if job["sleeper"])
@@ -125,14 +125,14 @@ def test_trials_fill_the_gpus(tmp_path: Path) -> None:
     tool.chmod(0o755)
     folder = tmp_path / "s"
     env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    done = _run(folder, "hydra.sweeper.n_trials=5", "seconds=2", env=env)
+    done = _run(folder, "hydra.sweeper.n_trials=5", "together=4", env=env)
     assert done.code == 0, done.stderr
     assert "4 at a time, on GPUs 0, 1, 2, 3, one each; what they print is in" in done.stdout
     assert "printed by" not in done.stdout
     seen = _seen(folder)
     assert sorted(job["CUDA_VISIBLE_DEVICES"] for job in seen[:4]) == ["0", "1", "2", "3"]
-    assert seen[3]["began"] - seen[0]["began"] < 2
-    few = _run(folder, "hydra.sweeper.n_trials=7", "seconds=2", env={**env, "CUDA_VISIBLE_DEVICES": "GPU-3,GPU-1"})
+    assert [outcome["state"] for outcome in done.told().values()] == ["COMPLETE"] * 5  # Each waited for three others.
+    few = _run(folder, "hydra.sweeper.n_trials=7", "together=4", env={**env, "CUDA_VISIBLE_DEVICES": "GPU-3,GPU-1"})
     assert few.code == 0, few.stderr
     assert {job["CUDA_VISIBLE_DEVICES"] for job in _seen(folder)[5:]} <= {"GPU-3", "GPU-1"}
 
@@ -160,13 +160,12 @@ def test_a_second_ctrl_c_ends_what_a_trial_started(tmp_path: Path) -> None:
     ) as running:
         _wait_for(lambda: _seen(folder))
         os.killpg(running.pid, signal.SIGINT)
-        time.sleep(0.5)
+        _wait_for(lambda: "Press Ctrl-C again" in (folder / "neuropt.log").read_text())
         os.killpg(running.pid, signal.SIGINT)
-        stdout, _ = running.communicate(timeout=30)
+        stdout, _ = running.communicate(timeout=120)
     assert running.returncode == 130
     (job,) = _seen(folder)
-    assert not _alive(job["pid"])
-    assert not _alive(job["sleeper"])
+    _wait_for(lambda: not _alive(job["pid"]) and not _alive(job["sleeper"]))
     assert Sweep(folder, 130, stdout, "").told() == {}
 
 
@@ -278,17 +277,20 @@ def _used() -> int:
 def test_an_interrupted_start_is_not_waited_for(tmp_path: Path) -> None:
     """A sweep that is told to end while a trial's process starts ends then, and leaves the trial open."""
     interrupted = (
-        "import os, runpy, signal, sys; from hydra_plugins.neuropt_sweeper._forks import Forks; "
-        "Forks.fork = lambda *a: os.kill(os.getpid(), signal.SIGTERM); sys.argv = sys.argv[1:]; "
+        "import os, runpy, signal, sys, time; from hydra_plugins.neuropt_sweeper._forks import Forks; "
+        "Forks.fork = lambda *a: print('at', time.time(), flush=True) or os.kill(os.getpid(), signal.SIGTERM); "
+        "sys.argv = sys.argv[1:]; "
         f"runpy.run_path({str(CHILD)!r}, run_name='__main__')"
     )
     folder = tmp_path / "s"
     folder.mkdir()
     words = command(folder, f"record={folder / 'ran'}", "hydra.sweeper.n_trials=2", script=CHILD)
     program = [*words[:3], "-c", interrupted, *words[3:]]
-    done = subprocess.run(program, env=environment(), cwd=folder, capture_output=True, text=True, timeout=50)
+    done = subprocess.run(program, env=environment(), cwd=folder, capture_output=True, text=True, timeout=300)
+    ended = time.time()
     assert done.returncode == 143, done.stderr
     assert "Trials: 1 unfinished." in done.stdout
+    assert ended - float(re.findall(r"^at ([\d.]+)$", done.stdout, flags=re.MULTILINE)[0]) < 45  # Seconds of a minute.
 
 
 def test_a_script_that_a_trial_cannot_import_ends_the_sweep(tmp_path: Path) -> None:

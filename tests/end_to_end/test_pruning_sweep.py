@@ -56,7 +56,7 @@ def test_a_running_job_gets_a_newer_rule(tmp_path: Path) -> None:
         "hydra.sweeper.max_parallel=2",
         "hydra.sweeper.n_trials=2",
         "hydra.sweeper.seed=3",
-        "slow=1.0",
+        "slow=2.0",
     )
     assert done.code == 0, done.stderr
     assert _asked(done)[1]["params"] == {"floor": 3.0}

@@ -26,7 +26,7 @@ class Running:
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
         """Waits for something to become true; fails if the sweep ends before."""
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300
         while not condition():
             assert self.process.poll() is None, "the sweep has ended"
             assert time.monotonic() < end
@@ -49,7 +49,7 @@ class Running:
 
     def ended(self) -> Sweep:
         """Waits for the sweep's own end."""
-        stdout, stderr = self.process.communicate(timeout=90)
+        stdout, stderr = self.process.communicate(timeout=300)
         return Sweep(self.folder, self.process.returncode, stdout, stderr)
 
 
@@ -91,7 +91,7 @@ def _no_process_is_left(folder: Path) -> bool:
 @pytest.mark.slow
 def test_a_sweep_is_stopped_from_outside_and_goes_on(tmp_path: Path) -> None:
     """One trial, then the sweep is stopped; who hears nothing is ended; the same command goes on with both trials."""
-    words = ("hydra.sweeper.n_trials=3", "hydra.sweeper.max_parallel=2", "hydra.sweeper.stop_grace=1")
+    words = ("hydra.sweeper.n_trials=3", "hydra.sweeper.max_parallel=2", "hydra.sweeper.stop_grace=8")
     words += ("hang.numbers=[1]", f"until={tmp_path / 'go'}")
     with _running(tmp_path / "s", *words) as running:
         running.wait_until(lambda: running.reported(0, 1))
@@ -108,7 +108,7 @@ def test_a_sweep_is_stopped_from_outside_and_goes_on(tmp_path: Path) -> None:
     assert _retried(done) == {1: "preempted", 2: "preempted"}
     assert "No new trials: neuropt stop by" in done.stdout
     assert "Waiting for trials 1 (running for " in done.stdout
-    assert "Trial 1 did not stop within 1 s: it is ended by force" in done.stdout
+    assert "Trial 1 did not stop within 8 s: it is ended by force" in done.stdout
     assert "Go on with: " in done.stdout
     assert _no_process_is_left(done.folder)
     assert list((done.folder / "neuropt").glob("stop*")) == []
@@ -127,7 +127,7 @@ def test_a_sweep_is_stopped_from_outside_and_goes_on(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_trial_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
     """Past its time a trial is PRUNED if it obeys, has failed if it must be killed, and the sweep goes on meanwhile."""
-    words = ("hydra.sweeper.trial_timeout=2", "hydra.sweeper.stop_grace=1", "hydra.sweeper.max_parallel=2")
+    words = ("hydra.sweeper.trial_timeout=2", "hydra.sweeper.stop_grace=8", "hydra.sweeper.max_parallel=2")
     with _running(tmp_path / "s", *words, "hydra.sweeper.n_trials=3", "hang.numbers=[1]", "brief.numbers=[2]") as run:
         done = run.ended()
     assert done.code == 0, done.stderr
@@ -146,13 +146,14 @@ def test_a_trial_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
 def test_a_launcher_that_blocks_is_stopped_too(tmp_path: Path, launcher: str) -> None:
     """In the sweeper's own process, and under a launcher that waits for a batch, `--now` and time-outs reach trials."""
     words = (f"hydra/launcher={launcher}", "hydra.sweeper.backend=batch", "hydra.sweeper.isolate=false")
-    more = ("hydra.sweeper.n_trials=4", "hydra.sweeper.max_parallel=2", "hydra.sweeper.trial_timeout=2")
+    more = ("hydra.sweeper.n_trials=4", "hydra.sweeper.max_parallel=2", "hydra.sweeper.trial_timeout=15")
+    more += ("brief.numbers=[1]",)
     with _running(tmp_path / "s", *words, *more) as running:
         running.wait_until(lambda: (running.folder / "trials.csv").exists() and running.reported(2))
         running.stop("--now")
         done = running.ended()
     assert done.code == 0, done.stderr
-    assert done.told()[0]["reason"] == "it ran longer than hydra.sweeper.trial_timeout=2s"
+    assert done.told()[0]["reason"] == "it ran longer than hydra.sweeper.trial_timeout=15s"
     assert _retried(done)[2] == "preempted"
 
 

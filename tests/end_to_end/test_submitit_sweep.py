@@ -33,7 +33,7 @@ def test_a_sweep_goes_on_with_the_jobs_that_its_sweeper_left(tmp_path: Path) -> 
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    end = time.monotonic() + 90
+    end = time.monotonic() + 300
     while len(_ran(folder)) < 3:
         assert time.monotonic() < end, "three trials run"
         assert first.poll() is None
@@ -43,7 +43,7 @@ def test_a_sweep_goes_on_with_the_jobs_that_its_sweeper_left(tmp_path: Path) -> 
     begun = time.monotonic()
     done = sweep(folder, *SETTINGS, "seconds=4")
     assert done.code == 0, done.stderr
-    assert time.monotonic() - begun < 60
+    assert time.monotonic() - begun < 110
     told = done.told()
     assert {n: outcome["state"] for n, outcome in told.items()} == {
         n: "FAIL" if n == 2 else "COMPLETE" for n in range(5)

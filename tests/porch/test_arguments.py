@@ -159,7 +159,7 @@ def test_timm_models(models: ModuleType) -> None:
     )
 
 
-def test_transformers_configs(tmp_path: Path) -> None:
+def test_transformers_configs(tmp_path: Path, models: ModuleType) -> None:
     """Rates stand in the nested config, or beside the name of a checkpoint, whose weights stay loaded."""
     transformers = pytest.importorskip("transformers")
     node = {"_target_": "transformers.AutoModelForSequenceClassification.from_config", "config": BERT}

@@ -10,6 +10,7 @@ from sweeps import environment
 
 CODE = """
 import os, signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from hydra_plugins.neuropt_sweeper._interrupt import Interrupt
 {before}
 interrupt = Interrupt(lambda text: print("said", text[:9], flush=True))

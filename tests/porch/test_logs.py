@@ -84,7 +84,7 @@ def test_running_trials_are_heard_and_judged_by_what_is_logged(tmp_path: Path) -
     assert (race.number, race.value) == (0, pytest.approx(0.2))
 
 
-def _wait(true: object, seconds: float = 20) -> None:
+def _wait(true: object, seconds: float = 120) -> None:
     over = time.monotonic() + seconds
     while not true():  # type: ignore[operator]
         assert time.monotonic() < over, "it took too long"

@@ -82,6 +82,8 @@ class Scene:
 def _age(job: Job, seconds: float) -> None:
     data = json.loads(job.ticket.started_path.read_text()) | {"time": time.time() - seconds}
     job.ticket.started_path.write_text(json.dumps(data))
+    stamp = job.ticket.started_path.stat().st_mtime_ns - 10**9  # A coarse clock would give both writings one time.
+    os.utime(job.ticket.started_path, ns=(stamp, stamp))
 
 
 def test_who_runs_too_long_is_asked_and_then_ended(tmp_path: Path) -> None:
@@ -234,6 +236,8 @@ def test_a_dead_process_is_not_said_to_have_been_ended(tmp_path: Path) -> None:
     ticket = scene.jobs[0].ticket
     code = f"from pathlib import Path; from neuropt_core.ticket import Ticket; Ticket(Path({str(ticket.folder)!r}), 0)"
     subprocess.run([sys.executable, "-c", f"{code}.write_started()"], check=True)
+    began = ticket.started_path.stat().st_mtime - 1  # A fast machine would give its end and the order one time.
+    os.utime(ticket.started_path, (began, began))
     scene.look()
     assert scene.ended == [0]
     assert str(scene.asked(0)).startswith(TIMED_OUT)

@@ -130,9 +130,9 @@ def test_a_hanging_command_is_given_up(say: Say) -> None:
     """A command that never returns is ended after its limit, and meanwhile nobody waits for it."""
     say("squeue", "exec sleep 60")
     began = time.monotonic()
-    asking = Asking(["squeue"], limit=0.5)
+    asking = Asking(["squeue"], limit=5)
     assert asking.answer() is None
-    assert time.monotonic() - began < 0.4
+    assert time.monotonic() - began < 4
     answer = asking.wait()
     assert (answer.code, answer.complaint) == (124, "squeue does not answer")
 

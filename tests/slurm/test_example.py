@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -42,7 +43,7 @@ def _start(folder: Path, *overrides: str) -> str:
 
 
 def test_trial_and_sweeper_are_requeued_and_go_on(tmp_path: Path) -> None:
-    """A requeued job goes on from its checkpoint, and a requeued sweeper finds it: each epoch is trained once.
+    """A requeued job goes on from its checkpoint, and a requeued sweeper finds it: the curve has each epoch once.
 
     The cluster's GPUs are pretended: SLURM grants one to each job, and torch finds none.
     """
@@ -53,11 +54,12 @@ def test_trial_and_sweeper_are_requeued_and_go_on(tmp_path: Path) -> None:
     os.kill(pid, signal.SIGSTOP)  # On a fast machine it would reach its end in the seconds that SLURM leaves it.
     job = next(r["handle"]["job_id"] for r in _journal(folder, "submit") if r["number"] == 0)
     ask("scontrol", "requeue", job)
-    os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):  # After five seconds SLURM has ended it itself.
+        os.kill(pid, signal.SIGKILL)
     ask("scontrol", "requeue", sweeper)
     release(job)
     release(sweeper)
-    until(lambda: not ask("squeue", "-h", "-j", f"{sweeper},{job}", "-t", "PD,R,CG"), "both have ended", patience=180)
+    until(lambda: not ask("squeue", "-h", "-j", f"{sweeper},{job}", "-t", "PD,R,CG"), "both have ended", patience=600)
 
     said = Path(f"{folder}.out").read_text()
     told = {r["number"]: r["outcome"] for r in _journal(folder, "tell")}
@@ -65,7 +67,8 @@ def test_trial_and_sweeper_are_requeued_and_go_on(tmp_path: Path) -> None:
     assert [point["step"] for point in told[0]["curve"]] == list(range(_EPOCHS))
     assert [(r["number"], r["attempt"]) for r in _journal(folder, "launch")] == [(0, 0), (1, 0)]
     starts = [json.loads(line).get("start", 0) for line in (folder / "0/neuropt/curve.jsonl").read_text().splitlines()]
-    assert (len(starts), starts[0], starts[-1]) == (_EPOCHS, 0, 1)
+    assert (starts[0], starts[-1]) == (0, 1)
+    assert len(starts) - _EPOCHS in (0, 1)  # Killed between an epoch's report and its checkpoint, it trains that again.
     assert "goes on with epoch" in (folder / "0" / "train.log").read_text()
     assert "Resuming study" in said
     assert len(list((folder / "wandb").glob("offline-run-*"))) >= 2

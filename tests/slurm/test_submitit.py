@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from clusters import Watched, ask, release, until
+from clusters import PATIENCE, Watched, ask, release, until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 Begin = Callable[..., Watched]
@@ -22,7 +22,7 @@ def test_arrays_and_jobs_that_wait_outlive_the_sweeper(watched: Begin) -> None:
     Of an array no handle is in the journal, so that submitit's own files must tell which task is whose.
     """
     sweep = watched(
-        "hydra.sweeper.n_trials=6", "hydra.sweeper.max_parallel=6", "hydra.sweeper.arrays=true", "seconds=[10]"
+        "hydra.sweeper.n_trials=6", "hydra.sweeper.max_parallel=6", "hydra.sweeper.arrays=true", "seconds=[20]"
     )
     sweep.until(lambda: len(sweep.noted("start")) == 4, "four nodes work")
     assert ask("squeue", "-h", "-r", "-t", "PD", "-o", "%i").count("_") == 2
@@ -80,7 +80,7 @@ def test_a_sweeper_that_dies_in_its_submission_launches_anew(watched: Begin, tmp
     (path / "sbatch").write_text(shim)
     (path / "sbatch").chmod(0o755)
     sweep = watched("hydra.sweeper.n_trials=2", "hydra.sweeper.max_parallel=2", path=str(path))
-    assert sweep.process.wait(60) == -9
+    assert sweep.process.wait(PATIENCE) == -9
     assert 0 in sweep.journal("launch")
     assert 0 not in sweep.journal("submit")
     assert re.fullmatch(r"Submitted batch job \d+\n", (path / "said").read_text())
@@ -95,6 +95,7 @@ def test_a_handle_that_was_not_journaled_is_found(watched: Begin) -> None:
     """Killed between the submission and its record: the job is found by its arguments, and runs but once."""
     sweep = watched("hydra.sweeper.n_trials=1", "seconds=[5]")
     sweep.job_id(0)
+    sweep.until(lambda: 0 in sweep.journal("submit"), "its job is in the journal")
     sweep.kill()
     journal = sweep.folder / "neuropt" / "journal.jsonl"
     lines = journal.read_text().splitlines(keepends=True)
@@ -114,7 +115,7 @@ def test_a_second_ctrl_c_leaves_no_job(watched: Begin) -> None:
     for _ in range(2):
         sweep.process.send_signal(2)
         until(lambda: "Press Ctrl-C again" in sweep.output, "the first one is noticed")
-    assert sweep.process.wait(60) == 130
+    assert sweep.process.wait(PATIENCE) == 130
     until(lambda: not ask("squeue", "-h"), "no job is left")
     sweep.start()
     done = sweep.end()
@@ -129,7 +130,7 @@ def test_a_controller_that_is_away_costs_no_trial(watched: Begin) -> None:
 
     The last test, since nodes that could not report the end of a job keep its place for a while.
     """
-    sweep = watched("hydra.sweeper.n_trials=3", "hydra.sweeper.max_parallel=2", "seconds=[1,12,1]")
+    sweep = watched("hydra.sweeper.n_trials=3", "hydra.sweeper.max_parallel=2", "seconds=[8,20,1]")
     sweep.until(lambda: len(sweep.noted("start")) == 2, "two trials run")
     ask("scontrol", "shutdown", "slurmctld")
     try:

@@ -61,7 +61,7 @@ if ! munge -n 2>/dev/null | unmunge >/dev/null 2>&1; then
   [ -s /etc/munge/munge.key ] || { mungekey --create --keyfile /etc/munge/munge.key && chown munge: /etc/munge/munge.key; }
   install -d -o munge -g munge -m 0755 /run/munge /var/log/munge /var/lib/munge
   runuser -u munge -- /usr/sbin/munged --force
-  wait_for 10 sh -c 'munge -n | unmunge'
+  wait_for 60 sh -c 'munge -n | unmunge'
   cp /run/munge/munged.pid "$BASE/pid/munged.pid" # down.sh ends it only if it was started here.
 fi
 
@@ -115,7 +115,7 @@ CONF
 echo "NodeName=node[1-$NODES] Name=gpu File=$BASE/gpu0" >"$BASE/gres.conf"
 
 runs "$BASE/pid/slurmctld.pid" || /usr/sbin/slurmctld -f "$SLURM_CONF"
-wait_for 20 sh -c 'scontrol ping | grep -q UP'
+wait_for 60 sh -c 'scontrol ping | grep -q UP'
 for i in $(seq $NODES); do
   mkdir -p "$BASE/spool.node$i"
   runs "$BASE/pid/slurmd.node$i.pid" || /usr/sbin/slurmd -f "$SLURM_CONF" -N "node$i"
@@ -123,5 +123,5 @@ done
 ready() { [ "$(sinfo -h -N -p dev -t idle,mix,alloc -o %N | sort -u | wc -l)" = $NODES ]; }
 for _ in $(seq 50); do ready && break || sleep 0.2; done
 ready || scontrol update nodename="node[1-$NODES]" state=resume || true # Left down by an unclean end.
-wait_for 30 ready
+wait_for 60 ready
 sinfo

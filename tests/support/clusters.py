@@ -16,7 +16,7 @@ from sweeps import Sweep, command, environment
 
 SCRIPT = Path(__file__).parents[1] / "slurm" / "app" / "train.py"
 CLUSTER = Path(os.environ.get("NEUROPT_SLURM", "/var/tmp/neuropt-slurm"))
-PATIENCE = 90.0
+PATIENCE = 300.0
 """Seconds; far more than anything here takes, on a machine that does other things as well."""
 
 
@@ -111,7 +111,7 @@ class Watched:
         """Trial number -> what its jobs noted at each ``start`` or ``end``."""
         notes: dict[int, list[dict[str, Any]]] = {}
         path = self.folder.parent / "record"
-        for line in path.read_text().splitlines() if path.exists() else ():
+        for line in path.read_text().split("\n")[:-1] if path.exists() else ():
             note = json.loads(line)
             if note["what"] == what:
                 notes.setdefault(note["number"], []).append(note)

@@ -44,7 +44,7 @@ class Column:
 
 
 def column(
-    folder: Path, *arguments: str, leave_out: Sequence[str] = (), within: Sequence[str] = (), timeout: float = 240
+    folder: Path, *arguments: str, leave_out: Sequence[str] = (), within: Sequence[str] = (), timeout: float = 900
 ) -> Column:
     """Runs the sweep to its end; again as long as a trial kills it, as one without a process of its own does.
 

@@ -54,6 +54,7 @@ def opened(browser: Browser, file: Path, width: int = 1280, height: int = 900, *
         more: E.g. ``color_scheme="dark"``.
     """
     context = browser.new_context(viewport={"width": width, "height": height}, **more)
+    context.set_default_timeout(180_000)
     page = context.new_page()
     made = Opened(page)
     page.on("console", lambda message: made.complaints.append(message.text))

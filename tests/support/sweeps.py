@@ -76,7 +76,7 @@ def sweep(
     script: Path = BOWL,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
-    timeout: float = 240,
+    timeout: float = 900,
     within: Sequence[str] = (),
 ) -> Sweep:
     """Runs a sweep to its end; `within` are the words before the command, e.g. of a network namespace."""

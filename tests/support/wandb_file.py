@@ -53,7 +53,7 @@ def read_run(path: Path) -> LocalRun:
     return run
 
 
-def read_folder(folder: Path, count: int, seconds: float = 10.0) -> dict[str, LocalRun]:
+def read_folder(folder: Path, count: int, seconds: float = 120.0) -> dict[str, LocalRun]:
     """Returns the ended runs below a `wandb` folder by display name, once there are `count` of them.
 
     wandb returns from `finish` before its file is complete, so this waits for the last record.

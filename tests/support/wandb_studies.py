@@ -24,8 +24,11 @@ from neuropt_core.sinks.wandb import WandbSettings, WandbSink
 from neuropt_core.tracking import RunRecord, record
 
 SCRIPT = """
-    import json, os, sys
+    import json, os, sys, time
+    from pathlib import Path
     import wandb
+    from neuropt_core.logged.wandb_file import WandbFile
+    files = []
     for plan in json.loads(sys.argv[1]):
         run = wandb.init(project="theirs", id=plan["id"], name=plan["id"], group="mine", notes="My notes.",
                          tags=["my"], config={"optimizer": "own", "seed": 1}, reinit="create_new",
@@ -33,10 +36,13 @@ SCRIPT = """
         run.log(plan["log"])
         print(json.dumps({"id": run.id, "project": run.project, "entity": run.entity or "",
                           "url": run.url or "", "file": run.settings.sync_file}), flush=True)
+        files.append(Path(run.settings.sync_file))
         if plan["ends"]:
             run.finish()
-    if os.environ["WANDB_MODE"] == "offline":
-        import time; time.sleep(1.5)  # For the writer of the file.
+    if os.environ["WANDB_MODE"] == "offline":  # Its writer is another process.
+        while not all(any(row.values for row in WandbFile(file).rows()) for file in files):
+            time.sleep(0.1)
+        time.sleep(1.5)
     os._exit(0)
 """
 
@@ -80,7 +86,7 @@ def make_runs(files: AttemptFiles, env: dict[str, str], mode: str, *plans: dict[
     return runs
 
 
-def wait_until(true: Callable[[], Any], seconds: float = 30) -> None:
+def wait_until(true: Callable[[], Any], seconds: float = 180) -> None:
     """Waits for something that another process does."""
     end = time.monotonic() + seconds
     while not true():

@@ -199,7 +199,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _over_the_wire(provider: Any, answers: Any, count: int = 2) -> tuple[Advice, LLMServer]:
     with LLMServer(answers) as server:
-        client = make_client(LLMSettings(provider=provider, deadline=5.0), server.environ(provider, CANARY))
+        client = make_client(LLMSettings(provider=provider, deadline=60.0), server.environ(provider, CANARY))
         return LLMAdvisor(client).propose(_request(count)), server
 
 

@@ -178,10 +178,10 @@ def test_a_slate_that_is_good_enough_needs_no_second_turn() -> None:
 def _client(wire: str, server: LLMServer) -> LLMClient:
     url = {"base_url": server.base_url("openai"), "model": "local", "api_key_env": "K"}
     settings = {
-        "messages": LLMSettings(provider="anthropic", deadline=10.0),
-        "responses": LLMSettings(provider="openai", deadline=10.0),
-        "chat": LLMSettings(provider="openai_compatible", structured="json_schema", deadline=10.0, **url),
-        "tool": LLMSettings(provider="openai_compatible", structured="tool", deadline=10.0, **url),
+        "messages": LLMSettings(provider="anthropic", deadline=60.0),
+        "responses": LLMSettings(provider="openai", deadline=60.0),
+        "chat": LLMSettings(provider="openai_compatible", structured="json_schema", deadline=60.0, **url),
+        "tool": LLMSettings(provider="openai_compatible", structured="tool", deadline=60.0, **url),
     }[wire]
     provider = settings.provider
     return make_client(settings, {"K": "key", **server.environ("anthropic" if provider == "anthropic" else "openai")})

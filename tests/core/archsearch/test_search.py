@@ -91,11 +91,13 @@ def test_failures_are_told_and_the_search_goes_on(make: Any) -> None:
         if count == 4:
             return {"loss": 1.0}
         if count == 5:
+            assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 60
+            signal.setitimer(signal.ITIMER_REAL, 0.05)  # Its minute is over.
             with contextlib.suppress(Exception):
                 time.sleep(30)
         return _train(config)
 
-    search = make(train, timeout=0.3, max_failure_rate=1.0)
+    search = make(train, timeout=60, max_failure_rate=1.0)
     search.run(max_evals=6)
     lines = _lines(search.options.log_path)
     kinds = ["", "exception", "non_finite", "no_number", "timeout", ""]
@@ -141,7 +143,7 @@ def test_a_thread_of_its_own(make: Any) -> None:
     """Outside the main thread a search runs too, and a trial whose time is up is stopped at its next report."""
 
     def train(config: dict[str, Any]) -> float:
-        for step in range(1 if config["lr"] == search.subject.first().params["lr"] else 10_000):
+        for step in range(0 if config["lr"] == search.subject.first().params["lr"] else 10_000):
             time.sleep(0.01)
             report(step, loss=1.0)
         return 1.0
@@ -277,6 +279,7 @@ def test_two_interrupts_end_it_cleanly(tmp_path: Path) -> None:
         said = ""
         while "Finishing this trial" not in said:
             said = process.stdout.readline()
+            assert said
         process.send_signal(signal.SIGINT)
         rest = process.stdout.read()
     assert "ENDED True 2" in rest

@@ -42,6 +42,7 @@ def _module(pl: ModuleType, *, validates: bool = True, nan_at: int = -1) -> Any:
         def __init__(self) -> None:
             super().__init__()
             self.net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+            nn.init.constant_(self.net[0].bias, 2.0)  # Whatever was drawn, no unit is dead for an input of ones.
             self.validations = 0
 
         def training_step(self, batch: torch.Tensor, _: int) -> torch.Tensor:

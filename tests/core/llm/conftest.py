@@ -37,7 +37,7 @@ def connect(wire: str) -> Connect:
     """Makes a client of the present wire format for a server; its key is the canary."""
 
     def make(server: LLMServer, **settings: object) -> LLMClient:
-        given = {"deadline": 10.0, **settings}
+        given = {"deadline": 60.0, **settings}
         if wire == "messages":
             return AnthropicClient(LLMSettings(**given), CANARY, server.origin)  # type: ignore[arg-type]
         url = server.base_url("openai")

@@ -15,14 +15,16 @@ from neuropt_core.llm.client import NoWholeReply
 
 def test_a_stuck_loop_does_not_hold_the_caller() -> None:
     """Even work that blocks the event loop itself (a name server that is silent) is left behind."""
+    over = threading.Event()
 
     async def stuck() -> None:
-        time.sleep(2.5)
+        over.wait(60)
 
     start = time.monotonic()
     with pytest.raises(LLMTransient, match=r"no whole answer within 0\.1 seconds"):
         within(0.1, "somebody", stuck)
-    assert time.monotonic() - start < 2.0
+    assert time.monotonic() - start < 30
+    over.set()
 
 
 def test_other_errors_come_through() -> None:
@@ -38,16 +40,18 @@ def test_other_errors_come_through() -> None:
 
 def test_an_interrupt_ends_the_wait() -> None:
     """A call is left at once when somebody asks to stop, and is not begun if he has asked before."""
-    begun = threading.Event()
+    begun, over = threading.Event(), threading.Event()
 
     async def slow() -> None:
         begun.set()
-        await asyncio.sleep(1.0)
+        while not over.is_set():
+            await asyncio.sleep(0.05)
 
     start = time.monotonic()
     with pytest.raises(NoWholeReply, match="interrupt was requested"):
-        within(5.0, "somebody", slow, begun.is_set)
-    assert time.monotonic() - start < 0.8
+        within(60.0, "somebody", slow, begun.is_set)
+    assert time.monotonic() - start < 30
+    over.set()
     begun.clear()
     with pytest.raises(LLMTransient, match="was not asked"):
         within(5.0, "somebody", slow, lambda: True)

@@ -28,7 +28,7 @@ GOOD = '{"a": 1}'
 
 def _compatible(server: LLMServer, **settings: Any) -> CompatibleClient:
     url = server.base_url("openai")
-    given = {"deadline": 5.0, **settings}
+    given = {"deadline": 60.0, **settings}
     return CompatibleClient(LLMSettings(provider="openai_compatible", base_url=url, model="m", **given), "key", url)
 
 

@@ -49,7 +49,7 @@ def test_recurrent_layers_are_counted(kind: type[nn.RNNBase], gates: int) -> Non
     assert (facts.input_kind, facts.input_shape) == ("sequence", (16, 20))
 
 
-def test_a_transformer_of_another_library_is_counted() -> None:
+def test_a_transformer_of_another_library_is_counted(models: ModuleType) -> None:
     """BERT's multiply-adds are those of its matrices and of attention, its embeddings cost none."""
     transformers = pytest.importorskip("transformers")
     config = transformers.BertConfig(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -38,14 +37,14 @@ def test_the_rank_is_the_launchers(environ: dict[str, str], rank: int) -> None:
 
 
 _TRAIN = """
-import sys
+import os
 import torch
 import torch.distributed as dist
 import neuropt_core
 from neuropt_core.runtime.job import RecordedTask
 
 def task(cfg):
-    dist.init_process_group("gloo")
+    dist.init_process_group("gloo", init_method=os.environ["STORE"], rank=int(os.environ["RANK"]), world_size=3)
     rank = dist.get_rank()
     try:
         for step in range(50):
@@ -66,10 +65,8 @@ def test_all_ranks_stop_at_the_same_step_and_one_writes(tmp_path: Path) -> None:
     """Three processes with gloo: the first one's loss breaks, and all end at that step; no collective call hangs."""
     ticket = Ticket(tmp_path / "neuropt", 0)
     ticket.write()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    world = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "3", "GLOO_SOCKET_IFNAME": "lo"}
+    # They meet at a file: a port that is free now may be another's when they come to it.
+    world = {"STORE": f"file://{tmp_path}/store", "WORLD_SIZE": "3", "GLOO_SOCKET_IFNAME": "lo"}
     jobs = [
         subprocess.Popen(
             [sys.executable, "-c", _TRAIN],

@@ -196,7 +196,7 @@ def test_untrusted_text_commands_nothing(story: Story, tty: bool) -> None:
 def test_others_may_print_beside_the_bar(story: Story) -> None:
     """What this process, a logging handler, a child process or a progress meter writes never shares the bar's row."""
     with terminal(columns=90, lines=12) as (stream, output):
-        sink = ConsoleSink(stream)
+        sink = ConsoleSink(stream, clock=lambda: 0.0)
         handler = logging.StreamHandler(stream)
         sink.study_started(story.scene)
         for number in range(6):
@@ -268,6 +268,7 @@ def test_a_terminal_without_a_size_counts_as_80_columns(story: Story) -> None:
         sink = ConsoleSink(stream)
         sink.study_started(story.scene)
         sink.say("word " * 30)
+        sink.study_finished(story.scene, "all done")
     assert 60 < max(map(len, output[0].splitlines())) <= 80
     assert "\x1b7" not in output[0]
 

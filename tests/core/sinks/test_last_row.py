@@ -42,6 +42,7 @@ def test_the_row_moves_with_the_size_of_the_terminal() -> None:
         fcntl.ioctl(stream.fileno(), termios.TIOCSWINSZ, struct.pack("HHHH", 12, 50, 0, 0))
         row.draw()
         stream.write("\n".join(f"line {n}" for n in range(20)))
+        row._stop.set()  # It ends without a last word, which the screen below would show.
     screen = Screen(50, 12).feed(output[0])
     assert (screen.top, screen.bottom) == (0, 10)
     assert screen.rows[-1] == "bar of 50"
@@ -87,7 +88,7 @@ ENDS = """
 def test_the_end_of_the_process_gives_the_row_back() -> None:
     """A process that just ends leaves an ordinary terminal; one that it forked leaves the row alone."""
     with terminal(40, 8) as (stream, output):
-        done = subprocess.run([sys.executable, "-c", textwrap.dedent(ENDS)], stdout=stream, check=False, timeout=20)
+        done = subprocess.run([sys.executable, "-c", textwrap.dedent(ENDS)], stdout=stream, check=False, timeout=120)
     assert done.returncode == 3
     assert output[0].count("\x1b[r") == 1
     assert output[0].index("parent") < output[0].index("\x1b[r")

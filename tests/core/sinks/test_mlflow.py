@@ -143,7 +143,7 @@ def test_without_any_server_the_study_ends_in_time(tmp_path: Path, caplog: pytes
     story.run(0.5, sink)
     began = time.monotonic()
     sink.study_finished(story.scene, "done")
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 300
     said = [r.getMessage() for r in caplog.records]
     assert len(said) == 2
     assert "the sweep goes on" in said[0]

@@ -66,8 +66,8 @@ class Watcher:
 
 
 def wait_until(true: Callable[[], bool]) -> None:
-    """Waits for something that another thread does, at most ten seconds."""
-    end = time.monotonic() + 10
+    """Waits for something that another thread does, at most a minute."""
+    end = time.monotonic() + 60
     while not true():
         assert time.monotonic() < end
         time.sleep(0.01)
@@ -78,7 +78,7 @@ def test_messages_arrive_in_order() -> None:
     watcher = Watcher(ECHO)
     feed = watcher.feed()
     assert all(feed.send({"n": n, "text": "é\u2028\n"}) for n in range(500))
-    assert feed.close(10)
+    assert feed.close(60)
     assert watcher.numbers() == [-1, *range(500)]
     assert watcher.replies[1]["text"] == "é\u2028\n"
     assert watcher.children[0].returncode == 0
@@ -92,9 +92,9 @@ def test_sending_never_waits_for_a_child_that_hangs() -> None:
     began = time.monotonic()
     feed = watcher.feed()
     assert all(feed.send({"text": "x" * 10_000}) for _ in range(200))
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 20
     assert not feed.close(0.3)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 40  # The child sleeps for a minute.
     assert watcher.children[0].returncode is not None
 
 
@@ -127,7 +127,7 @@ def test_a_dead_child_is_replaced_and_told_what_it_missed() -> None:
     feed = watcher.feed()
     for n in range(5):
         feed.send({"n": n})
-    assert feed.close(10)
+    assert feed.close(60)
     assert watcher.deaths == [(3, True)]
     assert watcher.numbers() == [-2, 2, 3, 4]
 
@@ -137,11 +137,11 @@ def test_a_child_that_died_idle_is_replaced() -> None:
     watcher = Watcher(ECHO, ECHO)
     feed = watcher.feed()
     feed.send({"n": 0})
-    wait_until(lambda: len(watcher.replies) == 2)
+    wait_until(lambda: len(watcher.replies) == 2 and not feed._waiting)  # Acknowledged, too: else it is sent again.
     watcher.children[0].kill()
     wait_until(lambda: len(watcher.children) == 2)
     feed.send({"n": 1})
-    assert feed.close(10)
+    assert feed.close(60)
     assert watcher.numbers() == [-1, 0, -2, 1]
 
 
@@ -156,8 +156,8 @@ def test_after_two_deaths_nobody_is_left(code: str) -> None:
     assert feed.dead
     assert not feed.send({"n": 3})
     began = time.monotonic()
-    assert not feed.close(10)
-    assert time.monotonic() - began < 5
+    assert not feed.close(60)
+    assert time.monotonic() - began < 30
 
 
 def test_a_child_that_cannot_be_started_again() -> None:

@@ -202,7 +202,7 @@ def test_a_server_that_fails_while_trials_run_loses_nothing(
     story = Story(tmp_path / "sweep")
     with serve() as server:
         env = environment(tmp_path, server.url)
-        sink = WandbSink(WandbSettings(report=False), "online", environ=env, init_timeout=3, finish_timeout=2)
+        sink = WandbSink(WandbSettings(report=False), "online", environ=env, init_timeout=10, finish_timeout=5)
         sink.study_started(story.scene)
         for number in range(2):
             place(story, number)

@@ -32,7 +32,8 @@ def main(cfg: DictConfig) -> float:
         done += 1
         if done % REPORTED == 0:
             neuropt_core.report(done, worked=done * STEP)
-        kept.write_text(str(done))
+        kept.with_suffix(".new").write_text(str(done))
+        os.replace(kept.with_suffix(".new"), kept)  # The job may be ended in the middle of a write.
     _note(cfg, "end", number, step=done)
     return beside.height(cfg.optimizer.lr)
 

@@ -28,6 +28,8 @@ def main(cfg: DictConfig) -> Any:
     with record.open("a", encoding="utf-8") as file:
         file.write(json.dumps({"number": number, "lr": cfg.optimizer.lr, "width": cfg.width, "act": cfg.act}) + "\n")
     time.sleep(cfg.seconds)
+    while (gate := cfg.get("gate")) and not Path(gate).exists():
+        time.sleep(0.05)
     if number in cfg.bad.numbers:
         return _misbehave(cfg.bad.how)
     loss = (math.log10(cfg.optimizer.lr) + 3) ** 2 + (math.log2(cfg.width) - 6) ** 2 / 10

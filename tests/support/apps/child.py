@@ -37,6 +37,7 @@ CONFIG = {
     "part": {"_target_": "__main__.Net", "width": "${twice:${base}}"},
     "base": 4,
     "seconds": 0.0,
+    "together": 0,
     "bad": {"numbers": [], "how": "raise"},
     "record": "???",
 }
@@ -56,6 +57,10 @@ def main(cfg: DictConfig) -> Any:
         seen["sleeper"] = subprocess.Popen(["sleep", "600"]).pid
     with Path(cfg.record).open("a", encoding="utf-8") as file:
         file.write(json.dumps(seen) + "\n")
+    end = time.monotonic() + 120
+    while len(Path(cfg.record).read_text().splitlines()) < cfg.together:
+        assert time.monotonic() < end, "the others do not run at the same time"
+        time.sleep(0.05)
     print(f"printed by {number}", flush=True)
     print("\r 10%\r 20%", end="", file=sys.stderr, flush=True)
     time.sleep(cfg.seconds)

@@ -50,7 +50,7 @@ def main(cfg: DictConfig) -> float:
         log(epoch, loss)
         time.sleep(cfg.slow)
         if number in cfg.killed and epoch == 3:
-            time.sleep(2.5)  # What was logged is on disk by then: loggers write behind the script's back.
+            time.sleep(4)  # What was logged is on disk by then: loggers write behind the script's back.
             os.kill(os.getpid(), signal.SIGKILL)
     if cfg.finish:
         sys.modules["wandb"].finish()

@@ -59,6 +59,12 @@ def main(cfg: DictConfig) -> Any:
     if how == "killed":
         time.sleep(0.5)  # Beside another job, where two run at a time.
         os.kill(os.getpid(), signal.SIGKILL)
+    if how == "beside":  # Dies once the next trial has begun.
+        end = time.monotonic() + 120
+        while f'"number": {job.num + 1},' not in Path(cfg.record).read_text():
+            assert time.monotonic() < end, "nobody runs beside"
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGKILL)
     if how == "slow":
         time.sleep(3)
     if how == "hangs":

@@ -67,7 +67,7 @@ def _raises(cfg: DictConfig) -> None:
 def _killed(cfg: DictConfig) -> None:
     wandb.init()
     _log(wandb.log)
-    time.sleep(4)
+    time.sleep(8)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
