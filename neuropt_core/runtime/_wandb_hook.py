@@ -49,6 +49,15 @@ class _Begun:
     library: Any
 
 
+def _leave(run: Any) -> None:
+    """Lets wandb's service forget a run whose end has begun and is not waited for.
+
+    Else the service closes it once more when this process ends, and `wandb sync` gives up on a file with two ends.
+    """
+    if run._is_finished:  # Which `finish` sets first; what follows is what it does last.
+        run._wl.assert_service().inform_finish(run_id=run.id)
+
+
 class Hook:
     """Looks after the runs that one job makes.
 
@@ -121,6 +130,8 @@ class Hook:
                 end = min(end, time.monotonic() + hurry)
                 hurry = math.inf
         if thread.is_alive():
+            for begun in runs:
+                guarded("leave a run", _leave, begun.run)
             text = "W&B has not taken all data of trial %d yet; they are in %s (see `wandb sync`)."
             files = ", ".join(str(Path(begun.known.file).parent) for begun in runs)
             _log.warning(text, self._ticket.number, files)

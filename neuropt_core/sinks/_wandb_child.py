@@ -7,7 +7,6 @@ line, the sweeper has died, and the study's run is closed as failed.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import traceback
@@ -36,8 +35,6 @@ from neuropt_core.sinks._worker import Reply, serve
 
 _UNREACHABLE = (wandb.errors.Error, OSError)
 """What wandb raises when the server cannot be reached, refuses, or takes too long; a TimeoutError is an OSError."""
-_SOON = 3.0
-"""Seconds that a run may take to end where W&B has just failed to answer."""
 
 
 class Desk:
@@ -255,10 +252,9 @@ class Desk:
         if self._mode == "offline":
             raise error
         self._tell_offline(error)
-        if self._study is not None:
-            with contextlib.suppress(*_UNREACHABLE):  # Its file has all; W&B, which does not answer, is not waited for.
-                within(_SOON, self._study.finish)
         self._live.clear()  # Torn; the ends of their trials bring all of them.
+        # The service closes all its runs as it ends, the study's too. A `finish` that was not waited for would be
+        # another end in the run's file, and `wandb sync` gives up on a file with two.
         wandb.teardown()
         self._mode, self._sweep = "offline", None
         self._study = self._open_study()

@@ -23,6 +23,7 @@ class LocalRun:
     history: list[dict[str, Any]] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
     exit_code: int | None = None
+    exits: int = 0
     tags: list[str] = field(default_factory=list)
     preempting: bool = False
 
@@ -50,6 +51,7 @@ def read_run(path: Path) -> LocalRun:
             run.summary.update({(i.key or i.nested_key[0]): json.loads(i.value_json) for i in record.summary.update})
         elif kind == "exit":
             run.exit_code = record.exit.exit_code
+            run.exits += 1
     return run
 
 

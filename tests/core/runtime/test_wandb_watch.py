@@ -159,7 +159,7 @@ def test_a_run_that_is_resumed_is_the_jobs(make: Callable[..., Ticket], monkeypa
 def test_a_server_that_hangs_at_the_end_holds_the_job_up_for_its_time_alone(
     make: Callable[..., Ticket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A job that was asked to end waits a few seconds for W&B, and says where the data are."""
+    """A job that was asked to end waits a few seconds for W&B, and leaves a file with the one end that a sync takes."""
     ticket = make()
     with serve() as server:
         online(monkeypatch, server.url)
@@ -174,6 +174,7 @@ def test_a_server_that_hangs_at_the_end_holds_the_job_up_for_its_time_alone(
         assert known.ended is None
         server.fault = lambda what: 200
         wandb.teardown()
+        assert read_run(Path(known.file)).exits == 1
 
 
 LATE = """

@@ -268,7 +268,8 @@ def test_a_terminal_without_a_size_counts_as_80_columns(story: Story) -> None:
         sink = ConsoleSink(stream)
         sink.study_started(story.scene)
         sink.say("word " * 30)
-        sink.study_finished(story.scene, "all done")
+        assert sink._row is not None
+        sink._row.close()
     assert 60 < max(map(len, output[0].splitlines())) <= 80
     assert "\x1b7" not in output[0]
 
