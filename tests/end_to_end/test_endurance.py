@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from sweeps import BOWL, Sweep, command, environment, sweep
+from sweeps import BOWL, Sweep, command, environment, gate, open_gates, sweep
 
 NOISY = BOWL.with_name("noisy.py")
 
@@ -170,13 +170,12 @@ def test_a_sweeper_killed_in_a_retry_goes_on(tmp_path: Path, isolate: str) -> No
         f"record={folder / 'ran'}",
         "hydra.sweeper.advisor=random",
         "hydra.sweeper.n_trials=4",
-        f"+gate='{tmp_path}/go-${{hydra:job.num}}'",
+        gate(tmp_path),
         "bad.numbers=[1]",
         "bad.attempts=1",
         f"hydra.sweeper.isolate={isolate}",
     )
-    for number in (0, 2, 3):
-        (tmp_path / f"go-{number}").touch()
+    open_gates(tmp_path, 0, 2, 3)
     with subprocess.Popen(
         command(folder, *words, script=NOISY),
         env=environment(),
@@ -189,7 +188,7 @@ def test_a_sweeper_killed_in_a_retry_goes_on(tmp_path: Path, isolate: str) -> No
             assert time.monotonic() < end, "waited too long"
             time.sleep(0.02)
         first.send_signal(signal.SIGKILL)
-    (tmp_path / "go-1").touch()
+    open_gates(tmp_path, 1)
     assert [r["number"] for r in _ran(folder)] == [0, 1, 1]
     done = sweep(folder, *words, script=NOISY)
     assert done.code == 0, done.stderr

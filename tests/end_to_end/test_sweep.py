@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from sweeps import BOWL, Sweep, command, environment, sweep
+from sweeps import BOWL, Sweep, command, environment, gate, open_gates, sweep
 
 from neuropt_core.processes import born
 
@@ -149,16 +149,6 @@ def _wait_for(condition: object, seconds: float = 300) -> None:
         time.sleep(0.05)
 
 
-def _gate(folder: Path) -> str:
-    """A trial waits at its end for its gate, so that what happens meanwhile does not hang on the machine's speed."""
-    return f"+gate='{folder}/go-${{hydra:job.num}}'"
-
-
-def _open(folder: Path, numbers: range) -> None:
-    for number in numbers:
-        (folder / f"go-{number}").touch()
-
-
 def _ran(folder: Path) -> int:
     path = folder / "ran"
     return len(path.read_text().splitlines()) if path.exists() else 0
@@ -173,14 +163,14 @@ def test_a_killed_sweeper_goes_on_with_the_same_command(tmp_path: Path, launcher
     folder = tmp_path / "s"
     folder.mkdir()
     how = (f"hydra/launcher={launcher}", f"hydra.sweeper.isolate={isolate}")
-    words = ("hydra.sweeper.n_trials=5", _gate(tmp_path), *how)
-    _open(tmp_path, range(2))
+    words = ("hydra.sweeper.n_trials=5", gate(tmp_path), *how)
+    open_gates(tmp_path, *range(2))
     with subprocess.Popen(
         command(folder, *words), env=environment(), cwd=folder, stdout=subprocess.DEVNULL, start_new_session=True
     ) as first:
         _wait_for(lambda: _ran(folder) == 3)
         first.send_signal(signal.SIGKILL)
-    _open(tmp_path, range(5))
+    open_gates(tmp_path, *range(5))
     before = Sweep(folder, 0, "", "").told()
     done = sweep(folder, *words)
     assert done.code == 0, done.stderr
@@ -223,8 +213,8 @@ def test_ctrl_c_finishes_what_runs_and_says_how_to_go_on(tmp_path: Path, launche
     """One Ctrl-C, which a terminal sends to all processes, lets running trials end and prints how to continue."""
     folder = tmp_path / "s"
     folder.mkdir()
-    words = ("hydra.sweeper.n_trials=6", _gate(tmp_path), f"hydra/launcher={launcher}")
-    _open(tmp_path, range(workers))
+    words = ("hydra.sweeper.n_trials=6", gate(tmp_path), f"hydra/launcher={launcher}")
+    open_gates(tmp_path, *range(workers))
     with subprocess.Popen(
         command(folder, *words, f"hydra.sweeper.max_parallel={workers}"),
         env=environment(),
@@ -236,7 +226,7 @@ def test_ctrl_c_finishes_what_runs_and_says_how_to_go_on(tmp_path: Path, launche
         _wait_for(lambda: _ran(folder) == 2 * workers)
         os.killpg(running.pid, signal.SIGINT)
         _wait_for(lambda: "Press Ctrl-C again" in (folder / "neuropt.log").read_text())
-        _open(tmp_path, range(6))
+        open_gates(tmp_path, *range(6))
         stdout, _ = running.communicate(timeout=300)
     assert running.returncode == 130
     done = Sweep(folder, 130, stdout, "")

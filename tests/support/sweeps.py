@@ -70,6 +70,20 @@ def command(folder: Path, *arguments: str, script: Path = BOWL) -> list[str]:
     return [sys.executable, "-W", "ignore", str(script), "--multirun", *(f"{k}={v}" for k, v in given.items())]
 
 
+def gate(folder: Path) -> str:
+    """The argument by which each trial of `bowl.py` and `noisy.py` waits at its end until its gate in `folder` opens.
+
+    What a test does meanwhile so does not hang on the machine's speed.
+    """
+    return f"+gate='{folder}/go-${{hydra:job.num}}'"
+
+
+def open_gates(folder: Path, *numbers: int) -> None:
+    """Lets trials end."""
+    for number in numbers:
+        (folder / f"go-{number}").touch()
+
+
 def sweep(
     folder: Path,
     *arguments: str,
